@@ -1,0 +1,2 @@
+//! The `nacelle` command.
+fn main() {}

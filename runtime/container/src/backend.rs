@@ -1,0 +1,146 @@
+//! The narrow trait between host and backends.
+//!
+//! ```text
+//!   Backend::create ──► Created ──start──► Running ──(guest ends, kill, …)──► Exited ──remove──► gone
+//!                          └───────────────────────remove────────────────────────────────────────►
+//! ```
+//!
+//! - `create` does all that can fail for reasons outside the guest: it compiles, instantiates or mounts.
+//! - `start` lets the guest's entry point run. It is called once.
+//! - `wait` may be called at any time and by many; all get the same cause.
+//! - `terminate` asks the guest to stop and returns at once; `kill` ends it by force; both do nothing on a container
+//!   that has ended.
+//! - `exec` works between `start` and the end.
+//! - `remove` frees all that is left; it kills a container that still runs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::io::AsyncRead;
+
+use crate::output::OutputSender;
+use crate::{ContainerConfig, ExitCause};
+
+/// Creates containers of one kind.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Makes a container ready to start.
+    ///
+    /// `output` receives everything the container writes; the backend drops it before `wait` returns.
+    ///
+    /// # Errors
+    /// [`CreateError`] when the container cannot be made; nothing of it is then left behind.
+    async fn create(
+        &self,
+        config: ContainerConfig,
+        stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+        output: OutputSender,
+    ) -> Result<Arc<dyn Container>, CreateError>;
+}
+
+/// One container, from its creation to its removal.
+#[async_trait]
+pub trait Container: Send + Sync {
+    /// Lets the entry point run.
+    ///
+    /// # Errors
+    /// [`CreateError`] when the guest could not be started at all; a guest that fails later is an [`ExitCause`].
+    async fn start(&self) -> Result<(), CreateError>;
+
+    /// Starts a second program in the same container, with the same mounts, network, environment and budget.
+    ///
+    /// # Errors
+    /// [`ExecError`] when there is no such program or the container does not run.
+    async fn exec(&self, request: ExecRequest, output: OutputSender) -> Result<ExitCause, ExecError>;
+
+    /// Asks the guest to stop: end of standard input, drained http server, termination signal.
+    async fn terminate(&self);
+
+    /// Ends the guest by force.
+    async fn kill(&self);
+
+    /// Waits for the container's end.
+    async fn wait(&self) -> ExitCause;
+
+    /// What the container has used so far.
+    fn stats(&self) -> Stats;
+
+    /// Frees all that the container holds.
+    async fn remove(&self);
+}
+
+/// A second program in a running container.
+#[derive(Clone, Debug)]
+pub struct ExecRequest {
+    /// The arguments, `argv[0]` included.
+    pub argv: Vec<String>,
+}
+
+/// What a container has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// CPU time of the guest and of host work done for it, in nanoseconds.
+    pub cpu_nanos: u64,
+    /// Bytes of memory now.
+    pub memory_bytes: u64,
+    /// The highest `memory_bytes` so far.
+    pub memory_peak_bytes: u64,
+    /// Time the container waited because its CPU quota was used up, in nanoseconds.
+    pub throttled_nanos: u64,
+}
+
+/// Why a container could not be created or started.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The program is not something this backend can run.
+    #[error("{path}: {reason}")]
+    BadProgram {
+        /// The program as the user named it.
+        path: String,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The program needs an interface that the host does not offer.
+    #[error("the component imports {import}, which this runtime does not provide: {reason}")]
+    MissingImport {
+        /// The import's name.
+        import: String,
+        /// The linker's words.
+        reason: String,
+    },
+    /// The memory limit is below what the program needs to start.
+    #[error(
+        "memory limit is {limit} bytes, but the component needs {needed} bytes to start: raise resources.limits.memory"
+    )]
+    MemoryLimitTooLow {
+        /// The limit in bytes.
+        limit: u64,
+        /// What instantiation asked for, in bytes.
+        needed: u64,
+    },
+    /// A mount could not be made.
+    #[error("mount at {path}: {reason}")]
+    Mount {
+        /// The path in the container.
+        path: String,
+        /// What failed.
+        reason: String,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Why a program could not be started inside a running container.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// There is no such program: shells and Kubernetes show 127.
+    #[error("{0}: not found")]
+    NotFound(String),
+    /// The container has ended or was never started.
+    #[error("container is not running")]
+    NotRunning,
+    /// This backend cannot do it.
+    #[error("{0}")]
+    Unsupported(String),
+}

@@ -1,0 +1,20 @@
+//! The contract that both container backends (WebAssembly, native Linux) keep.
+//!
+//! A front end resolves a pod's manifest into [`ContainerConfig`] values; a [`Backend`] turns each
+//! into a running [`Container`]; the container's end is an [`ExitCause`]. Output leaves a container
+//! through [`output`], and [`log`] keeps it on disk in the CRI log format.
+//!
+//! This crate knows neither wasmtime nor libcontainer nor Kubernetes objects, and must not depend
+//! on any crate that does.
+
+mod backend;
+mod config;
+mod exit;
+mod id;
+pub mod log;
+pub mod output;
+
+pub use backend::{Backend, Container, CreateError, ExecError, ExecRequest, Stats};
+pub use config::{ContainerConfig, Limits, Mount, MountSource, NetworkAccess, Program, StdinMode};
+pub use exit::{ExitCause, TrapKind};
+pub use id::{ContainerId, PodUid};

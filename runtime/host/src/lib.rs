@@ -1,0 +1,1 @@
+//! Creates a pod's infra and starts containers into it.

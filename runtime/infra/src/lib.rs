@@ -1,0 +1,1 @@
+//! What the containers of one pod share: volumes now, the network next.

@@ -1,0 +1,1 @@
+//! The kubelet's decisions about one pod as a pure state machine.

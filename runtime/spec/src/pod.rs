@@ -1,0 +1,133 @@
+//! A pod that has passed defaulting and validation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+
+use crate::Diagnostic;
+
+/// `spec.restartPolicy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RestartPolicy {
+    /// Restart whatever the exit code.
+    Always,
+    /// Restart unless the container exited with 0.
+    OnFailure,
+    /// Leave it.
+    Never,
+}
+
+/// The part a container plays in its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContainerKind {
+    /// Runs to success before the next init container and the app containers.
+    Init,
+    /// An init container with `restartPolicy: Always`: started in its turn, runs beside the app containers
+    /// (KEP-753).
+    Sidecar,
+    /// One of `spec.containers`.
+    App,
+}
+
+/// A container of a checked pod.
+#[derive(Clone, Copy, Debug)]
+pub struct PodContainer<'a> {
+    /// Its part.
+    pub kind: ContainerKind,
+    /// Its position in `spec.initContainers` or `spec.containers`.
+    pub index: usize,
+    /// Its manifest, defaults filled in.
+    pub spec: &'a Container,
+}
+
+/// A pod whose defaults are filled in and whose every field has been validated, so that what Kubernetes requires is
+/// there. Cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedPod {
+    pod: Arc<Pod>,
+    spec: Arc<PodSpec>,
+}
+
+impl CheckedPod {
+    /// Fills in Kubernetes' defaults and validates.
+    ///
+    /// # Errors
+    /// All that is wrong with the pod; warnings are in the second value of a success.
+    pub fn check(pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let spec = pod.spec.clone().unwrap_or_default();
+        Ok((Self { pod: Arc::new(pod), spec: Arc::new(spec) }, Vec::new()))
+    }
+
+    /// The whole object, defaults filled in.
+    pub fn object(&self) -> &Pod {
+        &self.pod
+    }
+
+    /// `spec`.
+    pub fn spec(&self) -> &PodSpec {
+        &self.spec
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.pod.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// `metadata.namespace`, `default` when the manifest has none.
+    pub fn namespace(&self) -> &str {
+        self.pod.metadata.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// `metadata.uid`; empty until the node has given one.
+    pub fn uid(&self) -> &str {
+        self.pod.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// `spec.restartPolicy`.
+    pub fn restart_policy(&self) -> RestartPolicy {
+        match self.spec.restart_policy.as_deref() {
+            Some("OnFailure") => RestartPolicy::OnFailure,
+            Some("Never") => RestartPolicy::Never,
+            _ => RestartPolicy::Always,
+        }
+    }
+
+    /// `spec.terminationGracePeriodSeconds`.
+    pub fn termination_grace_period(&self) -> Duration {
+        let seconds = self.spec.termination_grace_period_seconds.unwrap_or(30);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    }
+
+    /// `spec.activeDeadlineSeconds`.
+    pub fn active_deadline(&self) -> Option<Duration> {
+        let seconds = self.spec.active_deadline_seconds?;
+        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// Init containers and sidecars, in order.
+    pub fn init_containers(&self) -> impl Iterator<Item = PodContainer<'_>> {
+        self.spec.init_containers.iter().flatten().enumerate().map(|(index, spec)| PodContainer {
+            kind: match spec.restart_policy.as_deref() {
+                Some("Always") => ContainerKind::Sidecar,
+                _ => ContainerKind::Init,
+            },
+            index,
+            spec,
+        })
+    }
+
+    /// `spec.containers`, in order.
+    pub fn app_containers(&self) -> impl Iterator<Item = PodContainer<'_>> {
+        self.spec.containers.iter().enumerate().map(|(index, spec)| PodContainer {
+            kind: ContainerKind::App,
+            index,
+            spec,
+        })
+    }
+
+    /// All containers: init containers and sidecars first.
+    pub fn containers(&self) -> impl Iterator<Item = PodContainer<'_>> {
+        self.init_containers().chain(self.app_containers())
+    }
+}

@@ -1,0 +1,1 @@
+//! The WebAssembly backend: wasmtime engine, AOT cache, WASI hosts.

@@ -1,0 +1,1 @@
+//! Framework of the integration tests.
