@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
 use nacelle_container::log::LogLine;
-use nacelle_image::PullEvent;
+use nacelle_image::ProgressEvent;
 use nacelle_lifecycle::PodEvent;
 use nacelle_spec::CheckedPod;
 
@@ -65,6 +65,6 @@ pub enum Notice {
         /// The image as the manifest names it.
         image: String,
         /// How far it is.
-        progress: PullEvent,
+        progress: ProgressEvent,
     },
 }
