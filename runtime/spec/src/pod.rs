@@ -1,11 +1,17 @@
 //! A pod that has passed defaulting and validation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::Diagnostic;
+use crate::qos::{self, QosClass};
+
+static NO_ENTRIES: BTreeMap<String, String> = BTreeMap::new();
 
 /// `spec.restartPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +90,57 @@ impl CheckedPod {
         self.pod.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// `metadata.labels`.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        self.pod.metadata.labels.as_ref().unwrap_or(&NO_ENTRIES)
+    }
+
+    /// `metadata.annotations`.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        self.pod.metadata.annotations.as_ref().unwrap_or(&NO_ENTRIES)
+    }
+
+    /// `spec.serviceAccountName`, `default` when the manifest has none.
+    pub fn service_account_name(&self) -> &str {
+        self.spec.service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+    }
+
+    /// `spec.hostNetwork`.
+    pub fn host_network(&self) -> bool {
+        self.spec.host_network == Some(true)
+    }
+
+    /// The quality-of-service class.
+    pub fn qos_class(&self) -> QosClass {
+        qos::qos_class(&self.spec)
+    }
+
+    /// `spec.volumes`, the one of that name.
+    pub fn volume(&self, name: &str) -> Option<&Volume> {
+        self.spec.volumes.iter().flatten().find(|volume| volume.name == name)
+    }
+
+    /// The hostname its containers see: `spec.hostname`, or the pod's name as far as a hostname can be long.
+    pub fn hostname(&self) -> &str {
+        let name = self.spec.hostname.as_deref().filter(|name| !name.is_empty()).unwrap_or(self.name());
+        // Names are ASCII; a cut may leave a `-` or `.` at the end, which the kubelet trims too.
+        name.get(..63).map_or(name, |cut| cut.trim_end_matches(['-', '.']))
+    }
+
+    /// The same pod with the identity that the node gives it. `name` replaces `generateName`'s prefix.
+    #[must_use]
+    pub fn with_identity(&self, uid: &str, name: &str, creation: Timestamp, node_name: &str) -> Self {
+        let mut pod = Pod::clone(&self.pod);
+        pod.metadata.uid = Some(uid.to_owned());
+        pod.metadata.name = Some(name.to_owned());
+        pod.metadata.namespace = Some(self.namespace().to_owned());
+        pod.metadata.creation_timestamp = Some(Time(creation));
+        let spec = pod.spec.get_or_insert_default();
+        spec.node_name = Some(node_name.to_owned());
+        let spec = Arc::new(spec.clone());
+        Self { pod: Arc::new(pod), spec }
+    }
+
     /// `spec.restartPolicy`.
     pub fn restart_policy(&self) -> RestartPolicy {
         match self.spec.restart_policy.as_deref() {
@@ -124,6 +181,11 @@ impl CheckedPod {
             index,
             spec,
         })
+    }
+
+    /// The container of that name.
+    pub fn container(&self, name: &str) -> Option<PodContainer<'_>> {
+        self.containers().find(|container| container.spec.name == name)
     }
 
     /// All containers: init containers and sidecars first.
