@@ -7,6 +7,7 @@
 //! Must not depend on any other crate of the workspace, nor on tokio.
 
 pub mod command;
+mod defaults;
 pub mod diagnostic;
 pub mod env;
 pub mod fields;
@@ -17,6 +18,7 @@ pub mod quantity;
 pub mod validate;
 pub mod volume;
 
+pub use defaults::pull_policy;
 pub use diagnostic::{Diagnostic, FieldPath, Location, Severity};
 pub use fields::DownwardFacts;
 pub use k8s_openapi;

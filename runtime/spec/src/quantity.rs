@@ -122,11 +122,6 @@ impl Amount {
         self.nanos % NANOS == 0
     }
 
-    /// Whether it is a whole number of thousandths.
-    pub fn is_whole_millis(self) -> bool {
-        self.nanos % NANOS_PER_MILLI == 0
-    }
-
     /// The sum; capped at the largest value, like the sums Kubernetes makes of requests.
     #[must_use]
     pub fn saturating_add(self, other: Self) -> Self {
