@@ -6,9 +6,23 @@
 //!
 //! Must not depend on any other crate of the workspace, nor on tokio.
 
+pub mod command;
+mod defaults;
 pub mod diagnostic;
+pub mod env;
+pub mod fields;
+pub mod lookup;
 mod pod;
+pub mod qos;
+pub mod quantity;
+pub mod validate;
+pub mod volume;
 
+pub use defaults::pull_policy;
 pub use diagnostic::{Diagnostic, FieldPath, Location, Severity};
+pub use fields::DownwardFacts;
 pub use k8s_openapi;
+pub use lookup::ObjectLookup;
 pub use pod::{CheckedPod, ContainerKind, PodContainer, RestartPolicy};
+pub use qos::QosClass;
+pub use quantity::Amount;
