@@ -7,8 +7,13 @@
 //! Must not depend on any other crate of the workspace, nor on tokio.
 
 pub mod diagnostic;
+mod load;
+mod objects;
 mod pod;
+mod support;
 
 pub use diagnostic::{Diagnostic, FieldPath, Location, Severity};
 pub use k8s_openapi;
+pub use load::{Loaded, LoadedPod, Source, load};
+pub use objects::Objects;
 pub use pod::{CheckedPod, ContainerKind, PodContainer, RestartPolicy};
