@@ -305,7 +305,9 @@ fn advice(node: &Node, schema: &Schema, mismatch: Mismatch, disclosure: Disclosu
         (_, Schema::List(element), NodeValue::Map(_)) if matches!(**element, Schema::Object(_)) => {
             "start each element with \"- \"".to_owned()
         }
-        (_, Schema::List(_), NodeValue::Scalar(scalar)) if disclosure == Disclosure::Values => {
+        (_, Schema::List(element), NodeValue::Scalar(scalar))
+            if **element == Schema::String && disclosure == Disclosure::Values =>
+        {
             format!("a list of one is written [{:?}]", shorten(&scalar.text))
         }
         (_, Schema::Object(_) | Schema::Map(_), NodeValue::List(_)) => "write the fields without \"- \"".to_owned(),
