@@ -10,7 +10,7 @@ pub mod diagnostic;
 mod load;
 mod objects;
 mod pod;
-mod support;
+pub mod support;
 
 pub use diagnostic::{Diagnostic, FieldPath, Location, Severity};
 pub use k8s_openapi;

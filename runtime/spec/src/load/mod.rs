@@ -23,7 +23,11 @@ mod text;
 mod words;
 mod yaml;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use node::{Node, NodeValue, Scalar, ScalarKind};
+#[cfg(test)]
 pub(crate) use schema::Schema;
 
 use std::collections::BTreeMap;

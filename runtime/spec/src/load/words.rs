@@ -56,6 +56,8 @@ pub(crate) fn explain(info: &str) -> (String, Option<&'static str>) {
             "\"*\" or \"&\" starts an alias or an anchor and needs a name",
             Some("quote the value if it is text"),
         ),
+        ("did not find expected node content", "expected a value here", CLOSE),
+        ("illegal placement of ':'", "a \":\" where no field can be", CLOSE),
         ("recursion limit", "nested too deep", None),
         ("did not find expected next token", "unexpected text", INDENT),
         ("document start", "text after the end of the document", INDENT),

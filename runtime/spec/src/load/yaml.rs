@@ -14,7 +14,7 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use super::merge;
-use super::node::{Entry, Mark, Node, NodeValue, Scalar, ScalarKind};
+use super::node::{Entry, Mark, NODE_WEIGHT, Node, NodeValue, Scalar, ScalarKind};
 use super::scalar::{resolve, resolve_tagged};
 use super::text::SyntaxError;
 
@@ -131,15 +131,18 @@ impl Builder {
                     return self.key(text.into_owned(), plain, kind, mark);
                 }
                 let node = Rc::new(Node::scalar(mark, Scalar { text: text.into_owned(), kind }));
+                self.charge(mark, node.weight)?;
                 self.value(node, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.start(mark, tag.as_deref(), "seq")?;
+                self.charge(mark, NODE_WEIGHT)?;
                 self.open.push(Open::List { mark, anchor, items: Vec::new() });
                 Ok(())
             }
             Event::MappingStart(anchor, tag) => {
                 self.start(mark, tag.as_deref(), "map")?;
+                self.charge(mark, NODE_WEIGHT)?;
                 self.open.push(Open::Map { mark, anchor, entries: Vec::new(), key: None, merges: Vec::new() });
                 Ok(())
             }
@@ -163,6 +166,7 @@ impl Builder {
                     let NodeValue::Scalar(scalar) = &node.value else { return Err(complex_key(mark)) };
                     return self.key(scalar.text.clone(), false, ScalarKind::String, mark);
                 }
+                self.charge(mark, node.weight)?;
                 self.value(node, 0)
             }
             Event::DocumentStart(_) => {
@@ -205,6 +209,7 @@ impl Builder {
             let message = format!("Kubernetes reads the unquoted key {text:?} as {renamed:?}");
             return Err(SyntaxError::new(mark, message).hint(format!("quote it: {text:?}")));
         }
+        self.charge(mark, text.len())?;
         if let Some(Open::Map { key, .. }) = self.open.last_mut() {
             *key = Some((text, mark, is_merge));
         }
@@ -223,7 +228,6 @@ impl Builder {
                 None => {}
             },
             None => {
-                self.charge(node.mark, node.weight)?;
                 if !node.is_null() {
                     self.documents.push(node);
                 }

@@ -4,9 +4,12 @@
 //! `docs/pod-support.md` from it. It is applied to what a manifest says, before defaults are filled in: nobody is
 //! warned about a value that he did not write.
 
+mod document;
 mod table;
 #[cfg(test)]
 mod tests;
+
+pub use document::markdown;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
