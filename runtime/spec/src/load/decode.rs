@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use super::node::{Entry, Mark, Node, NodeValue, Scalar, ScalarKind};
+use super::problem::Problems;
 use super::schema::Schema;
 use super::suggest::nearest;
 use crate::diagnostic::{Diagnostic, FieldPath, Segment};
@@ -16,8 +17,6 @@ use crate::diagnostic::{Diagnostic, FieldPath, Segment};
 pub(crate) struct Decoded {
     /// Valid for the schema.
     pub(crate) value: Value,
-    /// In the order of the text.
-    pub(crate) errors: Vec<(Mark, Diagnostic)>,
     /// Fields about which enough has been said.
     pub(crate) faulty: Vec<FieldPath>,
 }
@@ -30,21 +29,28 @@ pub(crate) enum Disclosure {
     TypesOnly,
 }
 
-/// Checks `node` against `schema`.
-pub(crate) fn decode(node: &Node, schema: &Schema, disclosure: Disclosure) -> Decoded {
-    let mut decoder = Decoder { path: Vec::new(), disclosure, errors: Vec::new(), faulty: Vec::new() };
+/// Checks `node`, which stands at `base` in its document, against `schema`.
+pub(crate) fn decode(
+    node: &Node,
+    schema: &Schema,
+    disclosure: Disclosure,
+    base: &FieldPath,
+    problems: &mut Problems<'_>,
+) -> Decoded {
+    let mut decoder = Decoder { base, path: Vec::new(), disclosure, problems, faulty: Vec::new() };
     let value = decoder.node(node, node.mark, schema).unwrap_or_else(|| neutral(schema));
-    Decoded { value, errors: decoder.errors, faulty: decoder.faulty }
+    Decoded { value, faulty: decoder.faulty }
 }
 
-struct Decoder {
+struct Decoder<'a, 'b> {
+    base: &'a FieldPath,
     path: Vec<Segment>,
     disclosure: Disclosure,
-    errors: Vec<(Mark, Diagnostic)>,
+    problems: &'a mut Problems<'b>,
     faulty: Vec<FieldPath>,
 }
 
-impl Decoder {
+impl Decoder<'_, '_> {
     /// `mark` is where the field is written; `None` leaves it out.
     fn node(&mut self, node: &Node, mark: Mark, schema: &Schema) -> Option<Value> {
         match (schema, &node.value) {
@@ -140,14 +146,15 @@ impl Decoder {
     }
 
     fn unknown(&mut self, entry: &Entry, fields: &[(&'static str, Schema)]) {
-        let (message, hint) = match nearest(&entry.key, fields.iter().map(|(name, _)| *name)) {
+        // Looking for names costs; nobody would see them.
+        let names = if self.problems.is_full() { &[] } else { fields };
+        let (message, hint) = match nearest(&entry.key, names.iter().map(|(name, _)| *name)) {
             Some(meant) => {
-                let path = FieldPath::from(self.path.clone());
-                self.faulty.push(path.parent().field(meant));
+                self.faulty.push(self.here().parent().field(meant));
                 (format!("unknown field; did you mean {meant:?}?"), None)
             }
             None => {
-                let below = fields.iter().find_map(|(name, schema)| has_field(schema, &entry.key).then_some(*name));
+                let below = names.iter().find_map(|(name, schema)| has_field(schema, &entry.key).then_some(*name));
                 let hint = below.map(|parent| format!("{:?} is a field of {parent}", entry.key));
                 ("unknown field".to_owned(), hint)
             }
@@ -164,14 +171,20 @@ impl Decoder {
             Mismatch::Base64 => "expected base64 text, got text that is not base64".to_owned(),
         };
         let hint = advice(node, schema, mismatch, self.disclosure);
-        self.faulty.push(FieldPath::from(self.path.clone()));
+        if !self.problems.is_full() {
+            self.faulty.push(self.here());
+        }
         self.error(mark, message, hint);
         None
     }
 
     fn error(&mut self, mark: Mark, message: String, hint: Option<String>) {
-        let diagnostic = Diagnostic { hint, ..Diagnostic::error(FieldPath::from(self.path.clone()), message) };
-        self.errors.push((mark, diagnostic));
+        let path = self.base.join(&self.here());
+        self.problems.push(mark, Diagnostic { hint, ..Diagnostic::error(path, message) });
+    }
+
+    fn here(&self) -> FieldPath {
+        FieldPath::from(self.path.clone())
     }
 
     fn describe(&self, node: &Node) -> String {

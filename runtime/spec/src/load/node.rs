@@ -27,7 +27,7 @@ pub(crate) struct Node {
 }
 
 /// What a value without its children weighs.
-pub(crate) const NODE_WEIGHT: usize = 32;
+pub(crate) const NODE_WEIGHT: usize = 64;
 
 /// The JSON data model, with the text scalars were written as.
 #[derive(Debug)]

@@ -68,6 +68,10 @@ impl List {
     }
 }
 
+/// What one object may weigh (see [`Node::weight`]): room for all that etcd would take (1.5 MiB), and a bound for what
+/// checking one object costs.
+const MAX_OBJECT_WEIGHT: usize = 8 << 20;
+
 /// What an object is known by.
 pub(crate) type Identity = (Kind, String, String);
 
@@ -192,11 +196,12 @@ impl Reader<'_, '_> {
     /// The object without what is wrong in it, and the fields that are.
     fn typed<T: DeserializeOwned>(&mut self, kind: Kind, node: &Node, base: &FieldPath) -> Option<(T, Vec<FieldPath>)> {
         let disclosure = if kind == Kind::Secret { Disclosure::TypesOnly } else { Disclosure::Values };
-        let Decoded { mut value, errors, faulty } = decode(node, kind.schema(), disclosure);
-        for (mark, mut diagnostic) in errors {
-            diagnostic.path = base.join(&diagnostic.path);
-            self.problems.push(mark, diagnostic);
+        if node.weight > MAX_OBJECT_WEIGHT {
+            let message = "too large: Kubernetes takes objects of up to 1.5 MiB";
+            self.about(node, base, Diagnostic::error(FieldPath::root(), message));
+            return None;
         }
+        let Decoded { mut value, faulty } = decode(node, kind.schema(), disclosure, base, self.problems);
         // The types check these two themselves; here they have been.
         if let Some(object) = value.as_mapping_mut() {
             object.remove("apiVersion");

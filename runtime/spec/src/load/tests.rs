@@ -194,6 +194,8 @@ fn sources_are_bounded() {
     assert!(message(b"---\na\n".repeat(yaml::MAX_DOCUMENTS + 1)).contains("more problems are not shown"));
     assert!(message(b"- ".repeat(500)).contains("too deep"));
     assert!(message([b"{\"a\":".repeat(500), b"1".to_vec()].concat()).contains("too deep"));
+    let large = format!("apiVersion: v1\nkind: ConfigMap\ndata: [{}]\n", "1,".repeat(200_000));
+    assert!(message(large.into_bytes()).contains("objects of up to 1.5 MiB"));
     let mut merges = b"a: &a {".to_vec();
     (0..1000).for_each(|key| merges.extend(format!("k{key}: 1,").into_bytes()));
     merges.extend(b"}\nb:\n");
