@@ -7,6 +7,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::lookup::ObjectLookup;
+
 /// Namespace and name.
 type Key = (String, String);
 
@@ -51,6 +53,16 @@ impl Objects {
     /// All Secrets, by namespace and name.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.values()
+    }
+}
+
+impl ObjectLookup for Objects {
+    fn config_map(&self, namespace: &str, name: &str) -> Option<&ConfigMap> {
+        self.get_config_map(namespace, name)
+    }
+
+    fn secret(&self, namespace: &str, name: &str) -> Option<&Secret> {
+        self.get_secret(namespace, name)
     }
 }
 

@@ -13,9 +13,9 @@ use super::problem::Problems;
 use super::schema::Schema;
 use super::suggest::nearest;
 use super::{Loaded, LoadedPod};
-use crate::diagnostic::{Diagnostic, FieldPath, Location};
+use crate::diagnostic::{Diagnostic, FieldPath, Location, Segment};
 use crate::pod::CheckedPod;
-use crate::support;
+use crate::{support, validate};
 
 static POD: LazyLock<Schema> = LazyLock::new(Schema::of::<Pod>);
 static CONFIG_MAP: LazyLock<Schema> = LazyLock::new(Schema::of::<ConfigMap>);
@@ -156,8 +156,11 @@ impl Reader<'_, '_> {
 
     fn pod(&mut self, node: &Node, base: &FieldPath) {
         let before = self.problems.errors();
-        let Some((pod, faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
+        let Some((pod, mut faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
         for diagnostic in support::check(node) {
+            if diagnostic.is_error() {
+                faulty.push(diagnostic.path.clone());
+            }
             self.about(node, base, diagnostic);
         }
         self.unique(Kind::Pod, &pod.metadata, node, base);
@@ -176,7 +179,7 @@ impl Reader<'_, '_> {
     fn config_map(&mut self, node: &Node, base: &FieldPath) {
         let before = self.problems.errors();
         let Some((config_map, faulty)) = self.typed::<ConfigMap>(Kind::ConfigMap, node, base) else { return };
-        self.validation(validate_config_map(&config_map), &faulty, node, base);
+        self.validation(validate::config_map(&config_map), &faulty, node, base);
         self.unique(Kind::ConfigMap, &config_map.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_config_map(config_map);
@@ -186,7 +189,8 @@ impl Reader<'_, '_> {
     fn secret(&mut self, node: &Node, base: &FieldPath) {
         let before = self.problems.errors();
         let Some((secret, faulty)) = self.typed::<Secret>(Kind::Secret, node, base) else { return };
-        self.validation(validate_secret(&secret), &faulty, node, base);
+        let found = validate::secret(&secret).into_iter().map(|diagnostic| as_written(diagnostic, node)).collect();
+        self.validation(found, &faulty, node, base);
         self.unique(Kind::Secret, &secret.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_secret(secret);
@@ -221,10 +225,11 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Reports what validation found, but for fields about which decoding has said what is wrong.
+    /// Reports what validation found, but for fields of which it has been said what is wrong.
     fn validation(&mut self, found: Vec<Diagnostic>, faulty: &[FieldPath], node: &Node, base: &FieldPath) {
         for diagnostic in found {
-            if !faulty.iter().any(|faulty| diagnostic.path.is_at_or_below(faulty)) {
+            let path = &diagnostic.path;
+            if !faulty.iter().any(|faulty| path.is_at_or_below(faulty)) && !is_copied_request(path, node) {
                 self.about(node, base, diagnostic);
             }
         }
@@ -252,6 +257,26 @@ impl Reader<'_, '_> {
     }
 }
 
+/// Whether `path` is a request that the manifest does not have: defaulting copied it from the limit, and what is wrong
+/// with it is said there.
+fn is_copied_request(path: &FieldPath, node: &Node) -> bool {
+    matches!(path.segments(), [.., Segment::Field(requests), Segment::Key(_)] if requests == "requests")
+        && node.find(path.segments()).is_none()
+}
+
+/// Validation sees a Secret's `stringData` in its `data`; a person looks for it where it was written.
+fn as_written(mut diagnostic: Diagnostic, node: &Node) -> Diagnostic {
+    if let [Segment::Field(data), Segment::Key(key)] = diagnostic.path.segments()
+        && data == "data"
+    {
+        let written = field("stringData").key(key);
+        if node.find(diagnostic.path.segments()).is_none() && node.find(written.segments()).is_some() {
+            diagnostic.path = written;
+        }
+    }
+    diagnostic
+}
+
 fn field(name: &str) -> FieldPath {
     FieldPath::root().field(name)
 }
@@ -274,12 +299,4 @@ fn unknown_kind(kind: &str) -> Diagnostic {
         known_kinds()
     };
     Diagnostic::error(field("kind"), message).hint(hint)
-}
-
-fn validate_config_map(_: &ConfigMap) -> Vec<Diagnostic> {
-    Vec::new()
-}
-
-fn validate_secret(_: &Secret) -> Vec<Diagnostic> {
-    Vec::new()
 }

@@ -170,7 +170,7 @@ fn verdict(support: &Support, node: &Node, path: &[Segment]) -> Option<Diagnosti
             let mut diagnostic = verdict(otherwise, node, path().segments())?;
             if diagnostic.is_error() {
                 let value = value.unwrap_or_default();
-                diagnostic.message = format!("Unsupported value: {value:?}: {}", diagnostic.message);
+                diagnostic.message = format!("the value {value:?} is {}", diagnostic.message);
             }
             Some(diagnostic)
         }
