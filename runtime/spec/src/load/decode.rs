@@ -30,29 +30,33 @@ pub(crate) enum Disclosure {
 }
 
 /// Checks `node`, which stands at `base` in its document, against `schema`.
-pub(crate) fn decode(
+pub(crate) fn decode<'a>(
     node: &Node,
-    schema: &Schema,
+    schema: &'a Schema,
     disclosure: Disclosure,
-    base: &FieldPath,
-    problems: &mut Problems<'_>,
+    base: &'a FieldPath,
+    problems: &'a mut Problems<'_>,
 ) -> Decoded {
-    let mut decoder = Decoder { base, path: Vec::new(), disclosure, problems, faulty: Vec::new() };
+    let mut decoder = Decoder { base, path: Vec::new(), above: Vec::new(), disclosure, problems, faulty: Vec::new() };
     let value = decoder.node(node, node.mark, schema).unwrap_or_else(|| neutral(schema));
     Decoded { value, faulty: decoder.faulty }
 }
 
+type Fields<'a> = &'a [(&'static str, Schema)];
+
 struct Decoder<'a, 'b> {
     base: &'a FieldPath,
     path: Vec<Segment>,
+    /// The objects around the present one: the lengths of their paths, and their fields.
+    above: Vec<(usize, Fields<'a>)>,
     disclosure: Disclosure,
     problems: &'a mut Problems<'b>,
     faulty: Vec<FieldPath>,
 }
 
-impl Decoder<'_, '_> {
+impl<'a> Decoder<'a, '_> {
     /// `mark` is where the field is written; `None` leaves it out.
-    fn node(&mut self, node: &Node, mark: Mark, schema: &Schema) -> Option<Value> {
+    fn node(&mut self, node: &Node, mark: Mark, schema: &'a Schema) -> Option<Value> {
         match (schema, &node.value) {
             (Schema::Object(fields), NodeValue::Map(entries)) => Some(self.object(entries, fields)),
             (Schema::Map(element), NodeValue::Map(entries)) => Some(self.map(entries, element)),
@@ -68,7 +72,8 @@ impl Decoder<'_, '_> {
         }
     }
 
-    fn object(&mut self, entries: &[Entry], fields: &[(&'static str, Schema)]) -> Value {
+    fn object(&mut self, entries: &[Entry], fields: Fields<'a>) -> Value {
+        self.above.push((self.path.len(), fields));
         let mut object = Mapping::new();
         let mut seen = BTreeMap::new();
         for entry in entries {
@@ -85,10 +90,11 @@ impl Decoder<'_, '_> {
             }
             self.path.pop();
         }
+        self.above.pop();
         Value::Mapping(object)
     }
 
-    fn map(&mut self, entries: &[Entry], element: &Schema) -> Value {
+    fn map(&mut self, entries: &[Entry], element: &'a Schema) -> Value {
         let mut map = Mapping::new();
         let mut seen = BTreeMap::new();
         for entry in entries {
@@ -108,7 +114,7 @@ impl Decoder<'_, '_> {
         Value::Mapping(map)
     }
 
-    fn item(&mut self, index: usize, item: &Node, element: &Schema) -> Value {
+    fn item(&mut self, index: usize, item: &Node, element: &'a Schema) -> Value {
         if item.is_null() {
             // As in Go: a null in a list is the zero value.
             return neutral(element);
@@ -135,7 +141,7 @@ impl Decoder<'_, '_> {
         }
     }
 
-    fn is_duplicate<'a>(&mut self, seen: &mut BTreeMap<&'a str, Mark>, entry: &'a Entry) -> bool {
+    fn is_duplicate<'e>(&mut self, seen: &mut BTreeMap<&'e str, Mark>, entry: &'e Entry) -> bool {
         if let Some(first) = seen.get(entry.key.as_str()) {
             let message = format!("duplicate field; it is already set at line {}", first.line);
             self.error(entry.mark, message, None);
@@ -145,21 +151,32 @@ impl Decoder<'_, '_> {
         false
     }
 
-    fn unknown(&mut self, entry: &Entry, fields: &[(&'static str, Schema)]) {
+    fn unknown(&mut self, entry: &Entry, fields: Fields<'a>) {
         // Looking for names costs; nobody would see them.
-        let names = if self.problems.is_full() { &[] } else { fields };
-        let (message, hint) = match nearest(&entry.key, names.iter().map(|(name, _)| *name)) {
+        if self.problems.is_full() {
+            return self.error(entry.mark, "unknown field".to_owned(), None);
+        }
+        let (message, hint) = match nearest(&entry.key, fields.iter().map(|(name, _)| *name)) {
             Some(meant) => {
                 self.faulty.push(self.here().parent().field(meant));
                 (format!("unknown field; did you mean {meant:?}?"), None)
             }
-            None => {
-                let below = names.iter().find_map(|(name, schema)| has_field(schema, &entry.key).then_some(*name));
-                let hint = below.map(|parent| format!("{:?} is a field of {parent}", entry.key));
-                ("unknown field".to_owned(), hint)
-            }
+            None => ("unknown field".to_owned(), self.elsewhere(&entry.key, fields)),
         };
         self.error(entry.mark, message, hint);
+    }
+
+    /// Advice for a field that is known one level down, or in an object around this one: most often the indentation is
+    /// wrong.
+    fn elsewhere(&self, name: &str, fields: Fields<'a>) -> Option<String> {
+        if let Some((parent, _)) = fields.iter().find(|(_, schema)| has_field(schema, name)) {
+            return Some(format!("{name:?} is a field of {parent}"));
+        }
+        let known = |fields: Fields<'a>| fields.iter().any(|(field, _)| *field == name);
+        let (length, _) = self.above.iter().rev().find(|(_, fields)| known(fields))?;
+        let above = FieldPath::from(self.path.get(..*length)?.to_vec());
+        let above = if above.is_root() { "the object itself".to_owned() } else { above.to_string() };
+        Some(format!("{name:?} is a field of {above}: check the indentation"))
     }
 
     fn mismatch(&mut self, node: &Node, mark: Mark, schema: &Schema, mismatch: Mismatch) -> Option<Value> {

@@ -1,14 +1,15 @@
 //! One document to the objects in it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::de::DeserializeOwned;
 
 use super::decode::{Decoded, Disclosure, decode};
-use super::node::{Node, NodeValue};
+use super::node::{Entry, Node, NodeValue};
 use super::problem::Problems;
 use super::schema::Schema;
 use super::suggest::nearest;
@@ -20,6 +21,15 @@ use crate::{support, validate};
 static POD: LazyLock<Schema> = LazyLock::new(Schema::of::<Pod>);
 static CONFIG_MAP: LazyLock<Schema> = LazyLock::new(Schema::of::<ConfigMap>);
 static SECRET: LazyLock<Schema> = LazyLock::new(Schema::of::<Secret>);
+
+static LIST: LazyLock<Schema> = LazyLock::new(|| {
+    Schema::Object(vec![
+        ("apiVersion", Schema::String),
+        ("kind", Schema::String),
+        ("metadata", Schema::of::<ListMeta>()),
+        ("items", Schema::List(Box::new(Schema::Any))),
+    ])
+});
 
 /// What this runtime runs; all of it in `apiVersion: v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,12 +146,7 @@ impl Reader<'_, '_> {
     }
 
     fn list(&mut self, node: &Node, base: &FieldPath, list: &List) {
-        for entry in node.entries() {
-            if !["apiVersion", "kind", "metadata", "items"].contains(&entry.key.as_str()) {
-                let message = "unknown field of a List";
-                self.about(node, base, Diagnostic::error(field(&entry.key), message));
-            }
-        }
+        self.list_itself(node, base);
         let Some(items) = node.entry("items") else { return };
         match &items.node.value {
             NodeValue::List(elements) => {
@@ -149,9 +154,23 @@ impl Reader<'_, '_> {
                     self.read(item, &base.field("items").index(index), list.items);
                 }
             }
-            _ if items.node.is_null() => {}
-            _ => self.about(node, base, Diagnostic::error(field("items"), "expected a list")),
+            // What else it may be has been reported.
+            _ => {}
         }
+    }
+
+    /// Checks a List without its items, which are objects of their own.
+    fn list_itself(&mut self, node: &Node, base: &FieldPath) {
+        let without_items = |entry: &Entry| match &entry.node.value {
+            NodeValue::List(_) if entry.key == "items" => Rc::new(Node::list(entry.node.mark, Vec::new())),
+            _ => Rc::clone(&entry.node),
+        };
+        let entries = node
+            .entries()
+            .iter()
+            .map(|entry| Entry { key: entry.key.clone(), mark: entry.mark, node: without_items(entry) })
+            .collect();
+        decode(&Node::map(node.mark, entries), &LIST, Disclosure::TypesOnly, base, self.problems);
     }
 
     fn pod(&mut self, node: &Node, base: &FieldPath) {

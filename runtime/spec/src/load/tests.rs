@@ -102,6 +102,28 @@ fn anchors_and_merge_keys_work() {
 }
 
 #[test]
+fn a_field_name_may_carry_an_anchor() {
+    let loaded =
+        load_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  &k key: value\n  other: *k\n");
+    assert_eq!(shown(&loaded), NONE);
+    let data = loaded.objects.get_config_map("default", "c").and_then(|found| found.data.clone()).unwrap_or_default();
+    assert_eq!(data.get("other").map(String::as_str), Some("key"));
+}
+
+#[test]
+fn what_a_cluster_gives_out_is_taken_with_warnings() {
+    let text = POD.replace(
+        "  name: web\n",
+        "  name: web\n  creationTimestamp: \"2026-01-31T12:00:00Z\"\n  managedFields:\n  - apiVersion: v1\n    fieldsType: FieldsV1\n    \
+         fieldsV1: {\"f:spec\": {\".\": {}, \"f:x\": [1, 2.5, null, true]}}\n    time: 2026-01-31T12:00:00Z\n",
+    ) + "status:\n  phase: Running\n  containerStatuses:\n  - {name: app, ready: true, restartCount: 0}\n";
+    let loaded = load_text(&text);
+    assert!(!loaded.has_errors(), "{:?}", shown(&loaded));
+    assert_eq!(loaded.diagnostics.len(), 3);
+    assert_eq!(loaded.pods.len(), 1);
+}
+
+#[test]
 fn json_values_may_follow_each_other() {
     let value =
         r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "N"}, "data": {"a": "\ud83d\ude00\/"}}"#;
