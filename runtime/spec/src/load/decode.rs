@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use super::node::{Entry, Mark, Node, NodeValue, Scalar, ScalarKind};
+use super::problem::Problems;
 use super::schema::Schema;
 use super::suggest::nearest;
 use crate::diagnostic::{Diagnostic, FieldPath, Segment};
@@ -16,8 +17,6 @@ use crate::diagnostic::{Diagnostic, FieldPath, Segment};
 pub(crate) struct Decoded {
     /// Valid for the schema.
     pub(crate) value: Value,
-    /// In the order of the text.
-    pub(crate) errors: Vec<(Mark, Diagnostic)>,
     /// Fields about which enough has been said.
     pub(crate) faulty: Vec<FieldPath>,
 }
@@ -30,23 +29,34 @@ pub(crate) enum Disclosure {
     TypesOnly,
 }
 
-/// Checks `node` against `schema`.
-pub(crate) fn decode(node: &Node, schema: &Schema, disclosure: Disclosure) -> Decoded {
-    let mut decoder = Decoder { path: Vec::new(), disclosure, errors: Vec::new(), faulty: Vec::new() };
+/// Checks `node`, which stands at `base` in its document, against `schema`.
+pub(crate) fn decode<'a>(
+    node: &Node,
+    schema: &'a Schema,
+    disclosure: Disclosure,
+    base: &'a FieldPath,
+    problems: &'a mut Problems<'_>,
+) -> Decoded {
+    let mut decoder = Decoder { base, path: Vec::new(), above: Vec::new(), disclosure, problems, faulty: Vec::new() };
     let value = decoder.node(node, node.mark, schema).unwrap_or_else(|| neutral(schema));
-    Decoded { value, errors: decoder.errors, faulty: decoder.faulty }
+    Decoded { value, faulty: decoder.faulty }
 }
 
-struct Decoder {
+type Fields<'a> = &'a [(&'static str, Schema)];
+
+struct Decoder<'a, 'b> {
+    base: &'a FieldPath,
     path: Vec<Segment>,
+    /// The objects around the present one: the lengths of their paths, and their fields.
+    above: Vec<(usize, Fields<'a>)>,
     disclosure: Disclosure,
-    errors: Vec<(Mark, Diagnostic)>,
+    problems: &'a mut Problems<'b>,
     faulty: Vec<FieldPath>,
 }
 
-impl Decoder {
+impl<'a> Decoder<'a, '_> {
     /// `mark` is where the field is written; `None` leaves it out.
-    fn node(&mut self, node: &Node, mark: Mark, schema: &Schema) -> Option<Value> {
+    fn node(&mut self, node: &Node, mark: Mark, schema: &'a Schema) -> Option<Value> {
         match (schema, &node.value) {
             (Schema::Object(fields), NodeValue::Map(entries)) => Some(self.object(entries, fields)),
             (Schema::Map(element), NodeValue::Map(entries)) => Some(self.map(entries, element)),
@@ -62,7 +72,8 @@ impl Decoder {
         }
     }
 
-    fn object(&mut self, entries: &[Entry], fields: &[(&'static str, Schema)]) -> Value {
+    fn object(&mut self, entries: &[Entry], fields: Fields<'a>) -> Value {
+        self.above.push((self.path.len(), fields));
         let mut object = Mapping::new();
         let mut seen = BTreeMap::new();
         for entry in entries {
@@ -79,10 +90,11 @@ impl Decoder {
             }
             self.path.pop();
         }
+        self.above.pop();
         Value::Mapping(object)
     }
 
-    fn map(&mut self, entries: &[Entry], element: &Schema) -> Value {
+    fn map(&mut self, entries: &[Entry], element: &'a Schema) -> Value {
         let mut map = Mapping::new();
         let mut seen = BTreeMap::new();
         for entry in entries {
@@ -102,7 +114,7 @@ impl Decoder {
         Value::Mapping(map)
     }
 
-    fn item(&mut self, index: usize, item: &Node, element: &Schema) -> Value {
+    fn item(&mut self, index: usize, item: &Node, element: &'a Schema) -> Value {
         if item.is_null() {
             // As in Go: a null in a list is the zero value.
             return neutral(element);
@@ -129,7 +141,7 @@ impl Decoder {
         }
     }
 
-    fn is_duplicate<'a>(&mut self, seen: &mut BTreeMap<&'a str, Mark>, entry: &'a Entry) -> bool {
+    fn is_duplicate<'e>(&mut self, seen: &mut BTreeMap<&'e str, Mark>, entry: &'e Entry) -> bool {
         if let Some(first) = seen.get(entry.key.as_str()) {
             let message = format!("duplicate field; it is already set at line {}", first.line);
             self.error(entry.mark, message, None);
@@ -139,20 +151,32 @@ impl Decoder {
         false
     }
 
-    fn unknown(&mut self, entry: &Entry, fields: &[(&'static str, Schema)]) {
+    fn unknown(&mut self, entry: &Entry, fields: Fields<'a>) {
+        // Looking for names costs; nobody would see them.
+        if self.problems.is_full() {
+            return self.error(entry.mark, "unknown field".to_owned(), None);
+        }
         let (message, hint) = match nearest(&entry.key, fields.iter().map(|(name, _)| *name)) {
             Some(meant) => {
-                let path = FieldPath::from(self.path.clone());
-                self.faulty.push(path.parent().field(meant));
+                self.faulty.push(self.here().parent().field(meant));
                 (format!("unknown field; did you mean {meant:?}?"), None)
             }
-            None => {
-                let below = fields.iter().find_map(|(name, schema)| has_field(schema, &entry.key).then_some(*name));
-                let hint = below.map(|parent| format!("{:?} is a field of {parent}", entry.key));
-                ("unknown field".to_owned(), hint)
-            }
+            None => ("unknown field".to_owned(), self.elsewhere(&entry.key, fields)),
         };
         self.error(entry.mark, message, hint);
+    }
+
+    /// Advice for a field that is known one level down, or in an object around this one: most often the indentation is
+    /// wrong.
+    fn elsewhere(&self, name: &str, fields: Fields<'a>) -> Option<String> {
+        if let Some((parent, _)) = fields.iter().find(|(_, schema)| has_field(schema, name)) {
+            return Some(format!("{name:?} is a field of {parent}"));
+        }
+        let known = |fields: Fields<'a>| fields.iter().any(|(field, _)| *field == name);
+        let (length, _) = self.above.iter().rev().find(|(_, fields)| known(fields))?;
+        let above = FieldPath::from(self.path.get(..*length)?.to_vec());
+        let above = if above.is_root() { "the object itself".to_owned() } else { above.to_string() };
+        Some(format!("{name:?} is a field of {above}: check the indentation"))
     }
 
     fn mismatch(&mut self, node: &Node, mark: Mark, schema: &Schema, mismatch: Mismatch) -> Option<Value> {
@@ -164,14 +188,20 @@ impl Decoder {
             Mismatch::Base64 => "expected base64 text, got text that is not base64".to_owned(),
         };
         let hint = advice(node, schema, mismatch, self.disclosure);
-        self.faulty.push(FieldPath::from(self.path.clone()));
+        if !self.problems.is_full() {
+            self.faulty.push(self.here());
+        }
         self.error(mark, message, hint);
         None
     }
 
     fn error(&mut self, mark: Mark, message: String, hint: Option<String>) {
-        let diagnostic = Diagnostic { hint, ..Diagnostic::error(FieldPath::from(self.path.clone()), message) };
-        self.errors.push((mark, diagnostic));
+        let path = self.base.join(&self.here());
+        self.problems.push(mark, Diagnostic { hint, ..Diagnostic::error(path, message) });
+    }
+
+    fn here(&self) -> FieldPath {
+        FieldPath::from(self.path.clone())
     }
 
     fn describe(&self, node: &Node) -> String {

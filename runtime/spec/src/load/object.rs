@@ -1,25 +1,35 @@
 //! One document to the objects in it.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use serde::de::DeserializeOwned;
 
 use super::decode::{Decoded, Disclosure, decode};
-use super::node::{Node, NodeValue};
+use super::node::{Entry, Node, NodeValue};
 use super::problem::Problems;
 use super::schema::Schema;
 use super::suggest::nearest;
 use super::{Loaded, LoadedPod};
-use crate::diagnostic::{Diagnostic, FieldPath, Location};
+use crate::diagnostic::{Diagnostic, FieldPath, Location, Segment};
 use crate::pod::CheckedPod;
-use crate::support;
+use crate::{support, validate};
 
 static POD: LazyLock<Schema> = LazyLock::new(Schema::of::<Pod>);
 static CONFIG_MAP: LazyLock<Schema> = LazyLock::new(Schema::of::<ConfigMap>);
 static SECRET: LazyLock<Schema> = LazyLock::new(Schema::of::<Secret>);
+
+static LIST: LazyLock<Schema> = LazyLock::new(|| {
+    Schema::Object(vec![
+        ("apiVersion", Schema::String),
+        ("kind", Schema::String),
+        ("metadata", Schema::of::<ListMeta>()),
+        ("items", Schema::List(Box::new(Schema::Any))),
+    ])
+});
 
 /// What this runtime runs; all of it in `apiVersion: v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +77,10 @@ impl List {
         Kind::named(items).map(|kind| Self { items: Some(kind) })
     }
 }
+
+/// What one object may weigh (see [`Node::weight`]): room for all that etcd would take (1.5 MiB), and a bound for what
+/// checking one object costs.
+const MAX_OBJECT_WEIGHT: usize = 8 << 20;
 
 /// What an object is known by.
 pub(crate) type Identity = (Kind, String, String);
@@ -132,12 +146,7 @@ impl Reader<'_, '_> {
     }
 
     fn list(&mut self, node: &Node, base: &FieldPath, list: &List) {
-        for entry in node.entries() {
-            if !["apiVersion", "kind", "metadata", "items"].contains(&entry.key.as_str()) {
-                let message = "unknown field of a List";
-                self.about(node, base, Diagnostic::error(field(&entry.key), message));
-            }
-        }
+        self.list_itself(node, base);
         let Some(items) = node.entry("items") else { return };
         match &items.node.value {
             NodeValue::List(elements) => {
@@ -145,15 +154,32 @@ impl Reader<'_, '_> {
                     self.read(item, &base.field("items").index(index), list.items);
                 }
             }
-            _ if items.node.is_null() => {}
-            _ => self.about(node, base, Diagnostic::error(field("items"), "expected a list")),
+            // What else it may be has been reported.
+            _ => {}
         }
+    }
+
+    /// Checks a List without its items, which are objects of their own.
+    fn list_itself(&mut self, node: &Node, base: &FieldPath) {
+        let without_items = |entry: &Entry| match &entry.node.value {
+            NodeValue::List(_) if entry.key == "items" => Rc::new(Node::list(entry.node.mark, Vec::new())),
+            _ => Rc::clone(&entry.node),
+        };
+        let entries = node
+            .entries()
+            .iter()
+            .map(|entry| Entry { key: entry.key.clone(), mark: entry.mark, node: without_items(entry) })
+            .collect();
+        decode(&Node::map(node.mark, entries), &LIST, Disclosure::TypesOnly, base, self.problems);
     }
 
     fn pod(&mut self, node: &Node, base: &FieldPath) {
         let before = self.problems.errors();
-        let Some((pod, faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
+        let Some((pod, mut faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
         for diagnostic in support::check(node) {
+            if diagnostic.is_error() {
+                faulty.push(diagnostic.path.clone());
+            }
             self.about(node, base, diagnostic);
         }
         self.unique(Kind::Pod, &pod.metadata, node, base);
@@ -172,7 +198,7 @@ impl Reader<'_, '_> {
     fn config_map(&mut self, node: &Node, base: &FieldPath) {
         let before = self.problems.errors();
         let Some((config_map, faulty)) = self.typed::<ConfigMap>(Kind::ConfigMap, node, base) else { return };
-        self.validation(validate_config_map(&config_map), &faulty, node, base);
+        self.validation(validate::config_map(&config_map), &faulty, node, base);
         self.unique(Kind::ConfigMap, &config_map.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_config_map(config_map);
@@ -182,7 +208,8 @@ impl Reader<'_, '_> {
     fn secret(&mut self, node: &Node, base: &FieldPath) {
         let before = self.problems.errors();
         let Some((secret, faulty)) = self.typed::<Secret>(Kind::Secret, node, base) else { return };
-        self.validation(validate_secret(&secret), &faulty, node, base);
+        let found = validate::secret(&secret).into_iter().map(|diagnostic| as_written(diagnostic, node)).collect();
+        self.validation(found, &faulty, node, base);
         self.unique(Kind::Secret, &secret.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_secret(secret);
@@ -192,11 +219,12 @@ impl Reader<'_, '_> {
     /// The object without what is wrong in it, and the fields that are.
     fn typed<T: DeserializeOwned>(&mut self, kind: Kind, node: &Node, base: &FieldPath) -> Option<(T, Vec<FieldPath>)> {
         let disclosure = if kind == Kind::Secret { Disclosure::TypesOnly } else { Disclosure::Values };
-        let Decoded { mut value, errors, faulty } = decode(node, kind.schema(), disclosure);
-        for (mark, mut diagnostic) in errors {
-            diagnostic.path = base.join(&diagnostic.path);
-            self.problems.push(mark, diagnostic);
+        if node.weight > MAX_OBJECT_WEIGHT {
+            let message = "too large: Kubernetes takes objects of up to 1.5 MiB";
+            self.about(node, base, Diagnostic::error(FieldPath::root(), message));
+            return None;
         }
+        let Decoded { mut value, faulty } = decode(node, kind.schema(), disclosure, base, self.problems);
         // The types check these two themselves; here they have been.
         if let Some(object) = value.as_mapping_mut() {
             object.remove("apiVersion");
@@ -216,10 +244,11 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Reports what validation found, but for fields about which decoding has said what is wrong.
+    /// Reports what validation found, but for fields of which it has been said what is wrong.
     fn validation(&mut self, found: Vec<Diagnostic>, faulty: &[FieldPath], node: &Node, base: &FieldPath) {
         for diagnostic in found {
-            if !faulty.iter().any(|faulty| diagnostic.path.is_at_or_below(faulty)) {
+            let path = &diagnostic.path;
+            if !faulty.iter().any(|faulty| path.is_at_or_below(faulty)) && !is_copied_request(path, node) {
                 self.about(node, base, diagnostic);
             }
         }
@@ -247,6 +276,26 @@ impl Reader<'_, '_> {
     }
 }
 
+/// Whether `path` is a request that the manifest does not have: defaulting copied it from the limit, and what is wrong
+/// with it is said there.
+fn is_copied_request(path: &FieldPath, node: &Node) -> bool {
+    matches!(path.segments(), [.., Segment::Field(requests), Segment::Key(_)] if requests == "requests")
+        && node.find(path.segments()).is_none()
+}
+
+/// Validation sees a Secret's `stringData` in its `data`; a person looks for it where it was written.
+fn as_written(mut diagnostic: Diagnostic, node: &Node) -> Diagnostic {
+    if let [Segment::Field(data), Segment::Key(key)] = diagnostic.path.segments()
+        && data == "data"
+    {
+        let written = field("stringData").key(key);
+        if node.find(diagnostic.path.segments()).is_none() && node.find(written.segments()).is_some() {
+            diagnostic.path = written;
+        }
+    }
+    diagnostic
+}
+
 fn field(name: &str) -> FieldPath {
     FieldPath::root().field(name)
 }
@@ -269,12 +318,4 @@ fn unknown_kind(kind: &str) -> Diagnostic {
         known_kinds()
     };
     Diagnostic::error(field("kind"), message).hint(hint)
-}
-
-fn validate_config_map(_: &ConfigMap) -> Vec<Diagnostic> {
-    Vec::new()
-}
-
-fn validate_secret(_: &Secret) -> Vec<Diagnostic> {
-    Vec::new()
 }

@@ -127,10 +127,11 @@ impl Builder {
                 let plain = style == ScalarStyle::Plain;
                 let kind =
                     scalar_kind(&text, plain, tag.as_deref()).map_err(|message| SyntaxError::new(mark, message))?;
-                if self.awaits_key() {
-                    return self.key(text.into_owned(), plain, kind, mark);
-                }
                 let node = Rc::new(Node::scalar(mark, Scalar { text: text.into_owned(), kind }));
+                if let (true, NodeValue::Scalar(scalar)) = (self.awaits_key(), &node.value) {
+                    self.name(anchor, &node);
+                    return self.key(scalar.text.clone(), plain, kind, mark);
+                }
                 self.charge(mark, node.weight)?;
                 self.value(node, anchor)
             }
@@ -217,9 +218,7 @@ impl Builder {
     }
 
     fn value(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), SyntaxError> {
-        if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
-        }
+        self.name(anchor, &node);
         match self.open.last_mut() {
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, merges, .. }) => match key.take() {
@@ -234,6 +233,13 @@ impl Builder {
             }
         }
         Ok(())
+    }
+
+    /// Remembers an anchor's value; 0 stands for none.
+    fn name(&mut self, anchor: usize, node: &Rc<Node>) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(node));
+        }
     }
 
     fn charge(&mut self, mark: Mark, weight: usize) -> Result<(), SyntaxError> {
