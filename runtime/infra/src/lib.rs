@@ -1,1 +1,5 @@
-//! What the containers of one pod share: volumes now, the network next.
+//! What the containers of one pod share.
+
+mod config;
+
+pub use config::{HostPathKind, InfraConfig, Medium, VolumeConfig, VolumeFile, VolumeSource};

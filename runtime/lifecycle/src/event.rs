@@ -1,0 +1,243 @@
+//! What the driver tells the machine.
+//!
+//! Every effect that starts something is answered: see the table at [`Effect`](crate::Effect). An event about a container
+//! that the pod does not have, about an attempt that is over, or in a state where it means nothing, is ignored.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Something that happened to the pod, or the passing of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The node accepted the pod: work begins, and `activeDeadlineSeconds` counts from here.
+    Start,
+    /// The time given by [`Lifecycle::next_wake`](crate::Lifecycle::next_wake) has come. Harmless at any other time.
+    Tick,
+    /// The pod's infra (network, volumes) stands.
+    SandboxCreated {
+        /// The pod's own addresses, the primary one first.
+        pod_ips: Vec<IpAddr>,
+        /// The node's addresses, the primary one first.
+        host_ips: Vec<IpAddr>,
+    },
+    /// The pod's infra could not be made; nothing of it is left behind.
+    SandboxFailed {
+        /// What kind of work failed.
+        reason: SandboxFailure,
+        /// What failed, for people.
+        message: String,
+    },
+    /// The image of a container is not on the node and is being fetched. Optional: it only makes an event for users.
+    ImagePulling {
+        /// The container whose image it is.
+        container: Arc<str>,
+    },
+    /// The image of a container is on the node.
+    ImagePulled {
+        /// The container whose image it is.
+        container: Arc<str>,
+        /// The image's name as resolved; shown as `containerStatuses[].image`.
+        image: String,
+        /// The image's name with its digest; shown as `containerStatuses[].imageID`.
+        image_id: String,
+        /// Whether it had to be fetched.
+        source: ImageSource,
+    },
+    /// The image of a container could not be had.
+    ImagePullFailed {
+        /// The container whose image it is.
+        container: Arc<str>,
+        /// The kubelet's word for it.
+        reason: PullFailure,
+        /// What failed, for people.
+        message: String,
+    },
+    /// A container runs.
+    ContainerStarted {
+        /// The container.
+        container: Arc<str>,
+        /// As in the [`StartContainer`](crate::Effect::StartContainer) that this answers.
+        attempt: u32,
+        /// Shown as `containerStatuses[].containerID`: `nacelle://…`.
+        container_id: String,
+    },
+    /// A container could not be started; nothing of this attempt is left behind.
+    ContainerStartFailed {
+        /// The container.
+        container: Arc<str>,
+        /// As in the [`StartContainer`](crate::Effect::StartContainer) that this answers.
+        attempt: u32,
+        /// How far the start came.
+        reason: StartFailure,
+        /// What failed, for people.
+        message: String,
+    },
+    /// A container that was started has ended, by itself or because it was stopped.
+    ContainerExited {
+        /// The container.
+        container: Arc<str>,
+        /// As in the [`StartContainer`](crate::Effect::StartContainer) that began it.
+        attempt: u32,
+        /// How it ended.
+        exit: ContainerExit,
+    },
+    /// The pod shall go. A later one with a shorter period shortens the first; a longer one changes nothing.
+    Delete {
+        /// How long containers may take to stop; `None` means the pod's own `terminationGracePeriodSeconds`. Zero
+        /// kills all of them at once, in no order.
+        grace: Option<Duration>,
+    },
+    /// The node needs the pod's resources: the pod shall stop and counts as failed.
+    Evict {
+        /// How long containers may take to stop; `None` means the pod's own `terminationGracePeriodSeconds`.
+        grace: Option<Duration>,
+        /// Shown as `status.reason`: `Evicted` in most cases.
+        reason: String,
+        /// Shown as `status.message`.
+        message: String,
+    },
+    /// The pod's infra is gone; answers [`RemoveSandbox`](crate::Effect::RemoveSandbox).
+    SandboxRemoved,
+}
+
+/// Where an image came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// It was on the node already.
+    Present,
+    /// It was fetched.
+    Fetched {
+        /// How long that took.
+        took: Duration,
+        /// The image's size in bytes.
+        bytes: u64,
+    },
+}
+
+/// How a container ended, as its status shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerExit {
+    /// Why.
+    pub reason: ExitReason,
+    /// 0 is success, whatever the reason says.
+    pub code: u8,
+    /// For people: a trap's first line, the termination message.
+    pub message: Option<String>,
+}
+
+impl ContainerExit {
+    /// The end of a program that returned `code` by itself.
+    pub fn code(code: u8) -> Self {
+        let reason = if code == 0 { ExitReason::Completed } else { ExitReason::Error };
+        Self { reason, code, message: None }
+    }
+
+    /// Whether the container did what it was made for.
+    pub fn is_success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+/// `state.terminated.reason`, in the words that Kubernetes users know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExitReason {
+    /// Exit code 0.
+    Completed,
+    /// Any other exit code, a trap, or a container that was killed.
+    Error,
+    /// The container wanted more memory than its limit.
+    OomKilled,
+    /// The container was made but its program could not be started.
+    StartError,
+    /// The container was lost sight of: the node cannot say how it ended.
+    ContainerStatusUnknown,
+}
+
+impl ExitReason {
+    /// The word in the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "Completed",
+            Self::Error => "Error",
+            Self::OomKilled => "OOMKilled",
+            Self::StartError => "StartError",
+            Self::ContainerStatusUnknown => "ContainerStatusUnknown",
+        }
+    }
+}
+
+/// Which part of making the pod's infra failed. It names the event that users see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SandboxFailure {
+    /// The network or anything else of the sandbox itself.
+    CreatePodSandBox,
+    /// A volume: most often a ConfigMap or Secret that does not exist yet.
+    Mount,
+}
+
+impl SandboxFailure {
+    /// The reason of the event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreatePodSandBox => "FailedCreatePodSandBox",
+            Self::Mount => "FailedMount",
+        }
+    }
+}
+
+/// Why an image could not be had: `state.waiting.reason` until the back-off takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PullFailure {
+    /// The registry, the network or the image's content.
+    ErrImagePull,
+    /// The reference cannot be parsed.
+    InvalidImageName,
+    /// `imagePullPolicy: Never` and the image is not on the node.
+    ErrImageNeverPull,
+    /// The image is on the node but cannot be read.
+    ImageInspectError,
+    /// No registry answers under that name.
+    RegistryUnavailable,
+}
+
+impl PullFailure {
+    /// The word in the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ErrImagePull => "ErrImagePull",
+            Self::InvalidImageName => "InvalidImageName",
+            Self::ErrImageNeverPull => "ErrImageNeverPull",
+            Self::ImageInspectError => "ImageInspectError",
+            Self::RegistryUnavailable => "RegistryUnavailable",
+        }
+    }
+
+    /// Whether a fetch was tried: only then does the status go on to `ImagePullBackOff`, as the kubelet's does. The
+    /// other failures are looked at again after the same back-off, under their own name.
+    pub(crate) fn was_fetched(self) -> bool {
+        matches!(self, Self::ErrImagePull | Self::RegistryUnavailable)
+    }
+}
+
+/// How far the start of a container came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StartFailure {
+    /// Something it refers to (a ConfigMap, a Secret, a field) is missing. Tried again, whatever the restart policy.
+    CreateContainerConfigError,
+    /// It could not be made. Tried again, whatever the restart policy.
+    CreateContainerError,
+    /// It was made, but its program could not be run. Counts as an exit with code 128, so the restart policy decides.
+    RunContainerError,
+}
+
+impl StartFailure {
+    /// The word in the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateContainerConfigError => "CreateContainerConfigError",
+            Self::CreateContainerError => "CreateContainerError",
+            Self::RunContainerError => "RunContainerError",
+        }
+    }
+}
