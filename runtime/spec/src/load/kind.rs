@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 
+use super::mismatch::shorten;
 use super::schema::Schema;
 use super::suggest::nearest;
 use crate::diagnostic::{Diagnostic, FieldPath};
@@ -85,10 +86,11 @@ pub(crate) fn known_kinds() -> String {
 pub(crate) fn unknown_kind(kind: &str) -> Diagnostic {
     const WORKLOADS: [&str; 7] =
         ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicationController"];
+    let shown = shorten(kind);
     let names = Kind::ALL.map(Kind::name);
     let message = match nearest(kind, names.into_iter().chain(["List"])) {
-        Some(meant) => format!("Unsupported value: {kind:?}; did you mean {meant:?}?"),
-        None => format!("Unsupported value: {kind:?}"),
+        Some(meant) => format!("Unsupported value: {shown:?}; did you mean {meant:?}?"),
+        None => format!("Unsupported value: {shown:?}"),
     };
     let hint = if WORKLOADS.contains(&kind) {
         format!("{}; write its pod template as a Pod", known_kinds())

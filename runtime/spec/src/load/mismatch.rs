@@ -79,7 +79,8 @@ pub(crate) fn advice(node: &Node, schema: &Schema, mismatch: Mismatch, disclosur
     Some(advice)
 }
 
-fn shorten(text: &str) -> String {
+/// Enough of a text to recognise it by.
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),

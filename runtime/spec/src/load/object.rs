@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::decode::{Decoded, decode};
 use super::kind::{Kind, List, known_kinds, unknown_kind};
-use super::mismatch::Disclosure;
+use super::mismatch::{Disclosure, shorten};
 use super::node::{Entry, Node, NodeValue};
 use super::problem::Problems;
 use super::{Loaded, LoadedPod};
@@ -41,7 +41,7 @@ impl Reader<'_, '_> {
             let message = format!("expected an object with apiVersion and kind, got {what}");
             return self.about(node, base, Diagnostic::error(FieldPath::root(), message));
         }
-        let kind = match (node.entry("kind"), expected) {
+        let kind = match (written(node, "kind"), expected) {
             (Some(entry), _) => match entry.node.as_str() {
                 Some(kind) => kind,
                 None => return self.about(node, base, Diagnostic::error(field("kind"), "expected a string")),
@@ -53,11 +53,12 @@ impl Reader<'_, '_> {
             }
         };
         if let Some(kind) = Kind::named(kind) {
+            let errors = self.problems.errors();
             self.check_version(node, base, kind.name(), expected.is_some());
             match kind {
-                Kind::Pod => self.pod(node, base),
-                Kind::ConfigMap => self.config_map(node, base),
-                Kind::Secret => self.secret(node, base),
+                Kind::Pod => self.pod(node, base, errors),
+                Kind::ConfigMap => self.config_map(node, base, errors),
+                Kind::Secret => self.secret(node, base, errors),
             }
         } else if let Some(list) = List::named(kind) {
             self.check_version(node, base, kind, expected.is_some());
@@ -69,12 +70,13 @@ impl Reader<'_, '_> {
 
     fn check_version(&mut self, node: &Node, base: &FieldPath, kind: &str, implied: bool) {
         let path = field("apiVersion");
-        let diagnostic = match node.entry("apiVersion") {
+        let diagnostic = match written(node, "apiVersion") {
             None if implied => return,
             None => Diagnostic::error(path, "Required value").hint(format!("{kind} is in apiVersion: v1")),
             Some(entry) => match entry.node.as_str() {
                 Some("v1") => return,
                 Some(version) => {
+                    let version = shorten(version);
                     Diagnostic::error(path, format!("Unsupported value: {version:?}: {kind} is in \"v1\""))
                 }
                 // Decoding says so.
@@ -109,8 +111,8 @@ impl Reader<'_, '_> {
         decode(&Node::map(node.mark, entries), List::schema(), Disclosure::TypesOnly, base, self.problems);
     }
 
-    fn pod(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    /// `before` is how many errors there were before this object's first: it is kept when there are no more.
+    fn pod(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((pod, mut faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
         for diagnostic in support::check(node) {
             if diagnostic.is_error() {
@@ -131,8 +133,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn config_map(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    fn config_map(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((config_map, faulty)) = self.typed::<ConfigMap>(Kind::ConfigMap, node, base) else { return };
         self.validation(validate::config_map(&config_map), &faulty, node, base);
         self.unique(Kind::ConfigMap, &config_map.metadata, node, base);
@@ -141,8 +142,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn secret(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    fn secret(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((secret, faulty)) = self.typed::<Secret>(Kind::Secret, node, base) else { return };
         let found = validate::secret(&secret).into_iter().map(|diagnostic| as_written(diagnostic, node)).collect();
         self.validation(found, &faulty, node, base);
@@ -230,6 +230,11 @@ fn as_written(mut diagnostic: Diagnostic, node: &Node) -> Diagnostic {
         }
     }
     diagnostic
+}
+
+/// A field that is there and not null.
+fn written<'a>(node: &'a Node, name: &str) -> Option<&'a Entry> {
+    node.entry(name).filter(|entry| !entry.node.is_null())
 }
 
 fn field(name: &str) -> FieldPath {
