@@ -2,81 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 
-use super::decode::{Decoded, Disclosure, decode};
+use super::decode::{Decoded, decode};
+use super::kind::{Kind, List, known_kinds, unknown_kind};
+use super::mismatch::{Disclosure, shorten};
 use super::node::{Entry, Node, NodeValue};
 use super::problem::Problems;
-use super::schema::Schema;
-use super::suggest::nearest;
 use super::{Loaded, LoadedPod};
 use crate::diagnostic::{Diagnostic, FieldPath, Location, Segment};
 use crate::pod::CheckedPod;
 use crate::{support, validate};
-
-static POD: LazyLock<Schema> = LazyLock::new(Schema::of::<Pod>);
-static CONFIG_MAP: LazyLock<Schema> = LazyLock::new(Schema::of::<ConfigMap>);
-static SECRET: LazyLock<Schema> = LazyLock::new(Schema::of::<Secret>);
-
-static LIST: LazyLock<Schema> = LazyLock::new(|| {
-    Schema::Object(vec![
-        ("apiVersion", Schema::String),
-        ("kind", Schema::String),
-        ("metadata", Schema::of::<ListMeta>()),
-        ("items", Schema::List(Box::new(Schema::Any))),
-    ])
-});
-
-/// What this runtime runs; all of it in `apiVersion: v1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Pod,
-    ConfigMap,
-    Secret,
-}
-
-impl Kind {
-    const ALL: [Self; 3] = [Self::Pod, Self::ConfigMap, Self::Secret];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pod => "Pod",
-            Self::ConfigMap => "ConfigMap",
-            Self::Secret => "Secret",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    fn schema(self) -> &'static Schema {
-        match self {
-            Self::Pod => &POD,
-            Self::ConfigMap => &CONFIG_MAP,
-            Self::Secret => &SECRET,
-        }
-    }
-}
-
-/// `List`, or a `PodList` and its like, whose items need not repeat their kind.
-struct List {
-    items: Option<Kind>,
-}
-
-impl List {
-    fn named(name: &str) -> Option<Self> {
-        let items = name.strip_suffix("List")?;
-        if items.is_empty() {
-            return Some(Self { items: None });
-        }
-        Kind::named(items).map(|kind| Self { items: Some(kind) })
-    }
-}
 
 /// What one object may weigh (see [`Node::weight`]): room for all that etcd would take (1.5 MiB), and a bound for what
 /// checking one object costs.
@@ -102,7 +41,7 @@ impl Reader<'_, '_> {
             let message = format!("expected an object with apiVersion and kind, got {what}");
             return self.about(node, base, Diagnostic::error(FieldPath::root(), message));
         }
-        let kind = match (node.entry("kind"), expected) {
+        let kind = match (written(node, "kind"), expected) {
             (Some(entry), _) => match entry.node.as_str() {
                 Some(kind) => kind,
                 None => return self.about(node, base, Diagnostic::error(field("kind"), "expected a string")),
@@ -114,11 +53,12 @@ impl Reader<'_, '_> {
             }
         };
         if let Some(kind) = Kind::named(kind) {
+            let errors = self.problems.errors();
             self.check_version(node, base, kind.name(), expected.is_some());
             match kind {
-                Kind::Pod => self.pod(node, base),
-                Kind::ConfigMap => self.config_map(node, base),
-                Kind::Secret => self.secret(node, base),
+                Kind::Pod => self.pod(node, base, errors),
+                Kind::ConfigMap => self.config_map(node, base, errors),
+                Kind::Secret => self.secret(node, base, errors),
             }
         } else if let Some(list) = List::named(kind) {
             self.check_version(node, base, kind, expected.is_some());
@@ -130,12 +70,13 @@ impl Reader<'_, '_> {
 
     fn check_version(&mut self, node: &Node, base: &FieldPath, kind: &str, implied: bool) {
         let path = field("apiVersion");
-        let diagnostic = match node.entry("apiVersion") {
+        let diagnostic = match written(node, "apiVersion") {
             None if implied => return,
             None => Diagnostic::error(path, "Required value").hint(format!("{kind} is in apiVersion: v1")),
             Some(entry) => match entry.node.as_str() {
                 Some("v1") => return,
                 Some(version) => {
+                    let version = shorten(version);
                     Diagnostic::error(path, format!("Unsupported value: {version:?}: {kind} is in \"v1\""))
                 }
                 // Decoding says so.
@@ -147,15 +88,12 @@ impl Reader<'_, '_> {
 
     fn list(&mut self, node: &Node, base: &FieldPath, list: &List) {
         self.list_itself(node, base);
-        let Some(items) = node.entry("items") else { return };
-        match &items.node.value {
-            NodeValue::List(elements) => {
-                for (index, item) in elements.iter().enumerate() {
-                    self.read(item, &base.field("items").index(index), list.items);
-                }
+        // What else the items may be has been reported.
+        let Some(Entry { node: items, .. }) = node.entry("items") else { return };
+        if let NodeValue::List(elements) = &items.value {
+            for (index, item) in elements.iter().enumerate() {
+                self.read(item, &base.field("items").index(index), list.items);
             }
-            // What else it may be has been reported.
-            _ => {}
         }
     }
 
@@ -170,11 +108,11 @@ impl Reader<'_, '_> {
             .iter()
             .map(|entry| Entry { key: entry.key.clone(), mark: entry.mark, node: without_items(entry) })
             .collect();
-        decode(&Node::map(node.mark, entries), &LIST, Disclosure::TypesOnly, base, self.problems);
+        decode(&Node::map(node.mark, entries), List::schema(), Disclosure::TypesOnly, base, self.problems);
     }
 
-    fn pod(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    /// `before` is how many errors there were before this object's first: it is kept when there are no more.
+    fn pod(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((pod, mut faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
         for diagnostic in support::check(node) {
             if diagnostic.is_error() {
@@ -195,8 +133,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn config_map(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    fn config_map(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((config_map, faulty)) = self.typed::<ConfigMap>(Kind::ConfigMap, node, base) else { return };
         self.validation(validate::config_map(&config_map), &faulty, node, base);
         self.unique(Kind::ConfigMap, &config_map.metadata, node, base);
@@ -205,8 +142,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn secret(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    fn secret(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((secret, faulty)) = self.typed::<Secret>(Kind::Secret, node, base) else { return };
         let found = validate::secret(&secret).into_iter().map(|diagnostic| as_written(diagnostic, node)).collect();
         self.validation(found, &faulty, node, base);
@@ -296,26 +232,11 @@ fn as_written(mut diagnostic: Diagnostic, node: &Node) -> Diagnostic {
     diagnostic
 }
 
+/// A field that is there and not null.
+fn written<'a>(node: &'a Node, name: &str) -> Option<&'a Entry> {
+    node.entry(name).filter(|entry| !entry.node.is_null())
+}
+
 fn field(name: &str) -> FieldPath {
     FieldPath::root().field(name)
-}
-
-fn known_kinds() -> String {
-    "the kinds that work are Pod, ConfigMap, Secret and List".to_owned()
-}
-
-fn unknown_kind(kind: &str) -> Diagnostic {
-    const WORKLOADS: [&str; 7] =
-        ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicationController"];
-    let names = Kind::ALL.map(Kind::name);
-    let message = match nearest(kind, names.into_iter().chain(["List"])) {
-        Some(meant) => format!("Unsupported value: {kind:?}; did you mean {meant:?}?"),
-        None => format!("Unsupported value: {kind:?}"),
-    };
-    let hint = if WORKLOADS.contains(&kind) {
-        format!("{}; write its pod template as a Pod", known_kinds())
-    } else {
-        known_kinds()
-    };
-    Diagnostic::error(field("kind"), message).hint(hint)
 }

@@ -166,6 +166,17 @@ fn the_same_name_in_another_kind_or_namespace_is_another_object() {
 }
 
 #[test]
+fn a_kind_that_is_null_is_missing() {
+    assert_eq!(
+        shown(&load_text("apiVersion: v1\nkind:\n"))[0].lines().next(),
+        Some("test.yaml:2:1: error: kind: Required value")
+    );
+    let loaded = load_text(&POD.replace("apiVersion: v1", "apiVersion: ~"));
+    assert_eq!(shown(&loaded)[0].lines().next(), Some("test.yaml:1:1: error: apiVersion: Required value"));
+    assert!(loaded.pods.is_empty());
+}
+
+#[test]
 fn string_data_goes_over_data() {
     let text = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\ndata:\n  a: b2xk\n  b: |\n    a2Vw\n    dA==\nstringData:\n  a: new\n";
     let loaded = load_text(text);
@@ -216,6 +227,9 @@ fn sources_are_bounded() {
     assert!(message(b"---\na\n".repeat(yaml::MAX_DOCUMENTS + 1)).contains("more problems are not shown"));
     assert!(message(b"- ".repeat(500)).contains("too deep"));
     assert!(message([b"{\"a\":".repeat(500), b"1".to_vec()].concat()).contains("too deep"));
+    let key = "k".repeat(5000);
+    assert!(message(format!("? {key}\n: 1\n").into_bytes()).contains("field name too long"));
+    assert!(message(format!("{{\"{key}\": 1}}").into_bytes()).contains("field name too long"));
     let large = format!("apiVersion: v1\nkind: ConfigMap\ndata: [{}]\n", "1,".repeat(200_000));
     assert!(message(large.into_bytes()).contains("objects of up to 1.5 MiB"));
     let mut merges = b"a: &a {".to_vec();

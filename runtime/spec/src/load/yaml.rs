@@ -24,6 +24,9 @@ pub(crate) const MAX_DEPTH: usize = 128;
 /// More documents in one source are refused.
 pub(crate) const MAX_DOCUMENTS: usize = 10_000;
 
+/// Longer field names are refused; Kubernetes has none over 320 bytes outside of `managedFields`.
+const MAX_KEY_BYTES: usize = 4096;
+
 /// What the documents of one source may weigh with their aliases written out (see [`Node::weight`]). It stops alias
 /// bombs ("billion laughs").
 pub(crate) const MAX_WEIGHT: usize = 64 << 20;
@@ -198,6 +201,7 @@ impl Builder {
     }
 
     fn key(&mut self, text: String, plain: bool, kind: ScalarKind, mark: Mark) -> Result<(), SyntaxError> {
+        check_key(&text, mark)?;
         let is_merge = plain && text == "<<";
         let renamed = match kind {
             ScalarKind::String => None,
@@ -258,6 +262,14 @@ impl Builder {
             None => error,
         }
     }
+}
+
+/// Field names end up in every path below them, so that a long one is multiplied by what is wrong there.
+pub(crate) fn check_key(key: &str, mark: Mark) -> Result<(), SyntaxError> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(SyntaxError::new(mark, format!("a field name too long: at most {MAX_KEY_BYTES} bytes are read")));
+    }
+    Ok(())
 }
 
 fn complex_key(mark: Mark) -> SyntaxError {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::env::{expand_args, resolve_env};
 use crate::fields::DownwardFacts;
@@ -10,120 +10,145 @@ use crate::lookup::NoObjects;
 use crate::volume::{expand_sub_path, resolve_files};
 use crate::{CheckedPod, Diagnostic};
 
-fn word() -> impl Strategy<Value = String> {
-    prop_oneof![
-        3 => prop::sample::select(vec!["a", "b", "web", "c", "", "Always", "TCP", "$(a)", "/a", "limits.cpu", "metadata.name", "1Gi", "100m"]).prop_map(str::to_owned),
-        1 => "\\PC{0,12}",
-    ]
+/// A pod that passes and uses most of what there are rules for.
+const GOOD: &str = r#"
+metadata: {name: web, namespace: shop, labels: {app: web}, annotations: {note: x}}
+spec:
+  restartPolicy: OnFailure
+  terminationGracePeriodSeconds: 5
+  activeDeadlineSeconds: 60
+  hostname: web
+  dnsPolicy: None
+  dnsConfig: {nameservers: [1.1.1.1], searches: [a.b]}
+  hostAliases: [{ip: 1.2.3.4, hostnames: [x]}]
+  securityContext: {runAsUser: 1000}
+  initContainers:
+  - {name: setup, image: "a:1", command: [a]}
+  - name: proxy
+    image: "a:1"
+    restartPolicy: Always
+    startupProbe: {exec: {command: [test]}, periodSeconds: 1}
+  containers:
+  - name: main
+    image: "a:1"
+    imagePullPolicy: Always
+    workingDir: /work
+    command: [run, "$(A)"]
+    args: ["$(B)", "$$(B)"]
+    ports: [{name: web, containerPort: 80, hostPort: 8080, protocol: TCP}]
+    envFrom: [{prefix: P_, configMapRef: {name: none, optional: true}}]
+    env:
+    - {name: A, value: "a$(P_X)"}
+    - {name: B, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
+    - {name: C, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}
+    - {name: D, valueFrom: {secretKeyRef: {name: none, key: k, optional: true}}}
+    resources: {limits: {cpu: "1", memory: 1Gi}, requests: {cpu: 500m}}
+    livenessProbe: {httpGet: {port: web, path: /}, failureThreshold: 2}
+    readinessProbe: {tcpSocket: {port: 80}, successThreshold: 2}
+    lifecycle: {preStop: {sleep: {seconds: 3}}, postStart: {exec: {command: [a]}}}
+    volumeMounts:
+    - {name: scratch, mountPath: /a, subPathExpr: x/$(B)}
+    - {name: files, mountPath: /b, readOnly: true}
+  volumes:
+  - {name: scratch, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+  - {name: host, hostPath: {path: /a, type: Directory}}
+  - {name: settings, configMap: {name: none, optional: true, items: [{key: k, path: p, mode: 256}]}}
+  - {name: image, image: {reference: "b:1"}}
+  - name: files
+    projected:
+      sources:
+      - secret: {name: none, optional: true}
+      - downwardAPI: {items: [{path: d/labels, fieldRef: {fieldPath: metadata.labels}}]}
+      - downwardAPI: {items: [{path: cpu, resourceFieldRef: {containerName: main, resource: limits.cpu}}]}
+"#;
+
+/// What replaces a value: something of the same type, or nothing.
+#[derive(Clone, Debug)]
+struct Mutation {
+    /// Picks the place.
+    place: prop::sample::Index,
+    word: String,
+    number: i32,
+    delete: bool,
 }
 
-fn number() -> impl Strategy<Value = i32> {
-    prop_oneof![Just(0), Just(1), Just(80), Just(-1), any::<i32>()]
+fn mutation() -> impl Strategy<Value = Mutation> {
+    const WORDS: [&str; 20] = [
+        "",
+        "a",
+        "main",
+        "web",
+        "none",
+        "Always",
+        "TCP",
+        "UDP",
+        "$(A)",
+        "$(",
+        "/a",
+        "../a",
+        "..",
+        "limits.cpu",
+        "metadata.name",
+        "status.podIPs",
+        "1Gi",
+        "100m",
+        "0",
+        "-1",
+    ];
+    let word = prop_oneof![3 => prop::sample::select(&WORDS[..]).prop_map(str::to_owned), 1 => "\\PC{0,12}"];
+    let number = prop_oneof![Just(0), Just(1), Just(80), Just(-1), any::<i32>()];
+    (any::<prop::sample::Index>(), word, number, any::<bool>()).prop_map(|(place, word, number, delete)| Mutation {
+        place,
+        word,
+        number,
+        delete,
+    })
 }
 
-/// An optional field.
-fn maybe(strategy: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Value> {
-    prop_oneof![Just(Value::Null), strategy].boxed()
-}
-
-fn list(strategy: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Value> {
-    maybe(prop::collection::vec(strategy, 0..3).prop_map(Value::from))
-}
-
-/// The object without its empty fields, some of which may not be null.
-fn object(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        other => other,
+/// JSON pointers to all values below this one.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields.iter().map(|(field, value)| (field.replace('/', "~1"), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect(),
+        _ => return,
+    };
+    for (step, value) in below {
+        let at = format!("{at}/{step}");
+        places(value, &at, found);
+        found.push(at);
     }
 }
 
-fn quantities() -> BoxedStrategy<Value> {
-    let map = prop::collection::btree_map(prop::sample::select(vec!["cpu", "memory", "x/y"]), word(), 0..3);
-    maybe(map.prop_map(|map| json!(map)))
+fn mutate(pod: &mut Value, mutation: &Mutation) {
+    let mut found = Vec::new();
+    places(pod, "", &mut found);
+    let place = mutation.place.get(&found);
+    let (parent, step) = place.rsplit_once('/').unwrap();
+    match pod.pointer_mut(place).unwrap() {
+        Value::String(text) => *text = mutation.word.clone(),
+        Value::Number(number) => *number = mutation.number.into(),
+        _ => {}
+    }
+    match pod.pointer_mut(parent).unwrap() {
+        Value::Object(fields) if mutation.delete => drop(fields.remove(&step.replace("~1", "/"))),
+        Value::Array(items) if mutation.delete => drop(items.remove(step.parse().unwrap())),
+        _ => {}
+    }
 }
 
-fn probe() -> BoxedStrategy<Value> {
-    let probe = (number(), number(), word(), any::<[bool; 3]>()).prop_map(|(port, number, word, given)| {
-        object(json!({
-            "httpGet": given[0].then(|| json!({ "port": word, "path": word })),
-            "tcpSocket": given[1].then(|| json!({ "port": port })),
-            "exec": given[2].then(|| json!({ "command": [word] })),
-            "periodSeconds": number,
-        }))
-    });
-    maybe(probe)
-}
-
-fn variable() -> BoxedStrategy<Value> {
-    let variable = (word(), word(), any::<[bool; 4]>()).prop_map(|(name, word, given)| {
-        object(json!({
-            "name": name,
-            "value": given[0].then_some(&word),
-            "valueFrom": given[1].then(|| object(json!({
-                "fieldRef": given[2].then(|| json!({ "fieldPath": word })),
-                "resourceFieldRef": given[3].then(|| json!({ "resource": word, "divisor": word })),
-            }))),
-        }))
-    });
-    variable.boxed()
-}
-
-fn container() -> BoxedStrategy<Value> {
-    let port = (number(), number(), word())
-        .prop_map(|(port, host, name)| json!({ "containerPort": port, "hostPort": host, "name": name }));
-    let mount = (word(), word(), word())
-        .prop_map(|(name, path, part)| json!({ "name": name, "mountPath": path, "subPathExpr": part }));
-    let parts =
-        (word(), word(), list(port), list(variable()), list(mount), quantities(), quantities(), probe(), probe());
-    let container = parts.prop_map(|(name, image, ports, env, mounts, limits, requests, liveness, readiness)| {
-        object(json!({
-            "name": name,
-            "image": image,
-            "args": [name, image],
-            "ports": ports,
-            "env": env,
-            "volumeMounts": mounts,
-            "resources": object(json!({ "limits": limits, "requests": requests })),
-            "livenessProbe": liveness,
-            "readinessProbe": readiness,
-        }))
-    });
-    container.boxed()
-}
-
-fn volume() -> BoxedStrategy<Value> {
-    let volume = (word(), word(), number(), any::<[bool; 4]>()).prop_map(|(name, word, mode, given)| {
-        object(json!({
-            "name": name,
-            "emptyDir": given[0].then(|| json!({ "sizeLimit": word })),
-            "configMap": given[1].then(|| json!({
-                "name": word, "defaultMode": mode, "optional": true, "items": [{ "key": word, "path": name }],
-            })),
-            "downwardAPI": given[2].then(|| json!({
-                "items": [{ "path": word, "fieldRef": { "fieldPath": "metadata.name" } }],
-            })),
-            "projected": given[3].then(|| json!({ "sources": [{ "secret": { "name": word, "optional": true } }] })),
-        }))
-    });
-    volume.boxed()
-}
-
+/// The good pod with a few of its values replaced or removed.
 fn pod() -> impl Strategy<Value = Pod> {
-    let lists = (prop::collection::vec(container(), 0..3), list(container()), list(volume()));
-    (word(), word(), number(), lists).prop_map(|(name, word, number, (containers, inits, volumes))| {
-        let value = json!({
-            "metadata": { "name": name, "labels": { name: word } },
-            "spec": object(json!({
-                "containers": containers,
-                "initContainers": inits,
-                "volumes": volumes,
-                "restartPolicy": word,
-                "terminationGracePeriodSeconds": number,
-            })),
-        });
+    prop::collection::vec(mutation(), 0..5).prop_map(|mutations| {
+        let mut value = serde_yaml::from_str(GOOD).unwrap();
+        mutations.iter().for_each(|mutation| mutate(&mut value, mutation));
         serde_json::from_value(value).unwrap()
     })
+}
+
+#[test]
+fn the_good_pod_passes() {
+    let (_, warnings) = CheckedPod::check(serde_yaml::from_str(GOOD).unwrap()).unwrap();
+    assert_eq!(warnings, []);
 }
 
 proptest! {
@@ -135,14 +160,16 @@ proptest! {
                 prop_assert!(!warnings.iter().any(Diagnostic::is_error));
                 for container in pod.containers() {
                     prop_assert!(pod.container(&container.spec.name).is_some());
-                    let env = resolve_env(&pod, container.spec, &NoObjects, &DownwardFacts::default()).unwrap();
+                    let env = resolve_env(&pod, container.spec, &NoObjects, &DownwardFacts::default());
+                    // A reference that is not optional any more leads nowhere.
+                    let Ok(env) = env else { continue };
                     expand_args(container.spec.args.as_deref().unwrap_or_default(), &env.vars).unwrap();
                     for mount in container.spec.volume_mounts.iter().flatten() {
                         let _ = expand_sub_path(mount, &env.vars);
                     }
                 }
                 for volume in pod.spec().volumes.iter().flatten() {
-                    resolve_files(&pod, volume, &NoObjects, &DownwardFacts::default()).unwrap();
+                    let _ = resolve_files(&pod, volume, &NoObjects, &DownwardFacts::default());
                 }
                 let _ = (pod.qos_class(), pod.hostname(), pod.termination_grace_period());
             }
