@@ -12,7 +12,7 @@ toolchain=${GUESTS_TOOLCHAIN:-auto}
 rust_commands=(counter crasher hello http-client memory-hog spinner tcp-echo-client tcp-echo-server)
 rust_libraries=(http-server p3-hello)   # export functions instead of main; cargo names their files with _ for -
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
-all=("${rust[@]}" c-hello)
+all=("${rust[@]}" c-hello js-hello python-worker)
 
 componentize_py=0.25.1
 
@@ -77,7 +77,7 @@ deliver() {
   local name=$1 file=$2
   install -m 644 "$file" "$out/.$name.partial"
   mv "$out/.$name.partial" "$out/$name.wasm"
-  stamp "$name" >"$out/.stamps/$name"
+  echo "${stamps[$name]}" >"$out/.stamps/$name"
   say "built $name.wasm ($(stat -c %s "$out/$name.wasm") bytes)"
 }
 
@@ -87,9 +87,12 @@ out=$(cd "$out" && pwd)
 exec 9>"$build/lock"
 flock 9
 
+# Taken before anything is built, so that a source changed meanwhile is noticed by the next run.
+declare -A stamps
 stale=()
 for name in "${selected[@]}"; do
-  if ! [[ -f $out/$name.wasm && $(cat "$out/.stamps/$name" 2>/dev/null) == "$(stamp "$name")" ]]; then
+  stamps[$name]=$(stamp "$name")
+  if [[ ! -f $out/$name.wasm || $(cat "$out/.stamps/$name" 2>/dev/null) != "${stamps[$name]}" ]]; then
     stale+=("$name")
   fi
 done
@@ -214,27 +217,39 @@ build_c() {
 
 build_python() {
   python_tools || missing python-worker "Python 3.10 or newer with its venv module"
-  local venv=$build/componentize-py-$componentize_py
-  if [[ ! -x $venv/bin/componentize-py ]]; then
-    say "componentize-py $componentize_py into $venv"
-    rm -rf "$venv.partial"
-    python3 -m venv "$venv.partial"
-    "$venv.partial/bin/python" -m pip install --quiet --disable-pip-version-check "componentize-py==$componentize_py" >&2
-    # A venv knows its own path, so it is made anew where it stays rather than moved.
-    rm -rf "$venv" && python3 -m venv "$venv"
-    cp -r "$venv.partial"/lib/python3*/site-packages/. "$venv"/lib/python3*/site-packages/
-    rm -rf "$venv.partial"
+  local venv=$build/componentize-py-$componentize_py work=$build/python-worker
+  if [[ ! -e $venv/complete ]]; then
+    say "componentize-py $componentize_py from PyPI"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "componentize-py==$componentize_py" >&2
+    touch "$venv/complete"
   fi
-  (cd python-worker && "$venv/bin/componentize-py" -w wasi:cli/command@0.2.0 componentize worker -o "$build/python-worker.wasm" >&2)
-  deliver python-worker "$build/python-worker.wasm"
+  # Away from the sources, because Python leaves its compiled files beside them.
+  rm -rf "$work" && cp -r python-worker "$work"
+  (cd "$work" && "$venv/bin/componentize-py" -q -d worker.wit -w worker-command componentize worker -o worker.wasm >&2)
+  deliver python-worker "$work/worker.wasm"
 }
 
 # --- JavaScript ------------------------------------------------------------------------------------------------------
 
 build_js() {
   js_tools || missing js-hello "Node.js 18 or newer with npm"
-  die "not there"
+  local tools=$build/componentize-qjs
+  if ! cmp -s js-hello/package-lock.json "$tools/installed"; then
+    say "componentize-qjs from npm"
+    mkdir -p "$tools"
+    cp js-hello/package.json js-hello/package-lock.json "$tools"
+    # Not npm ci: it insists on lock entries for platforms that this version was never published for.
+    (cd "$tools" && npm install --no-save --no-audit --no-fund --loglevel=error >&2)
+    cp js-hello/package-lock.json "$tools/installed"
+  fi
+  "$tools/node_modules/.bin/componentize-qjs" --sync --opt-size --wit js-hello/hello.wit --js js-hello/hello.js \
+    --output "$build/js-hello.wasm" >/dev/null
+  deliver js-hello "$build/js-hello.wasm"
 }
+
+# --- All of it -------------------------------------------------------------------------------------------------------
 
 ((${#stale_rust[@]})) && build_rust "${stale_rust[@]}"
 if is_stale c-hello; then build_c; fi
