@@ -62,12 +62,13 @@ esac
 
 # The inputs of a sample, as one hash: its folder and whatever it shares with others.
 stamp() {
-  local name=$1 inputs=("$name")
+  local name=$1
+  local inputs=("$name")
   contains "$name" "${rust[@]}" && inputs+=(Cargo.toml Cargo.lock support)
   [[ $name == tcp-* ]] && inputs+=(tcp)
   {
     contains "$name" "${rust[@]}" && echo "$toolchain"
-    sha256sum "${BASH_SOURCE[0]##*/}"
+    sha256sum build.sh
     find "${inputs[@]}" \( -name node_modules -o -name __pycache__ \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum
 }
@@ -81,9 +82,9 @@ deliver() {
   say "built $name.wasm ($(stat -c %s "$out/$name.wasm") bytes)"
 }
 
-cd "$here"
 mkdir -p "$out/.stamps" "$build"
 out=$(cd "$out" && pwd)
+cd "$here"
 exec 9>"$build/lock"
 flock 9
 
@@ -122,12 +123,11 @@ debian_rust() {
   done
 }
 
-# Debian's unversioned names come with metapackages; the versioned ones alone do as well.
+# The first clang that has its run-time library for wasm; without the metapackage, only versioned names exist.
 find_clang() {
   local clang
   for clang in clang clang-{22..14}; do
-    has "$clang" && [[ $("$clang" --target=wasm32-wasi -print-libgcc-file-name) == *.a ]] &&
-      [[ -e $("$clang" --target=wasm32-wasi -print-libgcc-file-name) ]] && echo "$clang" && return
+    has "$clang" && [[ -e $("$clang" --target=wasm32-wasi -print-libgcc-file-name) ]] && echo "$clang" && return
   done
   return 1
 }
@@ -136,13 +136,15 @@ python_tools() { has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null;
 js_tools() { has npm && has node && (($(node -p 'process.versions.node.split(".")[0]') >= 18)); }
 
 apt_install() {
-  say "installing $* by apt-get"
-  local sudo=()
-  ((EUID == 0)) || sudo=(sudo)
+  local as_root=()
   has apt-get || die "there is no apt-get here; install the equivalents of: $*"
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
-    { "${sudo[@]}" apt-get update -qq >&2 &&
-      "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2; }
+  if ((EUID != 0)); then
+    has sudo || die "installing packages needs root; run: apt-get install --no-install-recommends $*"
+    as_root=(sudo)
+  fi
+  say "apt-get install $*"
+  "${as_root[@]}" apt-get update -qq >&2 || say "apt-get update failed; going on with what it knew"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
 # Prefers rustup's target: it is quick to get and newer. Where it cannot be had, Debian's packages serve.
@@ -188,7 +190,7 @@ build_rust() {
     # A target folder of its own: two compilers would throw each other's work away.
     CARGO_TARGET_DIR+=-debian
     cargo=/usr/bin/cargo
-    arguments+=(-Zbuild-std=std,panic_abort)
+    arguments+=('-Zbuild-std=std,panic_abort')
     export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1
     mkdir -p "$CARGO_TARGET_DIR/crt"
     "$RUSTC" --edition 2024 --target wasm32-wasip1 --crate-type lib -O -C panic=abort \

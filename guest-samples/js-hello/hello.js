@@ -14,8 +14,13 @@ usage: js-hello [WORD...]    print the arguments
 // A single write takes at most 4096 bytes (wasi:io/streams).
 const CHUNK = 4096;
 
+// QuickJS is the language alone, without the console and TextEncoder of browsers; percent-encoding knows UTF-8 too.
+function utf8(text) {
+  return Uint8Array.from(unescape(encodeURIComponent(text.toWellFormed())), (byte) => byte.charCodeAt(0));
+}
+
 function write(stream, text) {
-  const bytes = new TextEncoder().encode(text);
+  const bytes = utf8(text);
   for (let start = 0; start < bytes.length; start += CHUNK) {
     stream.blockingWriteAndFlush(bytes.slice(start, start + CHUNK));
   }
