@@ -9,13 +9,13 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::images::Image;
 
 #[derive(Debug)]
-pub struct Request {
-    pub method: String,
-    pub path: String,
-    pub headers: BTreeMap<String, String>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
-pub enum Answer {
+pub(crate) enum Answer {
     /// A status, headers and a body.
     Full(u16, Vec<(String, String)>, Vec<u8>),
     /// 200 and a body that ends after this many bytes of those announced.
@@ -29,17 +29,17 @@ pub enum Answer {
 }
 
 impl Answer {
-    pub fn ok(body: Vec<u8>) -> Self {
+    pub(crate) fn ok(body: Vec<u8>) -> Self {
         Self::Full(200, Vec::new(), body)
     }
 
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self::Full(status, Vec::new(), Vec::new())
     }
 }
 
-pub struct Fake {
-    pub port: u16,
+pub(crate) struct Fake {
+    pub(crate) port: u16,
     requests: Arc<Mutex<Vec<(String, String)>>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -52,7 +52,7 @@ impl Drop for Fake {
 
 impl Fake {
     /// A registry that answers with `answer`.
-    pub async fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -69,22 +69,25 @@ impl Fake {
     }
 
     /// A registry with one image as `app:v1`, whose answers `change` may replace.
-    pub async fn with(image: Image, change: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn with(
+        image: Image,
+        change: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         Self::start(move |request| change(request).unwrap_or_else(|| honest(&image, request))).await
     }
 
-    pub fn image(&self) -> String {
+    pub(crate) fn image(&self) -> String {
         format!("127.0.0.1:{}/app:v1", self.port)
     }
 
     /// How often a path with this method and ending was asked for.
-    pub fn count(&self, method: &str, ending: &str) -> usize {
+    pub(crate) fn count(&self, method: &str, ending: &str) -> usize {
         let requests = self.requests.lock().unwrap();
         requests.iter().filter(|(asked, path)| asked == method && path.ends_with(ending)).count()
     }
 }
 
-pub fn honest(image: &Image, request: &Request) -> Answer {
+pub(crate) fn honest(image: &Image, request: &Request) -> Answer {
     let Some(path) = request.path.strip_prefix("/v2/app/") else { return Answer::status(404) };
     let (kind, name) = path.split_once('/').unwrap_or_default();
     let name = if name == "v1" { image.top.as_str() } else { name };

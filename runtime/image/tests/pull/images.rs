@@ -8,19 +8,19 @@ use nacelle_image::Digest;
 use serde_json::{Value, json};
 
 /// The smallest component: magic, version, layer.
-pub const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+pub(crate) const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// Blobs and which of them is the top.
 #[derive(Clone, Debug)]
-pub struct Image {
-    pub blobs: BTreeMap<String, Vec<u8>>,
-    pub top: Digest,
-    pub media_type: &'static str,
-    pub layers: Vec<Digest>,
+pub(crate) struct Image {
+    pub(crate) blobs: BTreeMap<String, Vec<u8>>,
+    pub(crate) top: Digest,
+    pub(crate) media_type: &'static str,
+    pub(crate) layers: Vec<Digest>,
 }
 
-pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 impl Image {
     fn new() -> Self {
@@ -44,12 +44,12 @@ impl Image {
     }
 
     /// A CNCF artifact.
-    pub fn artifact(wasm: &[u8]) -> Self {
+    pub(crate) fn artifact(wasm: &[u8]) -> Self {
         let config = br#"{"architecture":"wasm","os":"wasip2","layerDigests":[]}"#.to_vec();
         Self::artifact_of("application/vnd.wasm.config.v0+json", config, "application/wasm", &[wasm])
     }
 
-    pub fn artifact_of(config_type: &str, config: Vec<u8>, layer_type: &str, layers: &[&[u8]]) -> Self {
+    pub(crate) fn artifact_of(config_type: &str, config: Vec<u8>, layer_type: &str, layers: &[&[u8]]) -> Self {
         let mut image = Self::new();
         let config = image.blob(config_type, config);
         let layers = layers.iter().map(|layer| image.blob(layer_type, layer.to_vec())).collect();
@@ -57,7 +57,7 @@ impl Image {
     }
 
     /// An ordinary image; each layer is a list of files. Layers are gzip, zstd and plain in turn.
-    pub fn files(os: &str, architecture: &str, layers: &[&[(&str, &[u8])]]) -> Self {
+    pub(crate) fn files(os: &str, architecture: &str, layers: &[&[(&str, &[u8])]]) -> Self {
         let mut image = Self::new();
         let mut diff_ids = Vec::new();
         let mut descriptors = Vec::new();
@@ -87,7 +87,7 @@ impl Image {
     }
 
     /// An index of images by platform.
-    pub fn index(members: &[(&str, &str, &Image)]) -> Self {
+    pub(crate) fn index(members: &[(&str, &str, &Image)]) -> Self {
         let mut index = Self::new();
         let mut descriptors = Vec::new();
         for (os, architecture, member) in members {
@@ -105,7 +105,7 @@ impl Image {
         index
     }
 
-    pub fn top_bytes(&self) -> Vec<u8> {
+    pub(crate) fn top_bytes(&self) -> Vec<u8> {
         self.blobs[self.top.as_str()].clone()
     }
 
@@ -126,14 +126,14 @@ impl Image {
         files
     }
 
-    pub fn write_layout(&self, dir: &Path, tags: &[&str]) {
+    pub(crate) fn write_layout(&self, dir: &Path, tags: &[&str]) {
         std::fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
         for (name, bytes) in self.layout(tags) {
             std::fs::write(dir.join(name), bytes).unwrap();
         }
     }
 
-    pub fn write_archive(&self, file: &Path, tags: &[&str]) {
+    pub(crate) fn write_archive(&self, file: &Path, tags: &[&str]) {
         let files = self.layout(tags);
         let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         std::fs::write(file, archive(&files)).unwrap();
