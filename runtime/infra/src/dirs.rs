@@ -33,7 +33,8 @@ impl NodeDirs {
     /// Directories below `state`; what must stay in memory goes below `runtime`, or `$XDG_RUNTIME_DIR`, `/run` or
     /// `/dev/shm`, whichever is the first on a tmpfs.
     pub fn new(state: PathBuf, runtime: Option<PathBuf>) -> Self {
-        Self { state, memory: memory::candidates(runtime) }
+        let memory = memory::candidates(&state, runtime);
+        Self { state, memory }
     }
 
     /// As [`NodeDirs::new`], with nothing but `memory` as places for what must stay in memory.

@@ -28,15 +28,21 @@ fn list(tried: &[(PathBuf, String)]) -> String {
     tried.join(", ")
 }
 
-/// Where to look, best first: `runtime` if given, then `$XDG_RUNTIME_DIR`, `/run`, `/dev/shm`.
-pub(crate) fn candidates(runtime: Option<PathBuf>) -> Vec<PathBuf> {
+/// Where to look, best first: `runtime` if given, then `$XDG_RUNTIME_DIR`, `/run`, `/dev/shm`. Of those that everybody
+/// shares, each state directory has a part of its own: nobody sweeps away what belongs to another.
+pub(crate) fn candidates(state: &Path, runtime: Option<PathBuf>) -> Vec<PathBuf> {
     let xdg = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let user = rustix::process::geteuid().as_raw();
-    let mut all: Vec<PathBuf> = runtime.into_iter().chain(xdg.map(|dir| dir.join("nacelle"))).collect();
-    all.push(PathBuf::from("/run/nacelle"));
-    // Everybody may make names there: this one must not collide with another user's.
-    all.push(PathBuf::from(format!("/dev/shm/nacelle-{user}")));
-    all
+    let key = fnv1a(state.as_os_str().as_encoded_bytes());
+    let shared = xdg.into_iter().chain([PathBuf::from("/run")]).map(|dir| dir.join(format!("nacelle/{key:016x}")));
+    // Everybody may make names in the last one: ours is made at its top, where it can be checked to be ours.
+    let last = PathBuf::from(format!("/dev/shm/nacelle-{user}-{key:016x}"));
+    runtime.into_iter().chain(shared).chain([last]).collect()
+}
+
+/// A hash that is the same in every version of the program; it need not be secure.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The first of `candidates` that is in memory and this user's own, made if missing (0700).

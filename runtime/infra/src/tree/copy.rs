@@ -66,7 +66,7 @@ pub(crate) fn copy_file(mut from: &File, mut to: &File, mode: u32) -> io::Result
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
     use crate::tree::open_dir;
