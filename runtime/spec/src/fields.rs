@@ -119,7 +119,7 @@ impl PodField {
             return match map {
                 "metadata.labels" => Ok(Self::Label(key.to_owned())),
                 "metadata.annotations" => Ok(Self::Annotation(key.to_owned())),
-                _ => Err(FieldError::Subscript(map.to_owned())),
+                _ => Err(FieldError::Subscript(path.to_owned())),
             };
         }
         Ok(match path {
