@@ -104,7 +104,7 @@ fn fields_of_the_pod() {
             (
                 "fieldPath: \"metadata.name['a']\"",
                 &["spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"metadata.name['a']\": \
-                   error converting fieldPath: field label does not support subscript: metadata.name"],
+                   error converting fieldPath: field label does not support subscript: metadata.name['a']"],
             ),
             (
                 "fieldPath: \"metadata.labels['a b']\"",

@@ -196,6 +196,19 @@ fn mounts() {
                     "spec.containers[0].volumeMounts[1].subPathExpr: Invalid value: \"../$(A)\": must not contain '..'",
                 ],
             ),
+            ("{name: v, mountPath: /a, readOnly: true, recursiveReadOnly: Enabled}", &[]),
+            (
+                "{name: v, mountPath: /a, recursiveReadOnly: IfPossible, mountPropagation: HostToContainer}, \
+                 {name: v, mountPath: /b, recursiveReadOnly: Yes}",
+                &[
+                    "spec.containers[0].volumeMounts[0].recursiveReadOnly: Forbidden: may only be specified when \
+                     readOnly is true",
+                    "spec.containers[0].volumeMounts[0].recursiveReadOnly: Forbidden: may only be specified when \
+                     mountPropagation is None or not specified",
+                    "spec.containers[0].volumeMounts[1].recursiveReadOnly: Unsupported value: \"Yes\": supported \
+                     values: \"Disabled\", \"Enabled\", \"IfPossible\"",
+                ],
+            ),
             (
                 "{name: v, mountPath: /a, subPath: b, subPathExpr: c, mountPropagation: Maybe}",
                 &[
