@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-pub use nacelle_host::Compiler;
+pub use nacelle_wasm::Compiler;
 
 /// A node's settings.
 #[derive(Clone, Debug)]

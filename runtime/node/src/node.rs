@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PodStatus;
-use nacelle_host::{Backends, Host, HostConfig, WasmBackend, WasmConfig};
+use nacelle_container::log::LogConfig;
+use nacelle_host::{Backends, Host, HostConfig};
 use nacelle_image::{Store, StoreError};
 use nacelle_spec::{CheckedPod, Objects};
+use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -62,7 +64,7 @@ impl Node {
         let wasm = WasmBackend::new(WasmConfig { compiler: config.compiler, ..WasmConfig::new(cache) })
             .map_err(|error| NodeError::Engine(error.to_string()))?;
         let host = Host::new(
-            HostConfig { state_dir: config.state_dir, runtime_dir: config.runtime_dir, ..HostConfig::default() },
+            HostConfig { state_dir: config.state_dir, runtime_dir: config.runtime_dir, log: LogConfig::default() },
             Backends { wasm: Arc::new(wasm) },
         );
         let facts = facts::of_this_machine(&config.node_name);

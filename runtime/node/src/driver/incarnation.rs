@@ -83,9 +83,7 @@ async fn live(
     let ended = exit.await;
     stopper.abort();
     delivered(watcher).await;
-    if let Err(error) = context.node.host.remove_container(&id).await {
-        tracing::warn!(container = %id, %error, "left for the next sweep");
-    }
+    context.node.host.remove_container(&id).await;
     match ended {
         Ok(ended) => {
             context.report(Event::ContainerExited { container, attempt, exit: exit::describe(&ended.cause) });

@@ -138,7 +138,7 @@ impl Driver {
 
     /// Shows the status if it has changed.
     fn publish(&self) {
-        let status = Arc::new(self.machine.status(self.context.clock.now()));
+        let status = Arc::new(self.machine.status());
         let changed = self.wires.status.send_if_modified(|shown| {
             let changed = *shown != status;
             if changed {

@@ -78,6 +78,7 @@ async fn pull(
         auth,
         insecure_registries: context.node.insecure_registries.clone(),
         progress: Some(watch),
+        ..PullOptions::default()
     };
     context.node.images.pull(&reference, options).await
 }
