@@ -1,5 +1,7 @@
 //! Pods' directories: creation, volumes, removal, and what is left after a crash.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

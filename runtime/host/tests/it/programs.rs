@@ -52,9 +52,8 @@ impl Image {
         let container = self.fixture.fake(&id("uid", 0));
         let program = container.config.program.clone();
         assert_eq!(container.config.argv.len(), 1);
-        if let Program::Wasm { path, .. } = &program {
-            assert_eq!(fs::read(path).unwrap(), b"\0asm");
-        }
+        let Program::Wasm { path, .. } = &program;
+        assert_eq!(fs::read(path).unwrap(), b"\0asm");
         self.fixture.host.remove_container(&id("uid", 0)).await;
         Ok(program)
     }
