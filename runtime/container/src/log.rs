@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`split`] cuts a stream of bytes into lines, whatever pieces it came in; no I/O.
-//! - [`format`] writes and parses one line of the CRI log format; no I/O.
+//! - [`mod@format`] writes and parses one line of the CRI log format; no I/O.
 //! - [`LogWriter`] appends to the file and rotates it; [`read`] goes through all files of one log.
 //! - [`LogPump`] is the task between a container and the two.
 //!

@@ -153,7 +153,7 @@ impl Host {
     /// after them the event of its end, may still be on their way.
     ///
     /// # Errors
-    /// [`NoSuchContainer`] when it was not started or is removed.
+    /// [`NoSuchContainer`] when it was not started, is still being started, or is removed.
     pub async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<ExitCause, NoSuchContainer> {
         Ok(self.running(id)?.stop(grace).await)
     }

@@ -1,8 +1,9 @@
 //! A pod's infra container, as a value.
 
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use crate::config::{InfraConfig, Medium, VolumeFile};
+use crate::config::{InfraConfig, Medium, VolumeConfig, VolumeFile};
 use crate::dirs::{NodeDirs, PodDir};
 use crate::error::{DirsError, InfraError, VolumeError};
 use crate::memory::NoMemoryDir;
@@ -20,6 +21,8 @@ pub struct Infra {
     state: PodDir,
     /// Made when something of the pod must stay in memory.
     memory: Mutex<Option<PodDir>>,
+    /// Held while a volume's content is replaced: one update at a time.
+    updating: Mutex<()>,
 }
 
 impl Infra {
@@ -36,6 +39,7 @@ impl Infra {
             node: node.clone(),
             state,
             memory: Mutex::new(None),
+            updating: Mutex::new(()),
         };
         for volume in &config.volumes {
             match infra.create_volume(volume) {
@@ -51,7 +55,7 @@ impl Infra {
         Ok(infra)
     }
 
-    fn create_volume(&self, config: &crate::VolumeConfig) -> Result<Volume, VolumeError> {
+    fn create_volume(&self, config: &VolumeConfig) -> Result<Volume, VolumeError> {
         if self.volume(&config.name).is_some() {
             return Err(VolumeError::Name("there are two volumes of this name"));
         }
@@ -75,7 +79,7 @@ impl Infra {
     ///
     /// # Errors
     /// [`DirsError`] when it cannot be made.
-    pub fn make_dir(&self, names: &[&str]) -> Result<std::path::PathBuf, DirsError> {
+    pub fn make_dir(&self, names: &[&str]) -> Result<PathBuf, DirsError> {
         self.state.make(names)
     }
 
@@ -85,6 +89,7 @@ impl Infra {
     /// [`VolumeError`] when there is no such volume or it cannot be written; it then has its content of before.
     pub fn update_volume(&self, name: &str, files: &[VolumeFile]) -> Result<bool, VolumeError> {
         let volume = self.volume(name).ok_or(VolumeError::Name("the pod has no such volume"))?;
+        let _one_at_a_time = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
         volume.update(files)
     }
 
@@ -94,7 +99,7 @@ impl Infra {
     /// [`DirsError`] when something could not be removed; a later sweep tries again.
     pub fn remove(self) -> Result<(), DirsError> {
         // A poisoned lock means that a thread panicked while it made a directory: there is nothing half done to see.
-        let memory = self.memory.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let memory = self.memory.into_inner().unwrap_or_else(PoisonError::into_inner);
         let memory = memory.map_or(Ok(()), PodDir::remove);
         self.state.remove().and(memory)
     }
@@ -103,11 +108,11 @@ impl Infra {
         self.volumes.iter().find(|volume| volume.name == name)
     }
 
-    pub(crate) fn make_in_memory<E>(&self, names: &[&str]) -> Result<std::path::PathBuf, E>
+    pub(crate) fn make_in_memory<E>(&self, names: &[&str]) -> Result<PathBuf, E>
     where
         E: From<DirsError> + From<NoMemoryDir>,
     {
-        let mut memory = self.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = match &*memory {
             Some(dir) => dir,
             None => memory.insert(PodDir::create(&self.node.memory()?, &self.uid)?),

@@ -1,9 +1,13 @@
 //! Pods' directories: creation, volumes, removal, and what is left after a crash.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print")]
+
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use nacelle_infra::{
     HostPathKind, Infra, InfraConfig, InfraError, Medium, NodeDirs, VolumeConfig, VolumeError, VolumeFile, VolumeSource,
@@ -184,6 +188,40 @@ fn a_sweep_removes_what_nobody_holds() {
     assert_eq!(node.dirs.sweep(&BTreeSet::new()).unwrap(), BTreeSet::from(["kept".to_owned()]));
     assert_eq!(node.pods(), (vec![], vec![]));
     assert!(node.dirs.sweep(&BTreeSet::new()).unwrap().is_empty());
+}
+
+/// What the next test starts and kills; does nothing by itself.
+#[test]
+fn holder() {
+    let Ok(dir) = std::env::var("NACELLE_TEST_HOLDER") else { return };
+    let base = Path::new(&dir);
+    let dirs = NodeDirs::with_memory(base.join("state"), vec![]);
+    let volumes = vec![empty_dir("a", Medium::Disk)];
+    let infra = Infra::create(InfraConfig { uid: "held".into(), hostname: "web".into(), volumes }, &dirs).unwrap();
+    fs::write(base.join("state/pods/held/volumes/a/file"), "content").unwrap();
+    println!("holding");
+    // Until it is killed; or until the test that started it is gone.
+    let _ = std::io::read_to_string(std::io::stdin());
+    infra.remove().unwrap();
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_only_what_a_sweep_removes() {
+    let node = Node::new();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "holder", "--nocapture"])
+        .env("NACELLE_TEST_HOLDER", node.disk.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("holding")));
+    assert!(node.dirs.sweep(&BTreeSet::new()).unwrap().is_empty(), "its process is alive");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(node.dirs.sweep(&BTreeSet::new()).unwrap(), BTreeSet::from(["held".to_owned()]));
+    assert_eq!(node.pods(), (vec![], vec![]));
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl OpenLog {
 
     fn next(&mut self) -> io::Result<Option<Result<LogLine, ReadError>>> {
         let mut record = Vec::new();
-        // No `as`: both are far below 2^63, and a log may hold anything, even no newline at all.
+        // A file may hold anything, even no newline at all.
         let limit = u64::try_from(MAX_RECORD).unwrap_or(u64::MAX);
         self.reader.by_ref().take(limit).read_until(b'\n', &mut record)?;
         if record.is_empty() {

@@ -1,5 +1,7 @@
 //! The host over a backend that does what a test tells it to.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod fake;
 mod life;
 mod programs;

@@ -22,7 +22,7 @@ impl Image {
     async fn new() -> Self {
         let fixture = Fixture::new();
         let dir = fixture.temp.path().join("image");
-        for path in ["app.wasm", "usr/bin/tool", "work/local.wasm"] {
+        for path in ["app.wasm", "usr/bin/tool", "srv/local.wasm"] {
             fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
             fs::write(dir.join(path), "\0asm").unwrap();
         }
@@ -44,7 +44,7 @@ impl Image {
             image: ImageSource::RootFs { dir: self.dir.clone(), digest: "sha256:image".into() },
             argv: vec![program.into()],
             env: path.map(|path| ("PATH".into(), path.into())).into_iter().collect(),
-            working_dir: "/work".into(),
+            working_dir: "/srv".into(),
             mounts: vec![VolumeMount { volume: "data".into(), path: "/data".into(), sub_path: None, read_only: false }],
             ..request(id("uid", 0))
         };
@@ -52,9 +52,8 @@ impl Image {
         let container = self.fixture.fake(&id("uid", 0));
         let program = container.config.program.clone();
         assert_eq!(container.config.argv.len(), 1);
-        if let Program::Wasm { path, .. } = &program {
-            assert_eq!(fs::read(path).unwrap(), b"\0asm");
-        }
+        let Program::Wasm { path, .. } = &program;
+        assert_eq!(fs::read(path).unwrap(), b"\0asm");
         self.fixture.host.remove_container(&id("uid", 0)).await;
         Ok(program)
     }
@@ -70,13 +69,13 @@ async fn programs_are_found_as_execvp_finds_them() {
     let cases = [
         ("/app.wasm", None, "app.wasm"),
         ("../app.wasm", None, "app.wasm"),
-        ("./local.wasm", None, "work/local.wasm"),
+        ("./local.wasm", None, "srv/local.wasm"),
         ("tool", None, "usr/bin/tool"),
         ("/bin/tool", None, "usr/bin/tool"),
         ("app.wasm", Some("/none::/"), "app.wasm"),
         ("tool", Some("../bin"), "usr/bin/tool"),
         // As images of one component have it: a bare name in the working directory.
-        ("local.wasm", None, "work/local.wasm"),
+        ("local.wasm", None, "srv/local.wasm"),
     ];
     for (name, path, expected) in cases {
         assert_eq!(image.program(name, path).await.unwrap(), image.stored(expected), "{name}");

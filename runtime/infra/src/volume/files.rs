@@ -145,7 +145,8 @@ fn show(dir: &Path, files: &[VolumeFile]) -> Result<(), DirsError> {
         let entry = entry.context("read", dir)?;
         let name = entry.file_name();
         let known = name.to_str().is_some_and(|name| names.remove(name) || name.starts_with(".."));
-        if !known {
+        // Everything that this module puts there for containers to see is a link.
+        if !known && entry.file_type().context("read", dir)?.is_symlink() {
             fs::remove_file(entry.path()).context("remove", &entry.path())?;
         }
     }
