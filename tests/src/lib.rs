@@ -1,1 +1,20 @@
-//! Framework of the integration tests.
+//! Framework of the integration tests: the `nacelle` binary in a world of its own, guests, and a real registry.
+//!
+//! A case says what it starts and what it waits for; nothing here sleeps for a fixed time, and every wait has a limit
+//! that only a hang can reach.
+
+mod guests;
+mod layout;
+mod nacelle;
+mod pods;
+mod records;
+mod registry;
+mod requirements;
+
+pub use guests::{guest, repository_root};
+pub use layout::Layout;
+pub use nacelle::{Finished, Nacelle, Running};
+pub use pods::Pod;
+pub use records::Records;
+pub use registry::{Credentials, Registry};
+pub use requirements::have;

@@ -6,9 +6,28 @@
 //!
 //! Must not depend on any other crate of the workspace, nor on tokio.
 
+pub mod command;
+mod defaults;
 pub mod diagnostic;
+pub mod env;
+pub mod fields;
+mod load;
+pub mod lookup;
+mod objects;
 mod pod;
+pub mod qos;
+pub mod quantity;
+pub mod support;
+pub mod validate;
+pub mod volume;
 
+pub use defaults::pull_policy;
 pub use diagnostic::{Diagnostic, FieldPath, Location, Severity};
+pub use fields::DownwardFacts;
 pub use k8s_openapi;
+pub use load::{Loaded, LoadedPod, Source, load};
+pub use lookup::ObjectLookup;
+pub use objects::Objects;
 pub use pod::{CheckedPod, ContainerKind, PodContainer, RestartPolicy};
+pub use qos::QosClass;
+pub use quantity::Amount;

@@ -1,11 +1,18 @@
 //! A pod that has passed defaulting and validation.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::Diagnostic;
+use crate::qos::{self, QosClass};
+use crate::{Diagnostic, defaults, validate};
+
+static NO_SPEC: LazyLock<PodSpec> = LazyLock::new(PodSpec::default);
+static NO_ENTRIES: BTreeMap<String, String> = BTreeMap::new();
 
 /// `spec.restartPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,17 +53,20 @@ pub struct PodContainer<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedPod {
     pod: Arc<Pod>,
-    spec: Arc<PodSpec>,
 }
 
 impl CheckedPod {
     /// Fills in Kubernetes' defaults and validates.
     ///
     /// # Errors
-    /// All that is wrong with the pod; warnings are in the second value of a success.
-    pub fn check(pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
-        let spec = pod.spec.clone().unwrap_or_default();
-        Ok((Self { pod: Arc::new(pod), spec: Arc::new(spec) }, Vec::new()))
+    /// All that is wrong with the pod, warnings included; the warnings alone are in the second value of a success.
+    pub fn check(mut pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        defaults::apply(&mut pod);
+        let diagnostics = validate::pod(&pod);
+        if diagnostics.iter().any(Diagnostic::is_error) {
+            return Err(diagnostics);
+        }
+        Ok((Self { pod: Arc::new(pod) }, diagnostics))
     }
 
     /// The whole object, defaults filled in.
@@ -66,7 +76,8 @@ impl CheckedPod {
 
     /// `spec`.
     pub fn spec(&self) -> &PodSpec {
-        &self.spec
+        // Validation lets no pod without a spec through.
+        self.pod.spec.as_ref().unwrap_or(&NO_SPEC)
     }
 
     /// `metadata.name`.
@@ -84,9 +95,58 @@ impl CheckedPod {
         self.pod.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// `metadata.labels`.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        self.pod.metadata.labels.as_ref().unwrap_or(&NO_ENTRIES)
+    }
+
+    /// `metadata.annotations`.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        self.pod.metadata.annotations.as_ref().unwrap_or(&NO_ENTRIES)
+    }
+
+    /// `spec.serviceAccountName`, `default` when the manifest has none.
+    pub fn service_account_name(&self) -> &str {
+        self.spec().service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+    }
+
+    /// `spec.hostNetwork`.
+    pub fn host_network(&self) -> bool {
+        self.spec().host_network == Some(true)
+    }
+
+    /// The quality-of-service class.
+    pub fn qos_class(&self) -> QosClass {
+        qos::qos_class(self.spec())
+    }
+
+    /// `spec.volumes`, the one of that name.
+    pub fn volume(&self, name: &str) -> Option<&Volume> {
+        self.spec().volumes.iter().flatten().find(|volume| volume.name == name)
+    }
+
+    /// The hostname its containers see: `spec.hostname`, or the pod's name as far as a hostname can be long.
+    pub fn hostname(&self) -> &str {
+        let name = self.spec().hostname.as_deref().filter(|name| !name.is_empty()).unwrap_or(self.name());
+        // Names are ASCII; a cut may leave a `-` or `.` at the end, which the kubelet trims too.
+        name.get(..63).map_or(name, |cut| cut.trim_end_matches(['-', '.']))
+    }
+
+    /// The same pod with the identity that the node gives it. `name` replaces `generateName`'s prefix.
+    #[must_use]
+    pub fn with_identity(&self, uid: &str, name: &str, creation: Timestamp, node_name: &str) -> Self {
+        let mut pod = Pod::clone(&self.pod);
+        pod.metadata.uid = Some(uid.to_owned());
+        pod.metadata.name = Some(name.to_owned());
+        pod.metadata.namespace = Some(self.namespace().to_owned());
+        pod.metadata.creation_timestamp = Some(Time(creation));
+        pod.spec.get_or_insert_default().node_name = Some(node_name.to_owned());
+        Self { pod: Arc::new(pod) }
+    }
+
     /// `spec.restartPolicy`.
     pub fn restart_policy(&self) -> RestartPolicy {
-        match self.spec.restart_policy.as_deref() {
+        match self.spec().restart_policy.as_deref() {
             Some("OnFailure") => RestartPolicy::OnFailure,
             Some("Never") => RestartPolicy::Never,
             _ => RestartPolicy::Always,
@@ -95,19 +155,19 @@ impl CheckedPod {
 
     /// `spec.terminationGracePeriodSeconds`.
     pub fn termination_grace_period(&self) -> Duration {
-        let seconds = self.spec.termination_grace_period_seconds.unwrap_or(30);
+        let seconds = self.spec().termination_grace_period_seconds.unwrap_or(30);
         Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     }
 
     /// `spec.activeDeadlineSeconds`.
     pub fn active_deadline(&self) -> Option<Duration> {
-        let seconds = self.spec.active_deadline_seconds?;
+        let seconds = self.spec().active_deadline_seconds?;
         Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
     }
 
     /// Init containers and sidecars, in order.
     pub fn init_containers(&self) -> impl Iterator<Item = PodContainer<'_>> {
-        self.spec.init_containers.iter().flatten().enumerate().map(|(index, spec)| PodContainer {
+        self.spec().init_containers.iter().flatten().enumerate().map(|(index, spec)| PodContainer {
             kind: match spec.restart_policy.as_deref() {
                 Some("Always") => ContainerKind::Sidecar,
                 _ => ContainerKind::Init,
@@ -119,11 +179,16 @@ impl CheckedPod {
 
     /// `spec.containers`, in order.
     pub fn app_containers(&self) -> impl Iterator<Item = PodContainer<'_>> {
-        self.spec.containers.iter().enumerate().map(|(index, spec)| PodContainer {
+        self.spec().containers.iter().enumerate().map(|(index, spec)| PodContainer {
             kind: ContainerKind::App,
             index,
             spec,
         })
+    }
+
+    /// The container of that name.
+    pub fn container(&self, name: &str) -> Option<PodContainer<'_>> {
+        self.containers().find(|container| container.spec.name == name)
     }
 
     /// All containers: init containers and sidecars first.

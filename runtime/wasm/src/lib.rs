@@ -1,1 +1,45 @@
-//! The WebAssembly backend: wasmtime engine, AOT cache, WASI hosts.
+//! The WebAssembly backend: wasmtime engine, ahead-of-time cache, WASI hosts.
+//!
+//! [`WasmBackend`] keeps the contract of `nacelle_container` for components and core modules. The way of a program:
+//!
+//! ```text
+//!   bytes ── format ── adapt (preview 1) ── compile ── cache ── load ── link ──► Entry        once per program
+//!   Entry + ContainerConfig ── Launch ── store, instance ── run or serve ──► ExitCause       once per container
+//! ```
+//!
+//! This is the only crate that names wasmtime; none of its types is in the interface. It must not depend on anything
+//! that knows Kubernetes.
+
+mod adapt;
+mod aot;
+mod backend;
+mod cache;
+mod compile;
+mod config;
+mod container;
+mod cpu;
+mod engine;
+mod executor;
+mod flag;
+mod format;
+mod guest;
+mod http;
+mod memory;
+mod mounts;
+mod network;
+mod program;
+mod programs;
+mod state;
+mod stdio;
+mod trap;
+
+pub use backend::{WasmBackend, WasmError};
+pub use compile::compile_worker_main;
+pub use config::{Compiler, Pooling, WasmConfig};
+
+/// Lower-case hexadecimal digits of `bytes`.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 0xf)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}

@@ -1,0 +1,62 @@
+//! The baseline: wasmtime as its own documentation embeds it, with nothing of nacelle.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Config, Engine, Store};
+use wasmtime_wasi::p2::bindings::Command;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// Wasmtime with its default settings.
+pub struct Bare {
+    engine: Engine,
+    linker: Linker<State>,
+}
+
+struct State {
+    ctx: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+impl Bare {
+    /// An engine and a linker with all of WASI 0.2.
+    ///
+    /// # Errors
+    /// When wasmtime refuses its settings.
+    pub fn new() -> Result<Self> {
+        let engine = Engine::new(&Config::new())?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        Ok(Self { engine, linker })
+    }
+
+    /// Compiles a component.
+    ///
+    /// # Errors
+    /// When the file is not a component.
+    pub fn compile(&self, path: &Path) -> Result<Component> {
+        Ok(Component::from_file(&self.engine, path)?)
+    }
+
+    /// Runs a command component to its end and returns what it printed.
+    ///
+    /// # Errors
+    /// When the guest fails.
+    pub async fn run(&self, component: &Component, args: &[&str]) -> Result<Vec<u8>> {
+        let stdout = MemoryOutputPipe::new(1 << 20);
+        let ctx = WasiCtx::builder().args(args).stdout(stdout.clone()).build();
+        let mut store = Store::new(&self.engine, State { ctx, table: ResourceTable::new() });
+        let command = Command::instantiate_async(&mut store, component, &self.linker).await?;
+        let ended = command.wasi_cli_run().call_run(&mut store).await?;
+        ended.ok().context("the guest failed")?;
+        Ok(stdout.contents().to_vec())
+    }
+}

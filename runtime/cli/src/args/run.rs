@@ -1,0 +1,54 @@
+//! Flags of `nacelle run`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
+
+/// `nacelle run`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Run pods in the foreground until they end.\n\n\
+                  Containers' output goes to standard output, nacelle's own words go to standard error. Ctrl-C or \
+                  SIGTERM stops the pods as their terminationGracePeriodSeconds says; a second one kills them.",
+    after_help = "Exit codes: 0 when every pod succeeded; the code of the first container that made a pod fail; 125 \
+                  when nacelle itself failed; 130 (Ctrl-C) or 143 (SIGTERM) when it was stopped; 137 when a second \
+                  signal killed the pods."
+)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// The form of the output: containers' lines, or everything that happens as JSON lines
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+
+    /// Stop the pods after this time, such as 90s or 1h30m; that counts as success when nothing has failed
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(crate) run_for: Option<String>,
+
+    /// Stop another `nacelle run` that runs one of these pods, instead of refusing
+    #[arg(long)]
+    pub(crate) replace: bool,
+
+    /// Go on trying what is unlikely to get better by itself (an image that cannot be pulled, a missing ConfigMap), as
+    /// a cluster would
+    #[arg(long)]
+    pub(crate) keep_trying: bool,
+
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    /// Keep what must not reach a disk, such as secrets, here [default: $NACELLE_RUNTIME_DIR,
+    /// $XDG_RUNTIME_DIR/nacelle, /run/nacelle for root]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) runtime_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+
+    /// The name that pods see as spec.nodeName [default: the machine's host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+}

@@ -1,0 +1,79 @@
+//! `nacelle run`: everything is checked before anything starts.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use nacelle_spec::Loaded;
+
+use crate::args::{OutputFormat, RunArgs};
+use crate::error::{CliError, ErrorKind, Errors};
+use crate::options::{RunOptions, Surroundings};
+use crate::output::{Streams, printable};
+use crate::run::{Outcome, PodToRun, print_exit, run_pods};
+use crate::source::{self, Manifest};
+use crate::tracing_setup::Verbosity;
+
+/// Runs the command.
+pub(crate) fn run(
+    args: &RunArgs,
+    verbosity: Verbosity,
+    around: &Surroundings,
+    streams: &Streams,
+) -> Result<u8, Errors> {
+    let options = RunOptions::check(args, verbosity, around)?;
+    let runtime = crate::async_runtime()?;
+    let result = runtime.block_on(async {
+        let manifests = source::read(&args.sources, around.current_dir()).await?;
+        let (pods, loaded) = check(manifests, verbosity, streams)?;
+        run_pods(pods, loaded.objects, &options, streams).await
+    });
+    // The printer may hang on a standard output that nobody reads; it must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(outcome) => {
+            print_exit(options.output, &outcome)?;
+            Ok(outcome.code)
+        }
+        Err(errors) => {
+            if options.output == OutputFormat::Json {
+                print_exit(options.output, &Outcome::error(errors.summary()))?;
+            }
+            Err(errors)
+        }
+    }
+}
+
+/// Loads the manifests and tells what is wrong with them.
+fn check(
+    manifests: Vec<Manifest>,
+    verbosity: Verbosity,
+    streams: &Streams,
+) -> Result<(Vec<PodToRun>, Loaded), Errors> {
+    let folders: HashMap<String, PathBuf> =
+        manifests.iter().map(|manifest| (manifest.source.name.clone(), manifest.base_dir.clone())).collect();
+    let sources: Vec<_> = manifests.into_iter().map(|manifest| manifest.source).collect();
+    let mut loaded = nacelle_spec::load(&sources);
+    for diagnostic in &loaded.diagnostics {
+        if diagnostic.is_error() || verbosity != Verbosity::Quiet {
+            streams.say(&printable(&diagnostic.to_string()));
+        }
+    }
+    if loaded.has_errors() {
+        let errors = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+        let count = crate::output::count(errors, "error");
+        return Err(CliError::new(ErrorKind::Manifest, format!("{count} in the manifests: nothing was started")).into());
+    }
+    if loaded.pods.is_empty() {
+        return Err(CliError::new(ErrorKind::Manifest, "there is no Pod in the manifests")
+            .hint("Pods, ConfigMaps and Secrets are read; only Pods run")
+            .into());
+    }
+    let pods = std::mem::take(&mut loaded.pods)
+        .into_iter()
+        .map(|loaded| PodToRun {
+            base_dir: folders.get(&loaded.source).cloned().unwrap_or_default(),
+            pod: loaded.pod,
+        })
+        .collect();
+    Ok((pods, loaded))
+}

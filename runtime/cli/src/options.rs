@@ -1,0 +1,238 @@
+//! Flags, checked: values that commands may rely on.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::args::{OutputFormat, RegistryArgs, RunArgs, SourceArgs, StateArgs};
+use crate::dirs::DirEnv;
+use crate::error::{CliError, ErrorKind, Errors};
+use crate::tracing_setup::Verbosity;
+
+/// What a process finds around itself; in tests, a made-up one.
+pub(crate) struct Surroundings {
+    var: Box<dyn Fn(&str) -> Option<OsString>>,
+    root: bool,
+    current_dir: PathBuf,
+    host_name: String,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub(crate) fn of_this_process() -> Self {
+        Self {
+            var: Box::new(|name| std::env::var_os(name)),
+            root: rustix::process::geteuid().is_root(),
+            // A directory that has been removed under our feet makes relative paths fail where they are used.
+            current_dir: std::env::current_dir().unwrap_or_default(),
+            host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        }
+    }
+
+    fn dirs(&self) -> DirEnv<'_> {
+        DirEnv { var: &*self.var, root: self.root, current_dir: &self.current_dir }
+    }
+
+    /// See [`DirEnv::state_dir`].
+    pub(crate) fn state_dir(&self, args: &StateArgs) -> Result<PathBuf, CliError> {
+        self.dirs().state_dir(args.state_dir.as_deref())
+    }
+
+    /// Where relative paths start.
+    pub(crate) fn current_dir(&self) -> &Path {
+        &self.current_dir
+    }
+}
+
+/// `nacelle run`, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RunOptions {
+    pub(crate) output: OutputFormat,
+    pub(crate) run_for: Option<Duration>,
+    pub(crate) replace: bool,
+    pub(crate) keep_trying: bool,
+    pub(crate) verbosity: Verbosity,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) compile_cache: Option<PathBuf>,
+    pub(crate) insecure_registries: Vec<String>,
+    pub(crate) node_name: String,
+}
+
+impl RunOptions {
+    /// Checks all flags.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub(crate) fn check(args: &RunArgs, verbosity: Verbosity, around: &Surroundings) -> Result<Self, Errors> {
+        let mut errors = Vec::new();
+        let mut keep = |error| errors.push(error);
+        let run_for = args.run_for.as_deref().and_then(|text| duration("--for", text).map_err(&mut keep).ok());
+        let state_dir = around.state_dir(&args.state).map_err(&mut keep).ok();
+        let insecure_registries = registries(&args.registry).map_err(&mut keep).ok();
+        let node_name = node_name(args.node_name.as_deref(), &around.host_name).map_err(&mut keep).ok();
+        match (state_dir, insecure_registries, node_name) {
+            (Some(state_dir), Some(insecure_registries), Some(node_name)) if errors.is_empty() => Ok(Self {
+                output: args.output,
+                run_for,
+                replace: args.replace,
+                keep_trying: args.keep_trying,
+                verbosity,
+                state_dir,
+                runtime_dir: around.dirs().runtime_dir(args.runtime_dir.as_deref()),
+                compile_cache: around.dirs().compile_cache(),
+                insecure_registries,
+                node_name,
+            }),
+            _ => Err(errors.into()),
+        }
+    }
+}
+
+/// Standard input can be read once.
+///
+/// # Errors
+/// When `-` is named twice.
+pub(crate) fn sources(args: &SourceArgs) -> Result<(), CliError> {
+    if args.filename.iter().filter(|name| *name == "-").count() > 1 {
+        return Err(CliError::new(ErrorKind::Usage, "-f - is given twice, but standard input can be read only once"));
+    }
+    Ok(())
+}
+
+/// Registries to speak plain http to.
+///
+/// # Errors
+/// When one is not of the form `HOST[:PORT]`.
+pub(crate) fn registries(args: &RegistryArgs) -> Result<Vec<String>, CliError> {
+    match args.insecure_registry.iter().find(|registry| !is_host_and_port(registry)) {
+        None => Ok(args.insecure_registry.clone()),
+        Some(wrong) => Err(CliError::new(ErrorKind::Usage, format!("--insecure-registry {wrong:?} is not HOST[:PORT]"))
+            .hint("without http:// in front and without a path behind, such as registry.internal:5000")),
+    }
+}
+
+/// `host`, `host:port`, `1.2.3.4:port` or `[v6]:port`.
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let host_is_right = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
+    };
+    host_is_right && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+/// A duration as Go and systemd write it: `90s`, `1h30m`, `1m 30s`, `250ms`.
+fn duration(flag: &str, text: &str) -> Result<Duration, CliError> {
+    let wrong = |why: String| {
+        CliError::new(ErrorKind::Usage, format!("{flag} {text:?} {why}")).hint("write it as 90s, 5m or 1h30m")
+    };
+    if text.trim().parse::<f64>().is_ok() {
+        return Err(wrong("has no unit".to_owned()));
+    }
+    let parsed: SignedDuration = text.parse().map_err(|_| wrong("is not a duration".to_owned()))?;
+    match Duration::try_from(parsed) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(wrong("is not longer than zero".to_owned())),
+    }
+}
+
+/// The node's name: an RFC 1123 subdomain, as for every Kubernetes node. A host name is made to fit; a name that was
+/// asked for is not.
+fn node_name(asked: Option<&str>, host_name: &str) -> Result<String, CliError> {
+    match asked {
+        Some(name) if is_subdomain(name) => Ok(name.to_owned()),
+        Some(name) => Err(CliError::new(ErrorKind::Usage, format!("--node-name {name:?} is not a node's name"))
+            .hint("it takes lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit")),
+        None => {
+            let fitted: String = host_name
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' })
+                .collect();
+            let fitted = fitted.trim_matches(['-', '.']);
+            Ok(if is_subdomain(fitted) { fitted.to_owned() } else { "localhost".to_owned() })
+        }
+    }
+}
+
+fn is_subdomain(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            var: Box::new(|_| None),
+            root: true,
+            current_dir: PathBuf::from("/here"),
+            host_name: "My_Machine.example".to_owned(),
+        }
+    }
+
+    fn check(flags: &[&str]) -> Result<RunOptions, String> {
+        let cli = Cli::try_parse_from([&["nacelle", "run", "-f", "x"], flags].concat()).unwrap();
+        let cli_verbosity = cli.verbosity();
+        let Command::Run(args) = cli.command else { panic!("not run") };
+        RunOptions::check(&args, cli_verbosity, &surroundings()).map_err(|errors| errors.summary())
+    }
+
+    #[test]
+    fn defaults_come_from_the_surroundings() {
+        let options = check(&[]).unwrap();
+        assert_eq!(options.state_dir, Path::new("/var/lib/nacelle"));
+        assert_eq!(options.node_name, "my-machine.example");
+        assert_eq!(options.run_for, None);
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in [("90s", 90), ("1h30m", 5400), ("1m 30s", 90), ("2 minutes", 120)] {
+            assert_eq!(check(&["--for", text]).unwrap().run_for, Some(Duration::from_secs(seconds)), "{text}");
+        }
+        assert!(check(&["--for", "90"]).unwrap_err().contains("has no unit"));
+        assert!(check(&["--for", "soon"]).unwrap_err().contains("is not a duration"));
+        assert!(check(&["--for", "0s"]).unwrap_err().contains("is not longer than zero"));
+        assert!(check(&["--for=-5s"]).unwrap_err().contains("is not longer than zero"));
+    }
+
+    #[test]
+    fn registries_are_hosts() {
+        for right in ["registry.internal", "registry:5000", "10.0.0.1:80", "[::1]:5000", "[fd00::1]"] {
+            assert!(is_host_and_port(right), "{right}");
+        }
+        for wrong in ["", "http://registry", "registry/path", ":5000", "registry:", "registry:0", "a b", "[x]:1"] {
+            assert!(!is_host_and_port(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let report = check(&["--for", "soon", "--insecure-registry", "http://x", "--node-name", "A"]).unwrap_err();
+        for flag in ["--for", "--insecure-registry", "--node-name"] {
+            assert!(report.contains(flag), "{flag} is missing in: {report}");
+        }
+    }
+
+    #[test]
+    fn standard_input_is_read_once() {
+        let twice = SourceArgs { filename: vec!["-".to_owned(), "-".to_owned()], recursive: false };
+        assert!(sources(&twice).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! Whether a pod waits for something that nobody is going to change while `nacelle run` is in the foreground.
+//!
+//! A kubelet tries forever, as somebody may push the image or create the ConfigMap. Here all objects were given at the
+//! start, so a missing one stays missing, and whoever looks at the terminal wants to know. Registries that do not
+//! answer may come back: these are tried again.
+
+use std::collections::BTreeMap;
+
+use nacelle_spec::RestartPolicy;
+
+use super::view::PodView;
+
+/// Why a pod cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    pub(crate) container: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
+/// What earlier statuses and events said that the latest status does not say any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    /// The last pull error of each container: `ImagePullBackOff` follows on any of them.
+    pull_errors: BTreeMap<String, String>,
+    /// Why the pod's volumes or sandbox could not be made, until something of it runs.
+    sandbox: Option<Stuck>,
+}
+
+impl Memory {
+    /// Takes note of a status.
+    pub(crate) fn see(&mut self, pod: &PodView) {
+        for container in pod.containers() {
+            let Some(state) = &container.state else { continue };
+            if state.running.is_some() || state.terminated.is_some() {
+                self.sandbox = None;
+            }
+            let reason = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref());
+            if let Some(reason @ ("ErrImagePull" | "RegistryUnavailable")) = reason {
+                self.pull_errors.insert(container.name.clone(), reason.to_owned());
+            }
+        }
+    }
+
+    /// Takes note of a failure to make the pod's volumes or sandbox.
+    pub(crate) fn sandbox_failed(&mut self, reason: &str, message: &str) {
+        self.sandbox = Some(Stuck { container: None, reason: reason.to_owned(), message: message.to_owned() });
+    }
+}
+
+/// Why `pod` cannot go on: every container that has work left waits for something hopeless. Sidecars that run do not
+/// count as work, since they only wait for the others.
+pub(crate) fn stuck(pod: &PodView, memory: &Memory) -> Option<Stuck> {
+    if matches!(pod.phase(), "Succeeded" | "Failed") {
+        return None;
+    }
+    if let Some(stuck) = &memory.sandbox {
+        return Some(stuck.clone());
+    }
+    let mut found = None;
+    for container in pod.containers() {
+        let Some(state) = &container.state else { return None };
+        if state.running.is_some() {
+            if pod.is_sidecar(container) {
+                continue;
+            }
+            return None;
+        }
+        if let Some(end) = &state.terminated {
+            let restarts = match pod.restart_policy {
+                RestartPolicy::Always => !is_init(pod, &container.name) || end.exit_code != 0,
+                RestartPolicy::OnFailure => end.exit_code != 0,
+                RestartPolicy::Never => false,
+            };
+            if restarts || pod.is_sidecar(container) {
+                return None;
+            }
+            continue;
+        }
+        let waiting = state.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        if reason == "PodInitializing" {
+            // Waits for an init container, which has been looked at.
+            continue;
+        }
+        if !is_hopeless(reason, memory.pull_errors.get(&container.name).map(String::as_str)) {
+            return None;
+        }
+        let message = waiting.message.clone().unwrap_or_default();
+        let container = Some(container.name.clone());
+        found.get_or_insert(Stuck { container, reason: reason.to_owned(), message });
+    }
+    found
+}
+
+fn is_hopeless(reason: &str, last_pull_error: Option<&str>) -> bool {
+    match reason {
+        "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => true,
+        "CreateContainerConfigError" | "CreateContainerError" => true,
+        "ImagePullBackOff" => last_pull_error != Some("RegistryUnavailable"),
+        _ => false,
+    }
+}
+
+fn is_init(pod: &PodView, name: &str) -> bool {
+    pod.status.init_container_statuses.iter().flatten().any(|container| container.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::api::core::v1::{ContainerState, PodStatus};
+
+    use super::super::view::fixtures::{container, ended, pod, running, status, waiting};
+    use super::*;
+
+    fn judge(restart_policy: RestartPolicy, history: &[Arc<PodStatus>]) -> Option<String> {
+        let mut memory = Memory::default();
+        let mut view = pod("p", restart_policy, Arc::default());
+        view.sidecars.insert("sidecar".to_owned());
+        for status in history {
+            view.status = Arc::clone(status);
+            memory.see(&view);
+        }
+        stuck(&view, &memory).map(|stuck| format!("{}: {}", stuck.container.unwrap_or_default(), stuck.reason))
+    }
+
+    fn apps(states: &[(&str, ContainerState)]) -> Arc<PodStatus> {
+        status("Pending", vec![], states.iter().map(|(name, state)| container(name, state.clone())).collect())
+    }
+
+    #[test]
+    fn an_image_that_must_not_be_pulled_never_comes() {
+        let history = [apps(&[("a", waiting("ErrImageNeverPull"))])];
+        assert_eq!(judge(RestartPolicy::Always, &history), Some("a: ErrImageNeverPull".to_owned()));
+    }
+
+    #[test]
+    fn a_pull_error_counts_after_the_first_back_off_and_not_when_the_registry_is_away() {
+        let first = apps(&[("a", waiting("ErrImagePull"))]);
+        let away = apps(&[("a", waiting("RegistryUnavailable"))]);
+        let back_off = apps(&[("a", waiting("ImagePullBackOff"))]);
+        assert_eq!(judge(RestartPolicy::Always, std::slice::from_ref(&first)), None);
+        assert_eq!(judge(RestartPolicy::Always, &[first, back_off.clone()]), Some("a: ImagePullBackOff".to_owned()));
+        assert_eq!(judge(RestartPolicy::Always, &[away, back_off]), None);
+    }
+
+    #[test]
+    fn whatever_still_works_is_waited_for() {
+        let stuck = ("a", waiting("CreateContainerConfigError"));
+        for other in [running(), waiting("ContainerCreating"), waiting("CrashLoopBackOff"), ended(1, 1)] {
+            assert_eq!(judge(RestartPolicy::OnFailure, &[apps(&[stuck.clone(), ("b", other)])]), None);
+        }
+        let done = apps(&[stuck, ("b", ended(0, 1))]);
+        assert_eq!(judge(RestartPolicy::OnFailure, &[done]), Some("a: CreateContainerConfigError".to_owned()));
+    }
+
+    #[test]
+    fn an_init_container_holds_the_others_up() {
+        let init = |state| {
+            let later = container("app", waiting("PodInitializing"));
+            status("Pending", vec![container("init", state)], vec![later])
+        };
+        assert_eq!(
+            judge(RestartPolicy::Always, &[init(waiting("InvalidImageName"))]),
+            Some("init: InvalidImageName".to_owned())
+        );
+        assert_eq!(judge(RestartPolicy::Always, &[init(running())]), None);
+    }
+
+    #[test]
+    fn a_sidecar_that_runs_only_waits_for_the_others() {
+        let app = container("app", waiting("ErrImageNeverPull"));
+        let pod = status("Pending", vec![container("sidecar", running())], vec![app]);
+        assert_eq!(judge(RestartPolicy::Never, &[pod]), Some("app: ErrImageNeverPull".to_owned()));
+    }
+
+    #[test]
+    fn a_volume_that_cannot_be_made_holds_everything_up() {
+        let mut memory = Memory::default();
+        memory.sandbox_failed("FailedMount", "configmap \"x\" not found");
+        let mut view = pod("p", RestartPolicy::Always, apps(&[("a", waiting("ContainerCreating"))]));
+        memory.see(&view);
+        assert_eq!(stuck(&view, &memory).map(|stuck| stuck.reason), Some("FailedMount".to_owned()));
+        view.status = apps(&[("a", running())]);
+        memory.see(&view);
+        assert_eq!(stuck(&view, &memory), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! What the libraries trace goes to standard error: `RUST_LOG` decides when it is set, else `-v` and `-q`.
+
+use tracing_subscriber::EnvFilter;
+
+/// How much the libraries may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// `-q`.
+    Quiet,
+    /// Neither flag.
+    Normal,
+    /// `-v`.
+    Verbose,
+    /// `-vv` and more.
+    Debug,
+}
+
+impl Verbosity {
+    fn directives(self) -> &'static str {
+        match self {
+            Self::Quiet => "error",
+            Self::Normal => "warn",
+            Self::Verbose => "warn,nacelle_spec=info,nacelle_image=info,nacelle_infra=info,nacelle_container=info,\
+                              nacelle_wasm=info,nacelle_host=info,nacelle_node=info,nacelle=info",
+            Self::Debug => "info,nacelle_spec=debug,nacelle_image=debug,nacelle_infra=debug,nacelle_container=debug,\
+                            nacelle_wasm=debug,nacelle_host=debug,nacelle_node=debug,nacelle=debug",
+        }
+    }
+}
+
+/// Installs the subscriber of this process.
+pub(crate) fn install(verbosity: Verbosity) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(verbosity.directives()));
+    // It can only fail when one is installed already, and then that one serves.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(crate::output::Streams::detect().stderr.color)
+        .try_init();
+}

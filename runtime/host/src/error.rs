@@ -1,0 +1,94 @@
+//! What a host cannot do, in the terms in which Kubernetes reports it.
+
+use nacelle_container::{ContainerId, PodUid};
+use serde::{Deserialize, Serialize};
+
+/// A container could not be started. Nothing of it is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum StartError {
+    /// Its configuration does not fit its pod: Kubernetes' `CreateContainerConfigError`.
+    #[error("{message}")]
+    Config {
+        /// What is wrong.
+        message: String,
+    },
+    /// It could not be created: Kubernetes' `CreateContainerError`.
+    #[error("{message}")]
+    Create {
+        /// What failed.
+        message: String,
+    },
+    /// Its program is missing or could not be run: Kubernetes' `RunContainerError`.
+    #[error("{message}")]
+    Run {
+        /// What failed.
+        message: String,
+    },
+}
+
+impl StartError {
+    pub(crate) fn config(message: impl ToString) -> Self {
+        Self::Config { message: message.to_string() }
+    }
+
+    pub(crate) fn create(message: impl ToString) -> Self {
+        Self::Create { message: message.to_string() }
+    }
+
+    pub(crate) fn run(message: impl ToString) -> Self {
+        Self::Run { message: message.to_string() }
+    }
+}
+
+/// A pod could not be created. Nothing of it is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum PodError {
+    /// There is one with this uid.
+    #[error("pod {0} exists already")]
+    Exists(PodUid),
+    /// A volume could not be set up: Kubernetes' `FailedMount`.
+    #[error("{message}")]
+    Volume {
+        /// The volume's name.
+        volume: String,
+        /// What failed.
+        message: String,
+    },
+    /// Anything else: Kubernetes' `FailedCreatePodSandBox`.
+    #[error("{message}")]
+    Sandbox {
+        /// What failed.
+        message: String,
+    },
+}
+
+impl PodError {
+    pub(crate) fn sandbox(message: impl ToString) -> Self {
+        Self::Sandbox { message: message.to_string() }
+    }
+
+    pub(crate) fn volume(volume: &str, message: impl ToString) -> Self {
+        Self::Volume { volume: volume.to_owned(), message: message.to_string() }
+    }
+}
+
+/// There is no such container: it was never started, or it was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("no container {0}")]
+pub struct NoSuchContainer(pub ContainerId);
+
+/// Something of a pod could not be removed. The next sweep tries again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct RemoveError {
+    /// What is left, and why.
+    pub message: String,
+}
+
+impl RemoveError {
+    pub(crate) fn new(message: impl ToString) -> Self {
+        Self { message: message.to_string() }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a host tells its front end. Plain data: it can cross a process boundary.
+
+use jiff::Timestamp;
+use nacelle_container::{ContainerId, ExitCause};
+use serde::{Deserialize, Serialize};
+
+/// A container was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Kubernetes' `containerID`, `nacelle://…`: unique for each incarnation.
+    pub container_id: String,
+    /// When its entry point began to run.
+    pub started_at: Timestamp,
+}
+
+/// Something happened to a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HostEvent {
+    /// A container that had been started ended. All that it wrote is in its log and has been given to its watcher.
+    ContainerExited(ContainerExited),
+}
+
+/// The end of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerExited {
+    /// Which incarnation of which container.
+    pub id: ContainerId,
+    /// Why it ended.
+    pub cause: ExitCause,
+    /// When its entry point began to run.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}

@@ -1,0 +1,94 @@
+//! What a front end asks of the host. Plain data: it can cross a process boundary.
+
+use std::path::PathBuf;
+
+use nacelle_container::log::LogConfig;
+use nacelle_container::{ContainerId, Limits, PodUid, StdinMode};
+use nacelle_infra::VolumeConfig;
+use serde::{Deserialize, Serialize};
+
+/// How a host is set up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostConfig {
+    /// Where pods keep their files: `$XDG_STATE_HOME/nacelle` or `/var/lib/nacelle`.
+    pub state_dir: PathBuf,
+    /// Where memory-backed volumes are kept, if it is on a tmpfs. `$XDG_RUNTIME_DIR/nacelle`, `/run/nacelle` and
+    /// `/dev/shm` are tried after it.
+    pub runtime_dir: Option<PathBuf>,
+    /// How much of each container's log is kept.
+    pub log: LogConfig,
+}
+
+/// A pod to be created: what its containers share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodRequest {
+    /// The pod's uid; unique on the host for as long as anything of the pod exists.
+    pub uid: PodUid,
+    /// Its hostname.
+    pub hostname: String,
+    /// Its volumes.
+    pub volumes: Vec<VolumeConfig>,
+    /// Kubernetes' `hostNetwork`: the containers use the host's own network.
+    pub host_network: bool,
+}
+
+/// A container to be created and started in a pod that exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRequest {
+    /// Which incarnation of which container.
+    pub id: ContainerId,
+    /// What the image gives.
+    pub image: ImageSource,
+    /// The arguments, `argv[0]` included. For [`ImageSource::RootFs`] `argv[0]` names the program; for
+    /// [`ImageSource::Component`] it is only a name.
+    pub argv: Vec<String>,
+    /// The environment, in order. A later entry replaces an earlier one of the same name.
+    pub env: Vec<(String, String)>,
+    /// An absolute path in the container; empty means `/`.
+    pub working_dir: String,
+    /// The volumes that appear in the container.
+    pub mounts: Vec<VolumeMount>,
+    /// Kubernetes' `readOnlyRootFilesystem`.
+    pub read_only_root: bool,
+    /// What the container may use.
+    pub limits: Limits,
+    /// Whether it has a standard input.
+    pub stdin: StdinMode,
+    /// The TCP port on which a component that exports an http handler is served.
+    pub http_port: u16,
+    /// Where its log is kept; by default in the pod's own directory, which goes with the pod.
+    pub log_path: Option<PathBuf>,
+}
+
+/// What an image gives a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageSource {
+    /// A WebAssembly component (or core module) and nothing else: the container's root is empty.
+    Component {
+        /// Where its bytes are.
+        path: PathBuf,
+        /// `sha256:…` of those bytes.
+        digest: String,
+    },
+    /// A root filesystem.
+    RootFs {
+        /// Its directory in the image store; never written to.
+        dir: PathBuf,
+        /// The image's digest. A directory's content never changes for the same digest.
+        digest: String,
+    },
+}
+
+/// A volume, or a part of one, at a path in the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume's name in the pod.
+    pub volume: String,
+    /// Where it appears. As the kubelet does, a relative path is taken from `/`.
+    pub path: String,
+    /// Kubernetes' `subPath`, already expanded.
+    pub sub_path: Option<String>,
+    /// Kubernetes' `readOnly`.
+    pub read_only: bool,
+}

@@ -1,0 +1,136 @@
+//! One incarnation of one container, from its start to its removal: a task of its own.
+//!
+//! ```text
+//!   resolve, create, start ──failed──► ContainerStartFailed
+//!        │ started ──► ContainerStarted
+//!        ▼
+//!   running ──(stop asked: terminate, grace, kill)──┐
+//!        │ ended by itself                          │
+//!        ▼                                          ▼
+//!   all of its log delivered ──► removed from the host ──► ContainerExited
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nacelle_container::log::LiveLine;
+use nacelle_container::{ContainerId, PodUid};
+use nacelle_host::{Attach, ContainerExited};
+use nacelle_lifecycle::Event;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::context::Context;
+use super::{exit, start};
+use crate::notice::{Notice, PodRef};
+
+/// Lines of a container's log that wait for the front end.
+const LOG_QUEUE: usize = 64;
+
+/// The driver's end of an incarnation's task.
+pub(super) struct Incarnation {
+    /// The grace period of the latest request to stop.
+    stop: watch::Sender<Option<Duration>>,
+    exited: oneshot::Sender<ContainerExited>,
+}
+
+impl Incarnation {
+    /// Begins to start the container.
+    pub(super) fn begin(context: Arc<Context>, container: Arc<str>, attempt: u32) -> Self {
+        let (stop, stops) = watch::channel(None);
+        let (exited, exit) = oneshot::channel();
+        tokio::spawn(live(context, container, attempt, stops, exit));
+        Self { stop, exited }
+    }
+
+    /// Asks the container to stop within `grace`. A later call replaces the period.
+    pub(super) fn stop(&self, grace: Duration) {
+        self.stop.send_replace(Some(grace));
+    }
+
+    /// The container has ended.
+    pub(super) fn exited(self, exited: ContainerExited) {
+        // Without a receiver the task has ended, which it does not do before this.
+        let _ = self.exited.send(exited);
+    }
+}
+
+async fn live(
+    context: Arc<Context>,
+    container: Arc<str>,
+    attempt: u32,
+    stops: watch::Receiver<Option<Duration>>,
+    exit: oneshot::Receiver<ContainerExited>,
+) {
+    let id = ContainerId { pod: PodUid::new(context.pod.uid()), name: container.to_string(), attempt };
+    let (logs, lines) = mpsc::channel(LOG_QUEUE);
+    let watcher = tokio::spawn(forward(Arc::clone(&context), lines));
+
+    let started = match start::start(&context, &id, Attach { logs: Some(logs), stdin: None }).await {
+        Ok(started) => started,
+        Err(failed) => {
+            let start::Failed { reason, message } = failed;
+            return context.report(Event::ContainerStartFailed { container, attempt, reason, message });
+        }
+    };
+    context.report(Event::ContainerStarted {
+        container: Arc::clone(&container),
+        attempt,
+        container_id: started.container_id,
+    });
+
+    let stopper = tokio::spawn(stop_when_asked(Arc::clone(&context), id.clone(), stops));
+    let ended = exit.await;
+    stopper.abort();
+    delivered(watcher).await;
+    if let Err(error) = context.node.host.remove_container(&id).await {
+        tracing::warn!(container = %id, %error, "left for the next sweep");
+    }
+    match ended {
+        Ok(ended) => {
+            context.report(Event::ContainerExited { container, attempt, exit: exit::describe(&ended.cause) });
+        }
+        // The driver is gone, and nobody is left to tell.
+        Err(oneshot::error::RecvError { .. }) => {}
+    }
+}
+
+/// Carries out requests to stop, the latest one at any time.
+async fn stop_when_asked(context: Arc<Context>, id: ContainerId, mut stops: watch::Receiver<Option<Duration>>) {
+    let mut running: Option<JoinHandle<()>> = None;
+    loop {
+        let asked = *stops.borrow_and_update();
+        if let Some(grace) = asked {
+            // The earlier call only waited; what it has already asked of the guest stays asked.
+            if let Some(earlier) = running.take() {
+                earlier.abort();
+            }
+            let (context, id) = (Arc::clone(&context), id.clone());
+            running = Some(tokio::spawn(async move {
+                // No such container: it has ended, and its end is on its way.
+                let _ = context.node.host.stop_container(&id, grace).await;
+            }));
+        }
+        if stops.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Gives the container's log to the front end, at the front end's pace.
+async fn forward(context: Arc<Context>, mut lines: mpsc::Receiver<LiveLine>) {
+    let pod = PodRef::of(&context.pod);
+    while let Some(LiveLine { container, line }) = lines.recv().await {
+        let notice = Notice::Log { pod: pod.clone(), container: container.name.clone(), line };
+        if context.notices.send(notice).await.is_err() {
+            // Nobody listens any more; the log is on disk. Reading on keeps the container from waiting.
+            while lines.recv().await.is_some() {}
+        }
+    }
+}
+
+async fn delivered(watcher: JoinHandle<()>) {
+    if let Err(error) = watcher.await {
+        tracing::warn!(%error, "the reader of a container's log failed");
+    }
+}

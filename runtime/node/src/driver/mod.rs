@@ -1,0 +1,153 @@
+//! One task per pod: the lifecycle's effects become work, and what comes of the work becomes its events.
+//!
+//! ```text
+//!                 ┌───────────── Event ◄───────────────┐
+//!                 ▼                                    │
+//!   Command ─► Driver ── Effect ──► sandbox │ pull │ incarnation (a task each)
+//!                 │                                    │
+//!                 └──────── Notice ──► front end ◄─────┘ log lines
+//! ```
+//!
+//! The driver itself never waits for work, nor for a front end: each effect is a task of its own, and notices leave
+//! through a queue. Only this task touches the state machine.
+
+mod context;
+mod exit;
+mod incarnation;
+mod pull;
+mod sandbox;
+mod start;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PodStatus;
+use nacelle_host::HostEvent;
+use nacelle_lifecycle::{Effect, Event, Lifecycle};
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use context::{Context, Shared};
+use incarnation::Incarnation;
+
+use crate::handle::Command;
+use crate::notice::{Notice, PodRef};
+
+/// How long the driver sleeps when the machine waits for nothing but events.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
+
+/// What a driver is connected to.
+pub(crate) struct Wires {
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) host_events: mpsc::UnboundedReceiver<HostEvent>,
+    pub(crate) status: watch::Sender<Arc<PodStatus>>,
+    pub(crate) gone: watch::Sender<bool>,
+}
+
+/// The task of one pod.
+pub(crate) struct Driver {
+    context: Arc<Context>,
+    machine: Lifecycle,
+    wires: Wires,
+    incarnations: HashMap<(Arc<str>, u32), Incarnation>,
+}
+
+impl Driver {
+    pub(crate) fn new(context: Arc<Context>, wires: Wires) -> Self {
+        let machine = Lifecycle::new(context.pod.clone(), context.clock.now());
+        Self { context, machine, wires, incarnations: HashMap::new() }
+    }
+
+    /// Carries the pod from its start until nothing of it is left.
+    pub(crate) async fn run(mut self) {
+        self.step(Event::Start);
+        while !self.machine.is_finished() {
+            let wait = self.machine.next_wake().map_or(FOREVER, |time| self.context.clock.until(time));
+            tokio::select! {
+                // Work that has been done is looked at before time that has passed: a container that ended just
+                // before its deadline has ended.
+                biased;
+                Some(event) = self.wires.host_events.recv() => self.dispatch(event),
+                Some(event) = self.wires.events.recv() => self.step(event),
+                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.step(Event::Delete { grace }),
+                () = tokio::time::sleep(wait) => self.step(Event::Tick),
+            }
+        }
+        self.context.flush().await;
+        // No receiver is a front end that does not care.
+        let _ = self.wires.gone.send(true);
+    }
+
+    /// Hands the end of a container to the task that looks after it.
+    fn dispatch(&mut self, event: HostEvent) {
+        let HostEvent::ContainerExited(exited) = event;
+        let key = (Arc::from(exited.id.name.as_str()), exited.id.attempt);
+        match self.incarnations.remove(&key) {
+            Some(incarnation) => incarnation.exited(exited),
+            None => tracing::warn!(container = %exited.id, "the end of a container that nobody started"),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        tracing::debug!(pod = %self.context.pod.name(), ?event, "event");
+        // A start that failed has no end to wait for.
+        if let Event::ContainerStartFailed { container, attempt, .. } = &event {
+            self.incarnations.remove(&(Arc::clone(container), *attempt));
+        }
+        let effects = self.machine.step(event, self.context.clock.now());
+        for effect in effects {
+            self.begin(effect);
+        }
+        self.publish();
+    }
+
+    fn begin(&mut self, effect: Effect) {
+        tracing::debug!(pod = %self.context.pod.name(), ?effect, "effect");
+        let context = Arc::clone(&self.context);
+        match effect {
+            Effect::CreateSandbox => {
+                tokio::spawn(async move { context.report(sandbox::create(&context).await) });
+            }
+            Effect::PullImage { container } => {
+                tokio::spawn(async move { context.report(pull::for_container(&context, container).await) });
+            }
+            Effect::StartContainer { container, attempt } => {
+                let incarnation = Incarnation::begin(context, Arc::clone(&container), attempt);
+                self.incarnations.insert((container, attempt), incarnation);
+            }
+            Effect::StopContainer { container, attempt, grace } => {
+                match self.incarnations.get(&(container, attempt)) {
+                    Some(incarnation) => incarnation.stop(grace),
+                    // It has ended, and its event is on its way.
+                    None => tracing::debug!("asked to stop a container that has ended"),
+                }
+            }
+            Effect::RemoveSandbox => {
+                tokio::spawn(async move {
+                    sandbox::remove(&context).await;
+                    context.report(Event::SandboxRemoved);
+                });
+            }
+            Effect::Emit(event) => {
+                let time = context.clock.now();
+                context.notify(Notice::Event { pod: PodRef::of(&context.pod), time, event });
+            }
+        }
+    }
+
+    /// Shows the status if it has changed.
+    fn publish(&self) {
+        let status = Arc::new(self.machine.status(self.context.clock.now()));
+        let changed = self.wires.status.send_if_modified(|shown| {
+            let changed = *shown != status;
+            if changed {
+                *shown = Arc::clone(&status);
+            }
+            changed
+        });
+        if changed {
+            self.context.notify(Notice::Status { pod: PodRef::of(&self.context.pod), status });
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A container's manifest and its image, resolved into what the host starts.
+
+use nacelle_container::{ContainerId, Limits, StdinMode};
+use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
+use nacelle_image::{ImageConfig, ImageContent, PulledImage};
+use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
+use nacelle_spec::command::{ImageCommand, resolve_argv};
+use nacelle_spec::env::resolve_env;
+use nacelle_spec::k8s_openapi::api::core::v1::Container;
+use nacelle_spec::quantity::Amount;
+use nacelle_spec::volume::expand_sub_path;
+
+use super::context::Context;
+use crate::notice::{Notice, PodRef};
+
+/// The port of an http component whose manifest names none.
+const DEFAULT_HTTP_PORT: u16 = 8080;
+
+/// A start that failed, as the lifecycle wants to hear of it.
+pub(super) struct Failed {
+    pub(super) reason: StartFailure,
+    pub(super) message: String,
+}
+
+impl Failed {
+    fn config(message: impl ToString) -> Self {
+        Self { reason: StartFailure::CreateContainerConfigError, message: message.to_string() }
+    }
+
+    fn create(message: impl ToString) -> Self {
+        Self { reason: StartFailure::CreateContainerError, message: message.to_string() }
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config { message } => Self::config(message),
+            StartError::Create { message } => Self::create(message),
+            StartError::Run { message } => Self { reason: StartFailure::RunContainerError, message },
+        }
+    }
+}
+
+/// Resolves the container and has the host start it.
+pub(super) async fn start(context: &Context, id: &ContainerId, attach: Attach) -> Result<Started, Failed> {
+    let request = resolve(context, id)?;
+    Ok(context.node.host.start_container(request, attach).await?)
+}
+
+fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Failed> {
+    let pod = &context.pod;
+    let container = pod
+        .container(&id.name)
+        .map(|found| found.spec)
+        .ok_or_else(|| Failed::config(format!("the pod has no container {}", id.name)))?;
+    let image = context.image(&id.name).ok_or_else(|| Failed::create("the image has gone"))?;
+    let facts = context.facts();
+
+    let resolved = resolve_env(pod, container, context.objects.as_ref(), &facts).map_err(Failed::config)?;
+    for warning in &resolved.warnings {
+        let event = PodEvent {
+            kind: EventKind::Warning,
+            reason: "InvalidEnvironmentVariableNames",
+            message: warning.clone(),
+            subject: Subject::Pod,
+        };
+        context.notify(Notice::Event { pod: PodRef::of(pod), time: context.clock.now(), event });
+    }
+    let (source, module) = image_source(&image)?;
+    let config = with_program(&image.config, module);
+    let command = ImageCommand { entrypoint: &config.entrypoint, cmd: &config.cmd };
+    let argv = resolve_argv(command, container, &resolved.vars).map_err(Failed::create)?;
+    let mounts = mounts(container, &resolved.vars)?;
+
+    // What the manifest says wins over what the runtime says, and that over what the image says.
+    let mut env = image.config.env.clone();
+    env.push(("HOSTNAME".to_owned(), pod.hostname().to_owned()));
+    env.extend(resolved.vars);
+
+    Ok(ContainerRequest {
+        id: id.clone(),
+        image: source,
+        argv,
+        env,
+        working_dir: container.working_dir.clone().unwrap_or_else(|| image.config.working_dir.clone()),
+        mounts,
+        read_only_root: container.security_context.as_ref().and_then(|context| context.read_only_root_filesystem)
+            == Some(true),
+        limits: limits(container).map_err(Failed::config)?,
+        stdin: match (container.stdin, container.stdin_once) {
+            (Some(true), once) => StdinMode::Open { once: once == Some(true) },
+            _ => StdinMode::Closed,
+        },
+        http_port: http_port(container),
+        log_path: None,
+    })
+}
+
+/// What the image gives, and for a bare module its file name.
+fn image_source(image: &PulledImage) -> Result<(ImageSource, Option<String>), Failed> {
+    match &image.content {
+        ImageContent::Component { path, digest } => {
+            let source = ImageSource::Component { path: path.clone(), digest: digest.to_string() };
+            Ok((source, Some(module_name(&image.reference.to_string()))))
+        }
+        ImageContent::RootFs { dir, digest } => {
+            Ok((ImageSource::RootFs { dir: dir.clone(), digest: digest.to_string() }, None))
+        }
+        ImageContent::Linux { .. } => Err(Failed::create(format!(
+            "image {} is for {}: Linux containers are not built yet, only WebAssembly ones",
+            image.reference, image.platform
+        ))),
+    }
+}
+
+/// A bare module has no entrypoint of its own, but `args` without `command` must still have an `argv[0]` before them.
+fn with_program(config: &ImageConfig, module: Option<String>) -> ImageConfig {
+    let mut config = config.clone();
+    if let (true, Some(module)) = (config.entrypoint.is_empty(), module) {
+        config.entrypoint.push(module);
+    }
+    config
+}
+
+/// The last part of a reference, without tag or digest: `file:a/b.wasm` is `b.wasm`, `ghcr.io/x/y:1` is `y`.
+fn module_name(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    let last = last.strip_prefix("file:").unwrap_or(last);
+    let end = last.find(['@', ':']).unwrap_or(last.len());
+    last[..end].to_owned()
+}
+
+fn mounts(container: &Container, env: &[(String, String)]) -> Result<Vec<VolumeMount>, Failed> {
+    let mut mounts = Vec::new();
+    for mount in container.volume_mounts.iter().flatten() {
+        let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
+            (_, Some(_)) => Some(expand_sub_path(mount, env).map_err(Failed::config)?),
+            (sub_path, None) => sub_path.clone(),
+        };
+        mounts.push(VolumeMount {
+            volume: mount.name.clone(),
+            path: mount.mount_path.clone(),
+            sub_path: sub_path.filter(|path| !path.is_empty()),
+            read_only: mount.read_only == Some(true),
+        });
+    }
+    Ok(mounts)
+}
+
+fn limits(container: &Container) -> Result<Limits, String> {
+    let amount = |name: &str| {
+        let quantity = container.resources.as_ref()?.limits.as_ref()?.get(name)?;
+        Some(Amount::parse(&quantity.0).map_err(|error| format!("resources.limits.{name}: {error}")))
+    };
+    let memory = amount("memory").transpose()?;
+    let cpu = amount("cpu").transpose()?;
+    Ok(Limits {
+        memory: memory.map(|amount| amount.bytes()).transpose().map_err(|error| error.to_string())?,
+        cpu_millis: cpu.map(|amount| amount.millis()).transpose().map_err(|error| error.to_string())?,
+    })
+}
+
+/// The port named `http`, else the first TCP port, else 8080.
+fn http_port(container: &Container) -> u16 {
+    let ports = || {
+        let ports = container.ports.iter().flatten();
+        ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
+    };
+    let named = ports().find(|port| port.name.as_deref() == Some("http"));
+    let port = named.or_else(|| ports().next());
+    port.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(DEFAULT_HTTP_PORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use nacelle_spec::k8s_openapi::api::core::v1::ContainerPort;
+
+    use super::*;
+
+    fn port(name: Option<&str>, number: i32, protocol: &str) -> ContainerPort {
+        ContainerPort {
+            name: name.map(str::to_owned),
+            container_port: number,
+            protocol: Some(protocol.to_owned()),
+            ..ContainerPort::default()
+        }
+    }
+
+    #[test]
+    fn a_bare_module_is_called_by_its_file() {
+        assert_eq!(module_name("file:../guests/hello.wasm"), "hello.wasm");
+        assert_eq!(module_name("file:hello.wasm"), "hello.wasm");
+        assert_eq!(module_name("127.0.0.1:5000/team/app:1.0"), "app");
+        assert_eq!(module_name("ghcr.io/team/app@sha256:00"), "app");
+    }
+
+    #[test]
+    fn http_is_served_on_the_port_of_that_name_then_the_first_then_8080() {
+        let with = |ports| Container { ports: Some(ports), ..Container::default() };
+        assert_eq!(http_port(&Container::default()), 8080);
+        assert_eq!(http_port(&with(vec![port(None, 53, "UDP"), port(None, 81, "TCP"), port(None, 82, "TCP")])), 81);
+        assert_eq!(http_port(&with(vec![port(None, 81, "TCP"), port(Some("http"), 82, "TCP")])), 82);
+    }
+}

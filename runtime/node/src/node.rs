@@ -1,0 +1,128 @@
+//! The node: what its pods share, and how they start.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::PodStatus;
+use nacelle_host::{Backends, Host, HostConfig, WasmBackend, WasmConfig};
+use nacelle_image::{Store, StoreError};
+use nacelle_spec::{CheckedPod, Objects};
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::driver::{Context, Driver, Shared, Wires};
+use crate::facts;
+use crate::handle::PodHandle;
+use crate::notice::Notice;
+
+/// The characters of generated names: no vowels, so no words (Kubernetes' `utilrand`).
+const NAME_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// How many of them follow `generateName`.
+const NAME_SUFFIX: usize = 5;
+
+/// Everything that pods on this machine share. One per process.
+pub struct Node {
+    shared: Arc<Shared>,
+    name: String,
+}
+
+/// A node could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The image store.
+    #[error(transparent)]
+    Images(#[from] StoreError),
+    /// The WebAssembly engine or its cache.
+    #[error("the WebAssembly engine cannot be set up: {0}")]
+    Engine(String),
+}
+
+/// A pod to be started.
+#[derive(Clone, Debug)]
+pub struct PodStart {
+    /// The pod. The node gives it its uid, its creation time, and a name when it has only a `generateName`.
+    pub pod: CheckedPod,
+    /// What the pod may refer to.
+    pub objects: Arc<Objects>,
+    /// The folder that relative `file:`, `oci:` and `oci-archive:` images start from.
+    pub base_dir: PathBuf,
+}
+
+impl Node {
+    /// Opens the state directory and gets the engine ready. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When a directory or the engine cannot be used.
+    pub fn open(config: NodeConfig) -> Result<Arc<Self>, NodeError> {
+        let images = Arc::new(Store::open(&config.state_dir.join("images"))?);
+        let cache = config.compile_cache.unwrap_or_else(|| config.state_dir.join("compiled"));
+        let wasm = WasmBackend::new(WasmConfig { compiler: config.compiler, ..WasmConfig::new(cache) })
+            .map_err(|error| NodeError::Engine(error.to_string()))?;
+        let host = Host::new(
+            HostConfig { state_dir: config.state_dir, runtime_dir: config.runtime_dir, ..HostConfig::default() },
+            Backends { wasm: Arc::new(wasm) },
+        );
+        let facts = facts::of_this_machine(&config.node_name);
+        let shared = Shared { host, images, facts, insecure_registries: config.insecure_registries };
+        Ok(Arc::new(Self { shared: Arc::new(shared), name: config.node_name }))
+    }
+
+    /// Removes what killed processes left behind: directories of pods that no live process owns. Never fails: what
+    /// cannot be removed is logged, and tried again the next time.
+    pub async fn sweep(&self) {
+        match self.shared.host.sweep(BTreeSet::new()).await {
+            Ok(pods) if pods.is_empty() => {}
+            Ok(pods) => tracing::info!(pods = pods.len(), "removed what a killed process left"),
+            Err(error) => tracing::warn!(%error, "could not remove all that a killed process left"),
+        }
+    }
+
+    /// The image store.
+    pub fn images(&self) -> &Arc<Store> {
+        &self.shared.images
+    }
+
+    /// Starts a pod. What becomes of it is told through `notices` and the handle; a pod that cannot run is a pod
+    /// with a status that says so.
+    pub fn start_pod(&self, start: PodStart, notices: mpsc::Sender<Notice>) -> PodHandle {
+        let clock = Clock::start();
+        let uid = Uuid::new_v4();
+        let name = name(&start.pod, uid);
+        let pod = start.pod.with_identity(&uid.to_string(), &name, clock.now(), &self.name);
+        let base_dir = std::path::absolute(&start.base_dir).unwrap_or(start.base_dir);
+
+        let (events, event_queue) = mpsc::unbounded_channel();
+        let (host_events, host_event_queue) = mpsc::unbounded_channel();
+        let (commands, command_queue) = mpsc::unbounded_channel();
+        let (status, statuses) = watch::channel(Arc::new(PodStatus::default()));
+        let (gone, going) = watch::channel(false);
+        let context = Context::new(
+            Arc::clone(&self.shared),
+            pod.clone(),
+            start.objects,
+            base_dir,
+            events,
+            host_events,
+            notices,
+            clock,
+        );
+        let wires =
+            Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
+        tokio::spawn(Driver::new(Arc::new(context), wires).run());
+        PodHandle { pod, commands, status: statuses, gone: going }
+    }
+}
+
+/// `metadata.name`, or `generateName` with a suffix.
+fn name(pod: &CheckedPod, random: Uuid) -> String {
+    if !pod.name().is_empty() {
+        return pod.name().to_owned();
+    }
+    let mut name = pod.object().metadata.generate_name.clone().unwrap_or_default();
+    let suffix = random.as_bytes().iter().take(NAME_SUFFIX);
+    name.extend(suffix.map(|byte| char::from(NAME_CHARACTERS[usize::from(*byte) % NAME_CHARACTERS.len()])));
+    name
+}

@@ -1,0 +1,70 @@
+//! What a front end is told while pods run.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodStatus;
+use nacelle_container::log::LogLine;
+use nacelle_image::ProgressEvent;
+use nacelle_lifecycle::PodEvent;
+use nacelle_spec::CheckedPod;
+
+/// Which pod something is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodRef {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+}
+
+impl PodRef {
+    /// The names of `pod`.
+    pub fn of(pod: &CheckedPod) -> Self {
+        Self { namespace: pod.namespace().to_owned(), name: pod.name().to_owned(), uid: pod.uid().to_owned() }
+    }
+}
+
+/// One thing that happened. Notices about one pod come in order; a slow reader slows the guests that write logs, and
+/// nothing else.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A container wrote a line.
+    Log {
+        /// The pod.
+        pod: PodRef,
+        /// The container's name.
+        container: String,
+        /// The line.
+        line: LogLine,
+    },
+    /// What Kubernetes records as an Event.
+    Event {
+        /// The pod.
+        pod: PodRef,
+        /// When it happened.
+        time: Timestamp,
+        /// What happened.
+        event: PodEvent,
+    },
+    /// The pod's status changed.
+    Status {
+        /// The pod.
+        pod: PodRef,
+        /// All of the new status.
+        status: Arc<PodStatus>,
+    },
+    /// An image is on its way.
+    Pull {
+        /// The pod.
+        pod: PodRef,
+        /// The container that waits for it.
+        container: String,
+        /// The image as the manifest names it.
+        image: String,
+        /// How far it is.
+        progress: ProgressEvent,
+    },
+}

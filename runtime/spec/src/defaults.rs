@@ -1,0 +1,154 @@
+//! What Kubernetes' API server fills in where a pod's manifest says nothing.
+//!
+//! Zero values count as nothing, as they do there. Applying the defaults twice is the same as applying them once.
+//! Deliberately not filled in: `hostPort` of a `hostNetwork` pod, so that it is not taken for what the user wrote, and
+//! an `emptyDir` for a volume without a source, which validation rejects as the slip it nearly always is.
+
+use k8s_openapi::api::core::v1::{
+    Container, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe, ResourceRequirements, Volume,
+};
+
+/// Permission bits of files in volumes that give none.
+const FILE_MODE: i32 = 0o644;
+
+/// Fills in the defaults.
+pub(crate) fn apply(pod: &mut Pod) {
+    fill(&mut pod.metadata.namespace, "default");
+    if let Some(spec) = &mut pod.spec {
+        pod_spec(spec);
+    }
+}
+
+fn pod_spec(spec: &mut PodSpec) {
+    fill(&mut spec.restart_policy, "Always");
+    fill(&mut spec.dns_policy, "ClusterFirst");
+    fill(&mut spec.scheduler_name, "default-scheduler");
+    spec.termination_grace_period_seconds.get_or_insert(30);
+    spec.enable_service_links.get_or_insert(true);
+    spec.security_context.get_or_insert_default();
+    // `serviceAccount` is the old name of the same field.
+    match (&spec.service_account_name, &spec.service_account) {
+        (Some(name), _) if !name.is_empty() => spec.service_account = Some(name.clone()),
+        (_, Some(name)) if !name.is_empty() => spec.service_account_name = Some(name.clone()),
+        _ => {}
+    }
+    spec.init_containers.iter_mut().flatten().for_each(container);
+    spec.containers.iter_mut().for_each(container);
+    spec.volumes.iter_mut().flatten().for_each(volume);
+    if let Some(resources) = &mut spec.resources {
+        requests_from_limits(resources);
+    }
+}
+
+fn container(container: &mut Container) {
+    if container.image_pull_policy.as_deref().unwrap_or_default().is_empty() {
+        let policy = pull_policy(container.image.as_deref().unwrap_or_default());
+        container.image_pull_policy = Some(policy.to_owned());
+    }
+    fill(&mut container.termination_message_path, "/dev/termination-log");
+    fill(&mut container.termination_message_policy, "File");
+    requests_from_limits(container.resources.get_or_insert_default());
+    for port in container.ports.iter_mut().flatten() {
+        fill(&mut port.protocol, "TCP");
+    }
+    for source in container.env.iter_mut().flatten().filter_map(|var| var.value_from.as_mut()) {
+        source.field_ref.iter_mut().for_each(field_ref);
+    }
+    let probes = [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
+    probes.into_iter().flatten().for_each(probe);
+    if let Some(lifecycle) = &mut container.lifecycle {
+        [&mut lifecycle.post_start, &mut lifecycle.pre_stop].into_iter().flatten().for_each(handler);
+    }
+}
+
+fn probe(probe: &mut Probe) {
+    fill_number(&mut probe.timeout_seconds, 1);
+    fill_number(&mut probe.period_seconds, 10);
+    fill_number(&mut probe.success_threshold, 1);
+    fill_number(&mut probe.failure_threshold, 3);
+    probe.http_get.iter_mut().for_each(http_get);
+    if let Some(grpc) = &mut probe.grpc {
+        grpc.service.get_or_insert_default();
+    }
+}
+
+fn handler(handler: &mut LifecycleHandler) {
+    handler.http_get.iter_mut().for_each(http_get);
+}
+
+fn http_get(action: &mut HTTPGetAction) {
+    fill(&mut action.path, "/");
+    fill(&mut action.scheme, "HTTP");
+}
+
+fn field_ref(selector: &mut ObjectFieldSelector) {
+    fill(&mut selector.api_version, "v1");
+}
+
+/// A limit without a request asks for as much as it allows.
+fn requests_from_limits(resources: &mut ResourceRequirements) {
+    if let Some(limits) = resources.limits.as_ref().filter(|limits| !limits.is_empty()) {
+        let requests = resources.requests.get_or_insert_default();
+        for (name, limit) in limits {
+            requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+    }
+}
+
+fn volume(volume: &mut Volume) {
+    if let Some(source) = &mut volume.config_map {
+        source.default_mode.get_or_insert(FILE_MODE);
+    }
+    if let Some(source) = &mut volume.secret {
+        source.default_mode.get_or_insert(FILE_MODE);
+    }
+    if let Some(source) = &mut volume.downward_api {
+        source.default_mode.get_or_insert(FILE_MODE);
+        let files = source.items.iter_mut().flatten();
+        files.filter_map(|file| file.field_ref.as_mut()).for_each(field_ref);
+    }
+    if let Some(source) = &mut volume.projected {
+        source.default_mode.get_or_insert(FILE_MODE);
+        let sources = source.sources.iter_mut().flatten().filter_map(|source| source.downward_api.as_mut());
+        let files = sources.flat_map(|source| source.items.iter_mut().flatten());
+        files.filter_map(|file| file.field_ref.as_mut()).for_each(field_ref);
+    }
+    if let Some(source) = &mut volume.host_path {
+        source.type_.get_or_insert_default();
+    }
+    if let Some(source) = &mut volume.image
+        && source.pull_policy.as_deref().unwrap_or_default().is_empty()
+    {
+        let policy = pull_policy(source.reference.as_deref().unwrap_or_default());
+        source.pull_policy = Some(policy.to_owned());
+    }
+}
+
+/// `Always` for a reference whose tag is or defaults to `latest`; `IfNotPresent` for other tags, digests and images
+/// that lie on this machine (`file:`, `oci:`, `oci-archive:`), which nobody can pull anew.
+pub fn pull_policy(image: &str) -> &'static str {
+    if ["file:", "oci:", "oci-archive:"].iter().any(|scheme| image.starts_with(scheme)) {
+        return "IfNotPresent";
+    }
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let last = name.rsplit('/').next().unwrap_or(name);
+    match (last.split_once(':'), digest) {
+        (Some((_, "latest")), _) | (None, None) => "Always",
+        _ => "IfNotPresent",
+    }
+}
+
+fn fill(field: &mut Option<String>, value: &str) {
+    if field.as_deref().unwrap_or_default().is_empty() {
+        *field = Some(value.to_owned());
+    }
+}
+
+fn fill_number(field: &mut Option<i32>, value: i32) {
+    if field.unwrap_or_default() == 0 {
+        *field = Some(value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

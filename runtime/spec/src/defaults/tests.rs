@@ -1,0 +1,113 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::{apply, pull_policy};
+
+fn defaulted(yaml: &str) -> Value {
+    let mut pod: Pod = serde_yaml::from_str(yaml).unwrap();
+    apply(&mut pod);
+    let once = serde_json::to_value(&pod).unwrap();
+    apply(&mut pod);
+    assert_eq!(serde_json::to_value(&pod).unwrap(), once);
+    once
+}
+
+#[test]
+fn of_a_pod_that_says_nothing() {
+    let pod = defaulted("metadata: {name: a}\nspec: {containers: [{name: c, image: web}]}");
+    let expected = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "a", "namespace": "default" },
+        "spec": {
+            "restartPolicy": "Always",
+            "dnsPolicy": "ClusterFirst",
+            "schedulerName": "default-scheduler",
+            "terminationGracePeriodSeconds": 30,
+            "enableServiceLinks": true,
+            "securityContext": {},
+            "containers": [{
+                "name": "c",
+                "image": "web",
+                "imagePullPolicy": "Always",
+                "terminationMessagePath": "/dev/termination-log",
+                "terminationMessagePolicy": "File",
+                "resources": {},
+            }],
+        },
+    });
+    assert_eq!(pod, expected);
+}
+
+#[test]
+fn of_a_containers_parts() {
+    let pod = defaulted(
+        "spec:\n  hostNetwork: true\n  serviceAccount: bot\n  containers:\n  - name: c\n    image: web:1\n    \
+         ports: [{containerPort: 80}]\n    \
+         env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]\n    \
+         resources: {limits: {cpu: 2, memory: 1Gi}, requests: {cpu: 1}}\n    \
+         livenessProbe: {httpGet: {port: 80}, periodSeconds: 3}\n    \
+         startupProbe: {grpc: {port: 9}}\n    \
+         lifecycle: {preStop: {httpGet: {port: 80, path: /bye}}}",
+    );
+    let container = &pod["spec"]["containers"][0];
+    assert_eq!(pod["spec"]["serviceAccountName"], "bot");
+    assert_eq!(container["imagePullPolicy"], "IfNotPresent");
+    assert_eq!(container["ports"], json!([{ "containerPort": 80, "protocol": "TCP" }]));
+    assert_eq!(container["env"][0]["valueFrom"]["fieldRef"]["apiVersion"], "v1");
+    assert_eq!(container["resources"]["requests"], json!({ "cpu": "1", "memory": "1Gi" }));
+    assert_eq!(
+        container["livenessProbe"],
+        json!({
+            "httpGet": { "path": "/", "port": 80, "scheme": "HTTP" },
+            "timeoutSeconds": 1,
+            "periodSeconds": 3,
+            "successThreshold": 1,
+            "failureThreshold": 3,
+        })
+    );
+    assert_eq!(container["startupProbe"]["grpc"], json!({ "port": 9, "service": "" }));
+    assert_eq!(container["lifecycle"]["preStop"]["httpGet"]["path"], "/bye");
+    assert_eq!(container["lifecycle"]["preStop"]["httpGet"]["scheme"], "HTTP");
+}
+
+#[test]
+fn of_volumes() {
+    let pod = defaulted(
+        "spec:\n  containers: []\n  volumes:\n  - {name: a, configMap: {name: x}}\n  \
+         - {name: b, secret: {secretName: x, defaultMode: 256}}\n  - {name: c, hostPath: {path: /}}\n  \
+         - {name: d, image: {reference: \"x@sha256:0\"}}\n  \
+         - {name: e, projected: {sources: [{downwardAPI: {items: [{path: p, fieldRef: {fieldPath: metadata.uid}}]}}]}}\n  \
+         - {name: f, downwardAPI: {items: [{path: p, fieldRef: {fieldPath: metadata.uid}}]}}\n  - {name: g}",
+    );
+    let volumes = &pod["spec"]["volumes"];
+    assert_eq!(volumes[0]["configMap"]["defaultMode"], 0o644);
+    assert_eq!(volumes[1]["secret"]["defaultMode"], 0o400);
+    assert_eq!(volumes[2]["hostPath"]["type"], "");
+    assert_eq!(volumes[3]["image"]["pullPolicy"], "IfNotPresent");
+    assert_eq!(volumes[4]["projected"]["defaultMode"], 0o644);
+    assert_eq!(volumes[4]["projected"]["sources"][0]["downwardAPI"]["items"][0]["fieldRef"]["apiVersion"], "v1");
+    assert_eq!(volumes[5]["downwardAPI"]["items"][0]["fieldRef"]["apiVersion"], "v1");
+    assert_eq!(volumes[6], json!({ "name": "g" }));
+}
+
+#[test]
+fn pull_policies() {
+    for (image, policy) in [
+        ("web", "Always"),
+        ("web:latest", "Always"),
+        ("localhost:5000/web", "Always"),
+        ("localhost:5000/web:latest", "Always"),
+        ("web:1", "IfNotPresent"),
+        ("localhost:5000/web:1", "IfNotPresent"),
+        ("web@sha256:00", "IfNotPresent"),
+        ("web:1@sha256:00", "IfNotPresent"),
+        ("file:./web.wasm", "IfNotPresent"),
+        ("oci:dir", "IfNotPresent"),
+        ("oci-archive:a.tar", "IfNotPresent"),
+    ] {
+        assert_eq!(pull_policy(image), policy, "{image}");
+    }
+}

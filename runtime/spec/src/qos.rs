@@ -1,0 +1,105 @@
+//! Quality-of-service classes: who is throttled or evicted first when a node runs short.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{PodSpec, ResourceRequirements};
+
+use crate::quantity::Amount;
+
+/// `status.qosClass`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QosClass {
+    /// Every container has limits for cpu and memory, equal to its requests.
+    Guaranteed,
+    /// Some container asks for cpu or memory.
+    Burstable,
+    /// No container asks for either.
+    BestEffort,
+}
+
+impl QosClass {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guaranteed => "Guaranteed",
+            Self::Burstable => "Burstable",
+            Self::BestEffort => "BestEffort",
+        }
+    }
+}
+
+impl fmt::Display for QosClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The class of a pod, from all its containers, init containers included; from the pod's own `resources` alone where it
+/// has any (KEP-2837). Quantities of zero count as absent. Wants defaults filled in: a limit without a request is a
+/// request too.
+pub fn qos_class(spec: &PodSpec) -> QosClass {
+    let pod_level = spec.resources.as_ref().filter(|r| r.requests.is_some() || r.limits.is_some());
+    let classes: Vec<QosClass> = match pod_level {
+        Some(resources) => vec![class_of(Some(resources))],
+        None => {
+            let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+            containers.map(|container| class_of(container.resources.as_ref())).collect()
+        }
+    };
+    if classes.iter().all(|class| *class == QosClass::BestEffort) {
+        QosClass::BestEffort
+    } else if classes.iter().all(|class| *class == QosClass::Guaranteed) {
+        QosClass::Guaranteed
+    } else {
+        QosClass::Burstable
+    }
+}
+
+fn class_of(resources: Option<&ResourceRequirements>) -> QosClass {
+    let amount = |limit: bool, name: &str| {
+        let list = resources.and_then(|r| if limit { r.limits.as_ref() } else { r.requests.as_ref() })?;
+        Amount::try_from(list.get(name)?).ok().filter(|amount| *amount > Amount::ZERO)
+    };
+    let pairs = ["cpu", "memory"].map(|name| (amount(false, name), amount(true, name)));
+    if pairs.iter().all(|(request, limit)| request.is_none() && limit.is_none()) {
+        QosClass::BestEffort
+    } else if pairs.iter().all(|(request, limit)| limit.is_some() && request == limit) {
+        QosClass::Guaranteed
+    } else {
+        QosClass::Burstable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::{QosClass, qos_class};
+    use k8s_openapi::api::core::v1::PodSpec;
+
+    fn class(yaml: &str) -> QosClass {
+        let spec: PodSpec = serde_yaml::from_str(yaml).unwrap();
+        qos_class(&spec)
+    }
+
+    #[test]
+    fn the_three_classes() {
+        const FULL: &str = "{limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 1000m, memory: 1024Mi}}";
+        for (resources, expected) in [
+            ("{}", QosClass::BestEffort),
+            ("{requests: {cpu: 0}}", QosClass::BestEffort),
+            ("{requests: {ephemeral-storage: 1Gi}}", QosClass::BestEffort),
+            ("{requests: {cpu: 1m}}", QosClass::Burstable),
+            ("{limits: {memory: 1Mi}, requests: {memory: 1Mi}}", QosClass::Burstable),
+            ("{limits: {cpu: 2, memory: 1Gi}, requests: {cpu: 1, memory: 1Gi}}", QosClass::Burstable),
+            (FULL, QosClass::Guaranteed),
+        ] {
+            let yaml = format!("containers: [{{name: a, resources: {resources}}}]");
+            assert_eq!(class(&yaml), expected, "{resources}");
+        }
+        let mixed = format!("containers: [{{name: a, resources: {FULL}}}]\ninitContainers: [{{name: i}}]");
+        assert_eq!(class(&mixed), QosClass::Burstable);
+        let pod_level = format!("containers: [{{name: a}}]\nresources: {FULL}");
+        assert_eq!(class(&pod_level), QosClass::Guaranteed);
+    }
+}

@@ -1,0 +1,116 @@
+//! Containers and init containers.
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+
+use super::names::dns_label;
+use super::report::Report;
+use super::volumes::VolumeNames;
+use super::{env, mounts, ports, probes, resources, security};
+use crate::FieldPath;
+
+/// What the rules of a container depend on outside of it.
+struct Context<'a> {
+    volumes: &'a VolumeNames<'a>,
+    /// All container names of the pod.
+    names: HashSet<&'a str>,
+    /// Those seen so far: names are unique across all lists.
+    seen: HashSet<&'a str>,
+}
+
+pub(super) fn check_all(spec: &PodSpec, volumes: &VolumeNames<'_>, path: &FieldPath, report: &mut Report) {
+    let all = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let names = all.map(|container| container.name.as_str()).collect();
+    let mut context = Context { volumes, names, seen: HashSet::new() };
+    if spec.containers.is_empty() {
+        report.required(&path.field("containers"), "");
+    }
+    for (index, container) in spec.containers.iter().enumerate() {
+        let path = path.field("containers").index(index);
+        context.check(container, &path, report);
+        if container.restart_policy.is_some() {
+            report.forbidden(&path.field("restartPolicy"), "may not be set for non-init containers");
+        }
+        probes::check_container(container, spec, &path, report);
+    }
+    for (index, container) in spec.init_containers.iter().flatten().enumerate() {
+        let path = path.field("initContainers").index(index);
+        context.check(container, &path, report);
+        report.one_of(&path.field("restartPolicy"), container.restart_policy.as_deref(), &["Always"]);
+        if container.restart_policy.as_deref() == Some("Always") {
+            probes::check_container(container, spec, &path, report);
+        } else {
+            forbid_what_only_runs_beside(container, &path, report);
+        }
+    }
+    if spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
+        report.forbidden(&path.field("ephemeralContainers"), "cannot be set on create");
+    }
+}
+
+fn forbid_what_only_runs_beside(container: &Container, path: &FieldPath, report: &mut Report) {
+    for (field, set) in [
+        ("lifecycle", container.lifecycle.is_some()),
+        ("livenessProbe", container.liveness_probe.is_some()),
+        ("readinessProbe", container.readiness_probe.is_some()),
+        ("startupProbe", container.startup_probe.is_some()),
+    ] {
+        if set {
+            report.forbidden(&path.field(field), "may not be set for init containers without restartPolicy=Always");
+        }
+    }
+}
+
+impl<'a> Context<'a> {
+    fn check(&mut self, container: &'a Container, path: &FieldPath, report: &mut Report) {
+        let name = container.name.as_str();
+        match name {
+            "" => report.required(&path.field("name"), ""),
+            name => report.invalid_all(&path.field("name"), name, dns_label(name)),
+        }
+        if !self.seen.insert(name) && !name.is_empty() {
+            report.duplicate(&path.field("name"), name);
+        }
+        check_image(container, path, report);
+        check_process(container, path, report);
+        ports::check_container(container, path, report);
+        env::check(container, &self.names, path, report);
+        mounts::check(container, self.volumes, path, report);
+        if let Some(resources) = &container.resources {
+            resources::check(resources, &path.field("resources"), report);
+        }
+        if let Some(context) = &container.security_context {
+            security::check_container(context, &path.field("securityContext"), report);
+        }
+    }
+}
+
+fn check_image(container: &Container, path: &FieldPath, report: &mut Report) {
+    match container.image.as_deref().unwrap_or_default() {
+        "" => report.required(&path.field("image"), ""),
+        image if image.trim() != image => {
+            report.invalid(&path.field("image"), image, "must not have leading or trailing whitespace");
+        }
+        _ => {}
+    }
+    check_pull_policy(container.image_pull_policy.as_deref(), &path.field("imagePullPolicy"), report);
+}
+
+pub(super) fn check_pull_policy(policy: Option<&str>, path: &FieldPath, report: &mut Report) {
+    report.one_of(path, policy, &["Always", "IfNotPresent", "Never"]);
+}
+
+fn check_process(container: &Container, path: &FieldPath, report: &mut Report) {
+    let policy = container.termination_message_policy.as_deref();
+    report.one_of(&path.field("terminationMessagePolicy"), policy, &["FallbackToLogsOnError", "File"]);
+    // Kubernetes leaves these to the container runtime, which fails at every start.
+    if let Some(dir) = container.working_dir.as_deref().filter(|dir| !dir.is_empty() && !dir.starts_with('/')) {
+        report.invalid(&path.field("workingDir"), dir, "must be an absolute path");
+    }
+    for (field, words) in [("command", &container.command), ("args", &container.args)] {
+        for (index, word) in words.iter().flatten().enumerate().filter(|(_, word)| word.contains('\0')) {
+            report.invalid(&path.field(field).index(index), word, "must not contain a NUL character");
+        }
+    }
+}

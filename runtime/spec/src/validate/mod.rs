@@ -1,0 +1,32 @@
+//! Kubernetes' validation rules, with the words of its API server.
+//!
+//! One module per part of the objects; each walks its part and reports all that is wrong into one `Report`. Rules see
+//! objects with defaults filled in. Which fields this runtime honours at all is not decided here but by the table of
+//! supported fields.
+//!
+//! Sources: `k8s.io/kubernetes/pkg/apis/core/validation` and the API reference. Every check is linear in the size of
+//! the object, and the number and length of messages are bounded.
+
+mod container;
+mod downward;
+mod env;
+mod files;
+mod metadata;
+mod mounts;
+mod names;
+mod objects;
+mod pod;
+mod ports;
+mod probes;
+mod report;
+mod resources;
+mod security;
+mod volumes;
+
+pub use objects::{config_map, secret};
+
+pub(crate) use names::{is_env_name, relative_path_problem};
+pub(crate) use pod::pod;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The backend: what all containers of this process share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nacelle_container::output::OutputSender;
+use nacelle_container::{Backend, Container, ContainerConfig, CreateError, Program};
+use tokio::io::AsyncRead;
+use wasmtime::Engine;
+
+use crate::cache::Cache;
+use crate::config::WasmConfig;
+use crate::container::WasmContainer;
+use crate::engine::{self, Ticker};
+use crate::executor::Executor;
+use crate::flag::Control;
+use crate::guest::Launch;
+use crate::memory::MemoryAccount;
+use crate::mounts::Preopens;
+use crate::programs::Programs;
+use crate::state;
+
+/// Runs WebAssembly components and core modules.
+///
+/// Guests run on threads of the backend's own; its async methods may be called on any tokio runtime. Dropping the
+/// backend while containers run ends neither: they keep what they need.
+pub struct WasmBackend {
+    engine: Engine,
+    programs: Programs,
+    executor: Arc<Executor>,
+    ticker: Ticker,
+    http_concurrency: usize,
+}
+
+/// Why a backend could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum WasmError {
+    /// The directory of the ahead-of-time cache cannot be used.
+    #[error("compilation cache {}: {source}", path.display())]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// The WebAssembly engine does not work on this machine.
+    #[error("cannot set up the WebAssembly engine: {0}")]
+    Engine(String),
+    /// A thread could not be started.
+    #[error("cannot start a thread for WebAssembly guests: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+impl WasmBackend {
+    /// Sets up the engine, the cache and the threads.
+    ///
+    /// # Errors
+    /// [`WasmError`], see its variants.
+    pub fn new(config: WasmConfig) -> Result<Self, WasmError> {
+        // Outgoing https needs a provider; another part of the program may have installed one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let cache = Cache::open(&config.cache_dir)
+            .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
+        let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
+        let engine = engine::run_engine(config.pooling).map_err(engine_error)?;
+        let linker = state::linker(&engine).map_err(engine_error)?;
+        let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
+        let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
+        Ok(Self {
+            programs: Programs::new(engine.clone(), linker, cache, config.compiler),
+            engine,
+            executor: Arc::new(executor),
+            ticker,
+            http_concurrency: config.http_concurrency,
+        })
+    }
+
+    /// Compiles a program into the cache, if it is not there yet, and checks that it can be run: what
+    /// [`create`](Backend::create) would do first.
+    ///
+    /// # Errors
+    /// [`CreateError`] when it cannot be run.
+    pub async fn prepare(&self, program: &Program) -> Result<(), CreateError> {
+        let Program::Wasm { path, digest } = program;
+        self.programs.get(path, digest).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Backend for WasmBackend {
+    async fn create(
+        &self,
+        config: ContainerConfig,
+        stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+        output: OutputSender,
+    ) -> Result<Arc<dyn Container>, CreateError> {
+        let Program::Wasm { path, digest } = &config.program;
+        let entry = self.programs.get(path, digest).await?;
+        let launch = Launch {
+            engine: self.engine.clone(),
+            entry,
+            preopens: Preopens::open(&config.mounts, &config.working_dir)?,
+            output,
+            memory: MemoryAccount::new(config.limits.memory),
+            control: Arc::new(Control::new()),
+            config,
+        };
+        let executor = Arc::clone(&self.executor);
+        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.http_concurrency);
+        Ok(Arc::new(container.await?))
+    }
+}

@@ -1,0 +1,67 @@
+//! What the embedding program decides about the backend.
+
+use std::path::PathBuf;
+
+/// Configuration of a [`WasmBackend`](crate::WasmBackend).
+#[derive(Clone, Debug)]
+pub struct WasmConfig {
+    /// Directory of the ahead-of-time cache. It is created with mode 0700 when it is missing; one that belongs to
+    /// another user, or that others can write to, is refused: its content is machine code that will run here.
+    pub cache_dir: PathBuf,
+    /// Where programs are compiled.
+    pub compiler: Compiler,
+    /// How many threads run guests; 0 means one per CPU.
+    pub worker_threads: usize,
+    /// How instances get their memory.
+    pub pooling: Pooling,
+    /// How many requests one HTTP component handles at a time; further requests wait.
+    pub http_concurrency: usize,
+}
+
+impl WasmConfig {
+    /// The defaults, with the cache at `cache_dir`.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            cache_dir: cache_dir.into(),
+            compiler: Compiler::InProcess,
+            worker_threads: 0,
+            pooling: Pooling::default(),
+            http_concurrency: 64,
+        }
+    }
+}
+
+/// Where programs are compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Compiler {
+    /// In this process. The compiler's memory (about 300 MiB after a large program) stays resident.
+    #[default]
+    InProcess,
+    /// In a child process, which gives its memory back when it ends.
+    Subprocess {
+        /// The program to run: one that passes the arguments after `args` on to
+        /// [`compile_worker_main`](crate::compile_worker_main).
+        exe: PathBuf,
+        /// Arguments that make `exe` do so.
+        args: Vec<String>,
+    },
+}
+
+/// How instances get their memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Each instance maps its own.
+    OnDemand,
+    /// Slots are reserved in advance, which makes instantiation two to three times faster. Where the address space
+    /// does not suffice, the backend falls back to [`Pooling::OnDemand`].
+    Pooled {
+        /// The most instances of components at one time.
+        instances: u32,
+    },
+}
+
+impl Default for Pooling {
+    fn default() -> Self {
+        Self::Pooled { instances: 2000 }
+    }
+}

@@ -1,0 +1,175 @@
+//! One container: the handle that the host holds, and the task behind it.
+//!
+//! ```text
+//!   Created ──start──► Running ──► Exited(cause)
+//!      └──terminate, kill, drop──────►
+//! ```
+//!
+//! The handle only sets flags, opens the start gate and reads results; the guest's task owns everything else and
+//! drops it before the cause is published.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nacelle_container::output::{OutputSender, Stream};
+use nacelle_container::{Container, CreateError, ExecError, ExecRequest, ExitCause, Stats};
+use tokio::sync::{oneshot, watch};
+
+use crate::engine::TickGuard;
+use crate::executor::{CpuAccount, Executor};
+use crate::flag::Control;
+use crate::guest::Launch;
+use crate::http::Server;
+use crate::memory::MemoryAccount;
+use crate::program::Entry;
+use crate::stdio::{Output, Reader};
+use crate::trap::Ended;
+
+/// How long `create` waits for an instance. It takes microseconds, unless the guest runs code in it: then its end is
+/// no longer waited for, and what goes wrong is the container's exit cause.
+const INSTANTIATION: Duration = Duration::from_secs(2);
+
+/// A container of this backend.
+pub(crate) struct WasmContainer {
+    control: Arc<Control>,
+    start: Mutex<Option<oneshot::Sender<oneshot::Sender<Result<(), CreateError>>>>>,
+    exit: watch::Receiver<Option<ExitCause>>,
+    memory: Arc<MemoryAccount>,
+    cpu: Arc<CpuAccount>,
+    /// Keeps the guest's threads when the backend is dropped first.
+    _executor: Arc<Executor>,
+}
+
+impl WasmContainer {
+    /// Makes an instance and leaves it waiting for its start.
+    pub(crate) async fn create(
+        launch: Launch,
+        stdin: Option<Reader>,
+        executor: Arc<Executor>,
+        ticks: TickGuard,
+        http_concurrency: usize,
+    ) -> Result<Self, CreateError> {
+        let cpu = Arc::new(CpuAccount::new(launch.config.limits.cpu_millis));
+        let (start, start_gate) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
+        let (exit_sender, exit) = watch::channel(None);
+        let container = Self {
+            control: Arc::clone(&launch.control),
+            start: Mutex::new(Some(start)),
+            exit,
+            memory: Arc::clone(&launch.memory),
+            cpu: Arc::clone(&cpu),
+            _executor: Arc::clone(&executor),
+        };
+        let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
+        let task = if let Entry::Proxy(_) = &*launch.entry {
+            let server = Server { launch, executor: Arc::clone(&executor), cpu, concurrency: http_concurrency };
+            let run = server.run(ready, start_gate);
+            executor.spawn_host(until_killed(Arc::clone(&control), run))
+        } else {
+            let run = async move { launch.run_command(stdin, ready, start_gate).await };
+            executor.spawn_guest(cpu, until_killed(Arc::clone(&control), run))
+        };
+        executor.spawn_host(async move {
+            let ended = task.await.unwrap_or_else(|error| {
+                ExitCause::HostFailure { message: format!("the runtime failed while it ran the guest: {error}") }.into()
+            });
+            drop(ticks);
+            let cause = finish(ended, output, &control).await;
+            exit_sender.send_replace(Some(cause));
+        });
+        match tokio::time::timeout(INSTANTIATION, is_ready).await {
+            Ok(Ok(result)) => result?,
+            // Gone without a word: the guest's task failed, which `wait` tells.
+            Ok(Err(_)) | Err(_) => {}
+        }
+        Ok(container)
+    }
+}
+
+/// Runs a guest until it ends or is killed; what it holds is dropped in either case.
+async fn until_killed(control: Arc<Control>, run: impl Future<Output = Ended>) -> Ended {
+    tokio::select! {
+        biased;
+        () = control.kill.wait() => ExitCause::Stopped { graceful: false }.into(),
+        ended = run => ended,
+    }
+}
+
+/// Writes what is to be said about the end, and lets go of the output.
+async fn finish(ended: Ended, output: OutputSender, control: &Control) -> ExitCause {
+    if let Some(report) = ended.report {
+        let stderr = Output::new(output, Stream::Stderr);
+        tokio::select! {
+            biased;
+            // Nobody may be reading.
+            () = control.kill.wait() => {}
+            () = stderr.write(&report) => {}
+        }
+    }
+    ended.cause
+}
+
+#[async_trait]
+impl Container for WasmContainer {
+    async fn start(&self) -> Result<(), CreateError> {
+        let gate = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(gate) = gate else {
+            return Err(CreateError::Other("the container was started before".into()));
+        };
+        let (reply, started) = oneshot::channel();
+        if gate.send(reply).is_err() {
+            // It has ended already: `wait` tells how.
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            result = started => result.unwrap_or(Ok(())),
+            // A guest that still runs code in its instantiation starts whenever that is done.
+            () = tokio::time::sleep(INSTANTIATION) => Ok(()),
+        }
+    }
+
+    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
+        Err(ExecError::Unsupported(
+            "exec is not supported for WebAssembly containers in this version of nacelle".into(),
+        ))
+    }
+
+    async fn terminate(&self) {
+        self.control.terminate.set();
+    }
+
+    async fn kill(&self) {
+        self.control.kill.set();
+    }
+
+    async fn wait(&self) -> ExitCause {
+        let mut exit = self.exit.clone();
+        let exited = exit.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
+        exited.unwrap_or_else(|| ExitCause::HostFailure {
+            message: "the runtime was shut down while the container ran".into(),
+        })
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            cpu_nanos: self.cpu.used(),
+            memory_bytes: self.memory.used(),
+            memory_peak_bytes: self.memory.peak(),
+            throttled_nanos: self.cpu.throttled(),
+        }
+    }
+
+    async fn remove(&self) {
+        self.control.kill.set();
+        self.wait().await;
+    }
+}
+
+impl Drop for WasmContainer {
+    fn drop(&mut self) {
+        self.control.kill.set();
+    }
+}

@@ -1,0 +1,141 @@
+//! The wasmtime engine: its settings, and the thread that ticks its epoch.
+//!
+//! Compiled code depends on these settings: [`compatibility_key`] covers them, and the cache is keyed by it.
+
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::Thread;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wasmtime::{Config, Engine, PoolingAllocationConfig};
+
+use crate::config::Pooling;
+
+/// How often a running guest gives its thread back: the length of a slice.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+
+/// Bytes of stack that guest code may use before it traps.
+const MAX_WASM_STACK: usize = 1024 * 1024;
+/// Bytes of a fiber's stack: the guest's and that of the host functions it calls.
+const ASYNC_STACK: usize = 2 * 1024 * 1024;
+
+/// Settings that compiled code depends on: the same for every engine of this crate.
+fn base_config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .max_wasm_stack(MAX_WASM_STACK)
+        .async_stack_size(ASYNC_STACK);
+    config
+}
+
+/// An engine that compiles but never runs a guest.
+pub(crate) fn compile_engine() -> wasmtime::Result<Engine> {
+    Engine::new(&base_config())
+}
+
+/// An engine that runs guests.
+pub(crate) fn run_engine(pooling: Pooling) -> wasmtime::Result<Engine> {
+    if let Pooling::Pooled { instances } = pooling {
+        let mut config = base_config();
+        config.allocation_strategy(pool(instances));
+        match Engine::new(&config) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => {
+                tracing::warn!(%error, instances, "no pool of instances; each one maps its own memory");
+            }
+        }
+    }
+    Engine::new(&base_config())
+}
+
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    // An adapted core module is one component instance, up to four core instances, two memories and two tables;
+    // a Python component has about ten core instances.
+    let core = instances.saturating_mul(10);
+    let memories = instances.saturating_mul(2);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(core)
+        .total_memories(memories)
+        .total_tables(instances.saturating_mul(4))
+        .total_stacks(instances)
+        .total_gc_heaps(instances)
+        .max_memories_per_module(8)
+        .max_tables_per_module(8)
+        .table_elements(50_000);
+    pool
+}
+
+/// What code compiled with `engine` depends on, in hexadecimal.
+pub(crate) fn compatibility_key(engine: &Engine) -> String {
+    struct Sha(Sha256);
+    impl Hasher for Sha {
+        fn finish(&self) -> u64 {
+            0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+    }
+    let mut hasher = Sha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    crate::hex(&hasher.0.finalize())
+}
+
+/// Ticks the engine's epoch every [`TICK`] as long as there is a guest.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    guests: Arc<AtomicUsize>,
+    thread: Thread,
+}
+
+impl Ticker {
+    /// Starts the thread. It ends when the engine is gone.
+    pub(crate) fn spawn(engine: &Engine) -> std::io::Result<Self> {
+        let guests = Arc::new(AtomicUsize::new(0));
+        let weak_guests: Weak<AtomicUsize> = Arc::downgrade(&guests);
+        let weak_engine = engine.weak();
+        let handle = std::thread::Builder::new().name("nacelle-epoch".into()).spawn(move || {
+            // The ticker going away means that the backend did; a guest still running keeps its own engine handle.
+            while let Some(engine) = weak_engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                match weak_guests.upgrade() {
+                    Some(guests) if guests.load(Ordering::SeqCst) == 0 => std::thread::park(),
+                    _ => std::thread::sleep(TICK),
+                }
+            }
+        })?;
+        Ok(Self { guests, thread: handle.thread().clone() })
+    }
+
+    /// Keeps the epoch ticking until the guard is dropped.
+    pub(crate) fn guard(&self) -> TickGuard {
+        if self.guests.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.thread.unpark();
+        }
+        TickGuard(Arc::clone(&self.guests))
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        // So that a parked thread sees that the engine is gone.
+        self.thread.unpark();
+    }
+}
+
+/// One guest for which the epoch ticks.
+#[derive(Debug)]
+pub(crate) struct TickGuard(Arc<AtomicUsize>);
+
+impl Drop for TickGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,123 @@
+//! All that is needed to make an instance of a container's program, and the run of a command.
+
+use std::sync::Arc;
+
+use nacelle_container::output::{OutputSender, Stream};
+use nacelle_container::{ContainerConfig, CreateError, ExitCause};
+use tokio::sync::oneshot;
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::WasiCtxBuilder;
+
+use crate::flag::Control;
+use crate::memory::{MemoryAccount, MemoryRefused, MemoryShare};
+use crate::mounts::Preopens;
+use crate::network::{self, HttpHooks};
+use crate::program::Entry;
+use crate::state::GuestState;
+use crate::stdio::{self, Output, Reader};
+use crate::trap::Ended;
+
+/// One container's program and what its instances see.
+pub(crate) struct Launch {
+    pub(crate) engine: Engine,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) config: ContainerConfig,
+    pub(crate) preopens: Preopens,
+    pub(crate) output: OutputSender,
+    pub(crate) memory: Arc<MemoryAccount>,
+    pub(crate) control: Arc<Control>,
+}
+
+/// The moment when a created container may run: whoever starts it hands in where to say that it does.
+pub(crate) type StartGate = oneshot::Receiver<oneshot::Sender<Result<(), CreateError>>>;
+/// Where to say that a container is ready to start, or why it cannot be.
+pub(crate) type Ready = oneshot::Sender<Result<(), CreateError>>;
+
+impl Launch {
+    /// A store for one more instance.
+    pub(crate) fn store(&self, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.args(&self.config.argv)
+            .envs(&self.config.env)
+            .initial_cwd(&self.config.working_dir)
+            .stdout(Output::new(self.output.clone(), Stream::Stdout))
+            .stderr(Output::new(self.output.clone(), Stream::Stderr));
+        if let Some(reader) = stdin {
+            wasi.stdin(stdio::input(reader, Arc::clone(&self.control)));
+        }
+        if !self.config.env.iter().any(|(name, _)| name == "HOSTNAME") {
+            // As container runtimes do; WASI has no other way to tell a guest.
+            wasi.env("HOSTNAME", &self.config.hostname);
+        }
+        self.preopens.apply(&mut wasi)?;
+        network::apply(&mut wasi, self.config.network);
+        let memory = MemoryShare::new(Arc::clone(&self.memory));
+        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), HttpHooks(self.config.network), memory));
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        Ok(store)
+    }
+
+    /// Runs the container's command from its instantiation to its end.
+    pub(crate) async fn run_command(&self, stdin: Option<Reader>, ready: Ready, start: StartGate) -> Ended {
+        let instantiated = self.instantiate_command(stdin).await;
+        if !self.wait_for_start(ready, start, instantiated.as_ref().err()).await {
+            return ExitCause::Stopped { graceful: true }.into();
+        }
+        let result = match instantiated {
+            Ok((mut store, Command::P2(command))) => command.wasi_cli_run().call_run(&mut store).await,
+            Ok((mut store, Command::P3(command))) => store
+                .run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await)
+                .await
+                .and_then(|result| result),
+            Err(error) => Err(error),
+        };
+        Ended::of_run(result, &self.memory)
+    }
+
+    async fn instantiate_command(&self, stdin: Option<Reader>) -> wasmtime::Result<(Store<GuestState>, Command)> {
+        let mut store = self.store(stdin)?;
+        let command = match &*self.entry {
+            Entry::Command2(pre) => Command::P2(pre.instantiate_async(&mut store).await?),
+            Entry::Command3(pre) => Command::P3(pre.instantiate_async(&mut store).await?),
+            Entry::Proxy(_) => return Err(wasmtime::Error::msg("an HTTP component is not a command")),
+        };
+        store.data_mut().memory.instantiated();
+        Ok((store, command))
+    }
+
+    /// Says whether the container is ready, then waits until it is started. `false` when it is not to be started.
+    async fn wait_for_start(&self, ready: Ready, start: StartGate, failure: Option<&wasmtime::Error>) -> bool {
+        // Nobody waits any more when instantiation took long: a failure is the container's end then.
+        let _ = ready.send(failure.and_then(create_error).map_or(Ok(()), Err));
+        tokio::select! {
+            biased;
+            () = self.control.terminate.wait() => false,
+            started = start => match started {
+                Ok(reply) => {
+                    let _ = reply.send(Ok(()));
+                    true
+                }
+                Err(_) => false,
+            },
+        }
+    }
+}
+
+enum Command {
+    P2(wasmtime_wasi::p2::bindings::Command),
+    P3(wasmtime_wasi::p3::bindings::Command),
+}
+
+/// What a failed instantiation means, unless it is the guest's own doing: a trap or an exit in a start function is how
+/// the container ends once it is started.
+pub(crate) fn create_error(error: &wasmtime::Error) -> Option<CreateError> {
+    if error.is::<wasmtime::Trap>() || error.is::<wasmtime_wasi::I32Exit>() {
+        return None;
+    }
+    Some(match error.downcast_ref::<MemoryRefused>() {
+        Some(refused) => CreateError::MemoryLimitTooLow { limit: refused.limit, needed: refused.asked },
+        None => CreateError::Other(format!("cannot instantiate the component: {error:#}")),
+    })
+}

@@ -1,0 +1,175 @@
+//! Standard streams between guests and the container's channels.
+//!
+//! Output goes into the container's bounded channel; a guest that writes faster than the reader reads waits until
+//! there is room, in WASI 0.2 as in 0.3. Nothing is buffered here: what a write returned for is in the channel. Input
+//! ends when the reader does, or when the container is asked to terminate.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use nacelle_container::output::{Chunk, MAX_CHUNK, OutputSender, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc::OwnedPermit;
+use tokio::sync::mpsc::error::TrySendError;
+use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use crate::flag::Control;
+
+/// One of a container's output streams, from which a guest makes any number of handles.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    sender: OutputSender,
+    stream: Stream,
+}
+
+impl Output {
+    pub(crate) fn new(sender: OutputSender, stream: Stream) -> Self {
+        Self { sender, stream }
+    }
+
+    /// Writes the runtime's own words about the container, waiting for room.
+    pub(crate) async fn write(&self, text: &str) {
+        for part in text.as_bytes().chunks(MAX_CHUNK) {
+            // Nobody reads any more: there is nobody to tell.
+            let _ = self.sender.send(self.chunk(Bytes::copy_from_slice(part))).await;
+        }
+    }
+
+    fn chunk(&self, bytes: Bytes) -> Chunk {
+        Chunk { stream: self.stream, time: Timestamp::now(), bytes }
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(AsyncHandle { output: self.clone(), reserving: None })
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(PollHandle { output: self.clone(), room: None })
+    }
+}
+
+/// A WASI 0.2 output stream: room in the channel is reserved by `check_write` and used by `write`.
+struct PollHandle {
+    output: Output,
+    room: Option<OwnedPermit<Chunk>>,
+}
+
+impl OutputStream for PollHandle {
+    fn check_write(&mut self) -> StreamResult<usize> {
+        if self.room.is_none() {
+            match self.output.sender.clone().try_reserve_owned() {
+                Ok(room) => self.room = Some(room),
+                Err(TrySendError::Full(_)) => return Ok(0),
+                Err(TrySendError::Closed(_)) => return Err(StreamError::Closed),
+            }
+        }
+        Ok(MAX_CHUNK)
+    }
+
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() > MAX_CHUNK {
+            return Err(StreamError::trap("a write exceeds what check-write permitted"));
+        }
+        let room = self.room.take().ok_or_else(|| StreamError::trap("a write without a permit from check-write"))?;
+        room.send(self.output.chunk(bytes));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for PollHandle {
+    async fn ready(&mut self) {
+        if self.room.is_none() {
+            // A closed channel is ready too: the next call reports it.
+            self.room = self.output.sender.clone().reserve_owned().await.ok();
+        }
+    }
+}
+
+type Reserving = Pin<Box<dyn Future<Output = Option<OwnedPermit<Chunk>>> + Send + Sync>>;
+
+/// A WASI 0.3 output stream.
+struct AsyncHandle {
+    output: Output,
+    reserving: Option<Reserving>,
+}
+
+impl AsyncWrite for AsyncHandle {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let sender = &this.output.sender;
+        let reserving = this.reserving.get_or_insert_with(|| {
+            let sender = sender.clone();
+            Box::pin(async move { sender.reserve_owned().await.ok() })
+        });
+        let room = ready!(reserving.as_mut().poll(cx));
+        this.reserving = None;
+        let Some(room) = room else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let part = buf.get(..MAX_CHUNK).unwrap_or(buf);
+        if !part.is_empty() {
+            room.send(this.output.chunk(Bytes::copy_from_slice(part)));
+        }
+        Poll::Ready(Ok(part.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What the host gives a container to read.
+pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
+
+/// A container's standard input, which `control.terminate` ends. Call it on the runtime that runs the guest.
+pub(crate) fn input(reader: Reader, control: Arc<Control>) -> AsyncStdinStream {
+    let terminated = Box::pin(async move { control.terminate.wait().await });
+    AsyncStdinStream::new(Input { reader: Mutex::new(reader), terminated })
+}
+
+struct Input {
+    /// A mutex only because the reader need not be `Sync`; it is never locked by two.
+    reader: Mutex<Reader>,
+    terminated: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
+
+impl AsyncRead for Input {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Input that is already there goes before the end.
+        let this = &mut *self;
+        let reader = this.reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Poll::Ready(result) = Pin::new(reader).poll_read(cx, buf) {
+            return Poll::Ready(result);
+        }
+        ready!(this.terminated.as_mut().poll(cx));
+        // A finished future must not be polled again.
+        this.terminated = Box::pin(std::future::ready(()));
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,106 @@
+//! From the end of a guest's run to its cause.
+
+use nacelle_container::{ExitCause, TrapKind};
+use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
+
+use crate::memory::MemoryAccount;
+
+/// The most bytes of a trap's description that go to the container's log.
+const MAX_REPORT: usize = 16 * 1024;
+/// The most bytes of a message for the container's status.
+const MAX_MESSAGE: usize = 512;
+
+/// How a guest ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) cause: ExitCause,
+    /// What to write to the container's standard error: a trap with its backtrace.
+    pub(crate) report: Option<String>,
+}
+
+impl From<ExitCause> for Ended {
+    fn from(cause: ExitCause) -> Self {
+        Self { cause, report: None }
+    }
+}
+
+impl Ended {
+    /// The end of a command whose `run` returned `result`.
+    pub(crate) fn of_run(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryAccount) -> Self {
+        match result {
+            Ok(Ok(())) => ExitCause::Exited { code: 0 }.into(),
+            Ok(Err(())) => ExitCause::Exited { code: 1 }.into(),
+            Err(error) => Self::of_error(&error, memory),
+        }
+    }
+
+    /// The end of a guest that was cut short by `error`: an exit, or a trap.
+    pub(crate) fn of_error(error: &wasmtime::Error, memory: &MemoryAccount) -> Self {
+        if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+            // As on Linux, only the low eight bits of a status count.
+            let [code, ..] = status.to_le_bytes();
+            return ExitCause::Exited { code }.into();
+        }
+        let report = Some(report(error));
+        if let Some(refused) = memory.refusal() {
+            return Self { cause: ExitCause::OomKilled { limit: refused.limit, asked: refused.asked }, report };
+        }
+        let kind = error.downcast_ref::<Trap>().map_or(TrapKind::Other, |trap| kind(*trap));
+        let message = error.root_cause().to_string();
+        let message = truncate(message.lines().next().unwrap_or_default(), MAX_MESSAGE).to_owned();
+        Self { cause: ExitCause::Trapped { kind, message }, report }
+    }
+}
+
+fn kind(trap: Trap) -> TrapKind {
+    match trap {
+        Trap::UnreachableCodeReached => TrapKind::Unreachable,
+        Trap::StackOverflow => TrapKind::StackOverflow,
+        Trap::MemoryOutOfBounds | Trap::TableOutOfBounds | Trap::ArrayOutOfBounds => TrapKind::OutOfBounds,
+        Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => TrapKind::Arithmetic,
+        Trap::IndirectCallToNull | Trap::BadSignature | Trap::NullReference => TrapKind::BadCall,
+        _ => TrapKind::Other,
+    }
+}
+
+/// The whole chain of an error with its backtrace, cut to a bounded size and ending with a newline.
+pub(crate) fn report(error: &wasmtime::Error) -> String {
+    let text = format!("{error:?}");
+    let mut text = truncate(&text, MAX_REPORT - 1).to_owned();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn truncate(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_statuses_keep_their_low_bits() {
+        let memory = MemoryAccount::new(None);
+        for (status, code) in [(0, 0), (42, 42), (255, 255), (256, 0), (-1, 255)] {
+            let ended = Ended::of_error(&wasmtime::Error::from(I32Exit(status)), &memory);
+            assert_eq!(ended, ExitCause::Exited { code }.into());
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(truncate("aäb", 2), "a");
+        assert_eq!(truncate("aäb", 3), "aä");
+        assert_eq!(truncate("aäb", 9), "aäb");
+        let error = wasmtime::Error::msg("ä".repeat(MAX_REPORT));
+        assert!(report(&error).len() <= MAX_REPORT);
+    }
+}

@@ -1,0 +1,25 @@
+//! Tools and rights that a case needs and a machine may lack.
+
+use std::process::{Command, Stdio};
+
+/// Whether `tool` is installed. When it is not, the case is skipped, and says so; with `NACELLE_TEST_REQUIRE_ALL=1`
+/// (as in CI) a missing tool fails the case.
+///
+/// # Panics
+/// When the tool is missing and everything is required.
+pub fn have(tool: &str) -> bool {
+    let found = Command::new("sh")
+        .args(["-c", "command -v \"$0\"", tool])
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        let required = std::env::var_os("NACELLE_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
+        assert!(!required, "{tool} is not installed, and NACELLE_TEST_REQUIRE_ALL=1 asks for every test to run");
+        #[allow(clippy::print_stderr, reason = "a skip must be visible in the test's output")]
+        {
+            eprintln!("SKIPPED: {tool} is not installed");
+        }
+    }
+    found
+}
