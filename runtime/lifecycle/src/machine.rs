@@ -24,7 +24,6 @@ use crate::words;
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     pub(crate) pod: CheckedPod,
-    pub(crate) qos_class: Option<String>,
     pub(crate) course: Course,
     pub(crate) sandbox: Sandbox,
     pub(crate) addresses: Addresses,
@@ -45,7 +44,6 @@ impl Lifecycle {
         let conditions = Conditions::new(&containers, now);
         Self {
             pod,
-            qos_class: None,
             course: Course::New,
             sandbox: Sandbox::Absent,
             addresses: Addresses::default(),
@@ -55,13 +53,6 @@ impl Lifecycle {
             sandbox_retries: BackOff::delayed(),
             now,
         }
-    }
-
-    /// The same with `status.qosClass`, which follows from the manifest and not from anything that happens here.
-    #[must_use]
-    pub fn with_qos_class(mut self, class: impl Into<String>) -> Self {
-        self.qos_class = Some(class.into());
-        self
     }
 
     /// Takes in what happened and says what to do about it. `now` should never go back; if it does, the latest time
