@@ -209,11 +209,12 @@ impl Lifecycle {
     /// Asks for all that is due in the present state.
     fn pursue(&mut self, effects: &mut Vec<Effect>) {
         if let Course::Active { deadline } = self.course {
-            if deadline.is_some_and(|deadline| deadline <= self.now) {
+            if order::init_failed(&self.containers) || order::apps_ended(&self.containers) {
+                // Also past the deadline: what has ended by itself needs no stop, however late its report.
+                self.stop(Cause::RanToEnd, None);
+            } else if deadline.is_some_and(|deadline| deadline <= self.now) {
                 effects.push(Effect::Emit(words::deadline_exceeded()));
                 self.stop(Cause::DeadlineExceeded, None);
-            } else if order::init_failed(&self.containers) || order::apps_ended(&self.containers) {
-                self.stop(Cause::RanToEnd, None);
             } else {
                 self.bring_up(effects);
             }
