@@ -24,7 +24,6 @@ use crate::words;
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     pub(crate) pod: CheckedPod,
-    pub(crate) qos_class: Option<String>,
     pub(crate) course: Course,
     pub(crate) sandbox: Sandbox,
     pub(crate) addresses: Addresses,
@@ -45,7 +44,6 @@ impl Lifecycle {
         let conditions = Conditions::new(&containers, now);
         Self {
             pod,
-            qos_class: None,
             course: Course::New,
             sandbox: Sandbox::Absent,
             addresses: Addresses::default(),
@@ -55,13 +53,6 @@ impl Lifecycle {
             sandbox_retries: BackOff::delayed(),
             now,
         }
-    }
-
-    /// The same with `status.qosClass`, which follows from the manifest and not from anything that happens here.
-    #[must_use]
-    pub fn with_qos_class(mut self, class: impl Into<String>) -> Self {
-        self.qos_class = Some(class.into());
-        self
     }
 
     /// Takes in what happened and says what to do about it. `now` should never go back; if it does, the latest time
@@ -218,11 +209,12 @@ impl Lifecycle {
     /// Asks for all that is due in the present state.
     fn pursue(&mut self, effects: &mut Vec<Effect>) {
         if let Course::Active { deadline } = self.course {
-            if deadline.is_some_and(|deadline| deadline <= self.now) {
+            if order::init_failed(&self.containers) || order::apps_ended(&self.containers) {
+                // Also past the deadline: what has ended by itself needs no stop, however late its report.
+                self.stop(Cause::RanToEnd, None);
+            } else if deadline.is_some_and(|deadline| deadline <= self.now) {
                 effects.push(Effect::Emit(words::deadline_exceeded()));
                 self.stop(Cause::DeadlineExceeded, None);
-            } else if order::init_failed(&self.containers) || order::apps_ended(&self.containers) {
-                self.stop(Cause::RanToEnd, None);
             } else {
                 self.bring_up(effects);
             }

@@ -43,7 +43,7 @@ impl Lifecycle {
             host_ip: host_ips.first().map(|ip| ip.ip.clone()),
             host_ips: Some(host_ips).filter(|ips| !ips.is_empty()),
             start_time: self.started_at.map(Time),
-            qos_class: self.qos_class.clone(),
+            qos_class: Some(self.pod.qos_class().to_string()),
             ..PodStatus::default()
         }
     }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use nacelle_lifecycle::{Effect, Event, Lifecycle, Phase, StartFailure};
 use nacelle_spec::{CheckedPod, ContainerKind, RestartPolicy};
 
-use super::driver::Driver;
+use super::driver::{Driver, Work};
 
 /// An invariant that did not hold.
 #[derive(Debug)]
@@ -254,6 +254,9 @@ impl Observer {
 
         must!(!self.finished || machine.is_finished(), "a finished pod came back");
         self.finished = machine.is_finished();
+        must!(!self.finished || !self.sandbox || self.removal_asked, "a finished pod leaves its sandbox behind");
+        let open = [Work::CreateSandbox, Work::RemoveSandbox].iter().any(|work| driver.work.contains(work));
+        must!(!self.finished || !open, "a finished pod's sandbox is still worked on");
         let wake = machine.next_wake();
         must!(wake.is_none_or(|wake| wake > self.now), "a wake-up in the past: {wake:?}");
         let waits = self.started && !self.finished && driver.work.is_empty();
@@ -270,12 +273,13 @@ impl Observer {
         must!(status.phase.as_deref() == Some(self.phase.as_str()), "another phase in the status");
         let shown = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
         must!(shown().count() == self.containers.len(), "a container too many or too few in the status");
+        let terminal = self.phase.is_terminal();
         for watched in &mut self.containers {
             let mut same = shown().filter(|shown| shown.name == *watched.name);
             let (Some(shown), None) = (same.next(), same.next()) else {
                 return Err(Broken(format!("{} is not in the status exactly once", watched.name)));
             };
-            watched.status(shown, driver)?;
+            watched.status(shown, driver, terminal)?;
         }
         let conditions = status.conditions.clone().unwrap_or_default();
         must!(conditions.len() == 5, "a condition too many or too few");
@@ -330,7 +334,7 @@ impl Watched {
         }
     }
 
-    fn status(&mut self, shown: &ContainerStatus, driver: &Driver) -> Result<(), Broken> {
+    fn status(&mut self, shown: &ContainerStatus, driver: &Driver, terminal: bool) -> Result<(), Broken> {
         let name = &self.name;
         must!(shown.restart_count >= self.restart_count, "the restart count of {name} fell");
         self.restart_count = shown.restart_count;
@@ -340,6 +344,8 @@ impl Watched {
         let running = driver.is_running(name);
         must!(state.running.is_some() == running, "{name} runs: {running}, but is shown as {state:?}");
         must!(shown.started == Some(running), "{name} runs: {running}, but started is {:?}", shown.started);
+        let settled = !terminal || self.last_code.is_none() || state.terminated.is_some();
+        must!(settled, "{name} has run, and waits in a pod that has ended");
         if let Some(terminated) = state.terminated {
             let code = self.last_code.map_or(137, i32::from);
             must!(terminated.exit_code == code, "{name} ended with {code}, not {}", terminated.exit_code);

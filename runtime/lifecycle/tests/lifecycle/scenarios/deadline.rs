@@ -30,6 +30,13 @@ fn a_success_at_the_deadlines_stop_is_still_a_failure() {
 }
 
 #[test]
+fn a_container_whose_end_is_reported_at_the_deadline_has_ended_by_itself() {
+    let mut pod = Scenario::up(POD);
+    pod.runs("app").ignore("start").after(60).exits("app", 0).ends("Succeeded");
+    assert_eq!(pod.status().reason, None);
+}
+
+#[test]
 fn during_sandbox_creation() {
     let mut pod = Scenario::new(POD);
     pod.start().ignore("create").wakes_in(60).asks([]);

@@ -142,10 +142,10 @@ fn app_statuses_are_sorted_by_name_and_init_statuses_are_not() {
 }
 
 #[test]
-fn the_qos_class_is_shown_as_given() {
-    let machine = nacelle_lifecycle::Lifecycle::new(crate::harness::pod(ONE), jiff::Timestamp::UNIX_EPOCH);
-    assert_eq!(machine.status().qos_class, None);
-    assert_eq!(machine.with_qos_class("Burstable").status().qos_class.as_deref(), Some("Burstable"));
+fn the_qos_class_follows_from_the_manifest() {
+    assert_eq!(Scenario::new(ONE).status().qos_class.as_deref(), Some("BestEffort"));
+    let burstable = "{containers: [{name: app, resources: {requests: {cpu: 100m}}}]}";
+    assert_eq!(Scenario::new(burstable).status().qos_class.as_deref(), Some("Burstable"));
 }
 
 #[test]
