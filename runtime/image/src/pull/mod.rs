@@ -97,6 +97,7 @@ impl Store {
         source: &Source,
         options: &PullOptions,
     ) -> Result<PulledImage, PullErrorKind> {
+        let _turn = self.turn().await;
         let resolved = self.resolve(source).await?;
         let shape = shape::shape(&resolved)?;
         let record = Record {
