@@ -29,15 +29,15 @@ pub(super) async fn get(name: &str, registry: &str) -> io::Result<Option<Credent
         "docker.io" => "https://index.docker.io/v1/",
         other => other,
     };
-    let mut child = Command::new(format!("docker-credential-{name}"))
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
+    ask(Command::new(format!("docker-credential-{name}")).arg("get"), server).await
+}
+
+async fn ask(command: &mut Command, server: &str) -> io::Result<Option<Credentials>> {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(server.as_bytes()).await?;
+        // A helper that does not read has ended: its status tells.
+        let _ = stdin.write_all(server.as_bytes()).await;
     }
     let output = tokio::time::timeout(TIMEOUT, child.wait_with_output())
         .await
@@ -52,4 +52,24 @@ pub(super) async fn get(name: &str, registry: &str) -> io::Result<Option<Credent
         "<token>" => Credentials::IdentityToken(answer.secret),
         _ => Credentials::Basic { username: answer.username, password: answer.secret },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn script(text: &str) -> io::Result<Option<Credentials>> {
+        ask(Command::new("sh").args(["-c", text]), "r.io").await
+    }
+
+    #[tokio::test]
+    async fn the_protocol() {
+        let basic = script(r#"read server; echo "{\"Username\":\"$server\",\"Secret\":\"s\"}""#).await.unwrap();
+        assert_eq!(basic, Some(Credentials::Basic { username: "r.io".into(), password: "s".into() }));
+        let token = script(r#"echo '{"Username":"<token>","Secret":"t"}'"#).await.unwrap();
+        assert_eq!(token, Some(Credentials::IdentityToken("t".into())));
+        assert_eq!(script("exit 1").await.unwrap(), None);
+        assert!(script("echo nonsense").await.is_err());
+        assert!(get("../evil", "r.io").await.is_err());
+    }
 }

@@ -17,7 +17,6 @@ mod shape;
 use jiff::Timestamp;
 
 use crate::auth::Credentials;
-use crate::digest::Digest;
 use crate::error::{PullError, PullErrorKind};
 use crate::image::{ImageContent, PulledImage};
 use crate::limits;
@@ -97,6 +96,7 @@ impl Store {
         source: &Source,
         options: &PullOptions,
     ) -> Result<PulledImage, PullErrorKind> {
+        let _turn = self.turn().await;
         let resolved = self.resolve(source).await?;
         let shape = shape::shape(&resolved)?;
         let record = Record {
@@ -118,9 +118,8 @@ impl Store {
         let digests = record.digests();
         let store = self.clone();
         let lease = blocking(move || store.lease(digests)).await?;
+        drop(resolved.leases);
         self.fetch_layers(source, &record, options).await?;
-        // Documents may have been swept between being read and being leased.
-        self.keep_documents(resolved.bytes).await?;
         let content = self.materialise(&record, options.progress.clone()).await?;
         let store = self.clone();
         blocking(move || {
@@ -158,19 +157,6 @@ impl Store {
         };
         self.put_record(&record)?;
         Ok(present::image(record, ImageContent::Component { path: blob, digest }, lease))
-    }
-
-    async fn keep_documents(&self, documents: Vec<(Digest, Vec<u8>)>) -> Result<(), PullErrorKind> {
-        let store = self.clone();
-        blocking(move || {
-            for (digest, bytes) in documents {
-                if store.read_blob(&digest, limits::CONFIG_BYTES)?.is_none() {
-                    store.put_blob(&bytes)?;
-                }
-            }
-            Ok(())
-        })
-        .await
     }
 }
 

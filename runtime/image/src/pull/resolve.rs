@@ -6,7 +6,7 @@ use crate::error::{BlobError, PullErrorKind};
 use crate::limits;
 use crate::platform::Platform;
 use crate::source::{Source, Top};
-use crate::store::{Store, blocking};
+use crate::store::{Lease, Store, blocking};
 
 /// A manifest and all that was read on the way to it.
 #[derive(Clone, Debug)]
@@ -19,42 +19,47 @@ pub(super) struct Resolved {
     pub(super) listed_as: Option<Platform>,
     /// All documents, the config included.
     pub(super) documents: Vec<Digest>,
-    /// Their bytes.
-    pub(super) bytes: Vec<(Digest, Vec<u8>)>,
+    /// One per document, taken before it was looked for: until the whole image is leased.
+    pub(super) leases: Vec<Lease>,
 }
 
 impl Store {
     pub(super) async fn resolve(&self, source: &Source) -> Result<Resolved, PullErrorKind> {
-        let mut bytes = Vec::new();
-        let (top, mut document) = match source.top().await? {
-            Top::Digest(digest) => {
-                let document = self.manifest(source, &digest).await?;
-                (digest, document)
-            }
-            Top::Bytes(document) => (Digest::of(&document), document),
+        let (top, mut bytes) = match source.top().await? {
+            Top::Digest(digest) => (digest, None),
+            Top::Bytes(bytes) => (Digest::of(&bytes), Some(bytes)),
         };
         let mut digest = top.clone();
         let mut listed_as = None;
+        let mut documents = Vec::new();
+        let mut leases = Vec::new();
         for _ in 0..limits::INDEX_DEPTH {
-            let parsed = Document::parse(&document, &format!("manifest {digest}"))?;
-            bytes.push((digest.clone(), document));
-            match parsed {
+            documents.push(digest.clone());
+            leases.push(self.lease_document(&digest).await?);
+            let document = match bytes.take() {
+                Some(bytes) => self.put_document(bytes).await?,
+                None => self.manifest(source, &digest).await?,
+            };
+            match Document::parse(&document, &format!("manifest {digest}"))? {
                 Document::Manifest(manifest) => {
+                    documents.push(manifest.config.digest.clone());
+                    leases.push(self.lease_document(&manifest.config.digest).await?);
                     let config = self.config(source, &manifest).await?;
-                    bytes.push((manifest.config.digest.clone(), config.clone()));
-                    let config = ConfigFile::parse(&config)?;
-                    let documents = bytes.iter().map(|(digest, _)| digest.clone()).collect();
-                    return Ok(Resolved { top, manifest, config, listed_as, documents, bytes });
+                    return Ok(Resolved { top, manifest, config, listed_as, documents, leases });
                 }
                 Document::Index(members) => {
                     let member = document::choose(&members)?;
                     listed_as = member.platform.clone().or(listed_as);
                     digest = member.digest.clone();
-                    document = self.manifest(source, &digest).await?;
                 }
             }
         }
         Err(PullErrorKind::Malformed { what: format!("index {top}"), why: "it is nested too deeply".to_owned() })
+    }
+
+    async fn lease_document(&self, digest: &Digest) -> Result<Lease, PullErrorKind> {
+        let (store, digests) = (self.clone(), vec![digest.clone()]);
+        blocking(move || Ok(store.lease(digests)?)).await
     }
 
     /// A manifest or index, from the store if it has it.
@@ -71,12 +76,12 @@ impl Store {
         self.put_document(bytes).await
     }
 
-    async fn config(&self, source: &Source, manifest: &Manifest) -> Result<Vec<u8>, PullErrorKind> {
+    async fn config(&self, source: &Source, manifest: &Manifest) -> Result<ConfigFile, PullErrorKind> {
         let descriptor = &manifest.config;
         self.fetch(source, &descriptor.digest, descriptor.size, None).await?;
         match self.document(&descriptor.digest, limits::CONFIG_BYTES).await? {
-            Some(bytes) => Ok(bytes),
-            // Swept this instant, or the disk lies.
+            Some(bytes) => ConfigFile::parse(&bytes),
+            // It was verified a moment ago: somebody else writes here.
             None => Err(PullErrorKind::Interrupted {
                 what: format!("config {}", descriptor.digest),
                 why: "it was removed from the store while being pulled".to_owned(),

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::Registry;
 use super::challenge::Challenge;
+use super::clients::Redirects;
 use crate::auth::Credentials;
 use crate::error::PullErrorKind;
 use crate::limits;
@@ -163,8 +164,15 @@ impl Registry {
         }
         let default_scope = format!("repository:{}:pull", self.inner.reference.repository());
         let scope = scope.unwrap_or(&default_scope);
-        let client =
-            self.inner.clients.get(realm, self.inner.network.connect).map_err(|error| self.unreachable(error))?;
+        let redirects = match credential {
+            Some(Credentials::IdentityToken(_)) => Redirects::Refuse,
+            _ => Redirects::Follow,
+        };
+        let client = self
+            .inner
+            .clients
+            .get(realm, redirects, self.inner.network.connect)
+            .map_err(|error| self.unreachable(error))?;
         let request = match credential {
             Some(Credentials::IdentityToken(token)) => {
                 // A query string is what a form's body is made of.

@@ -19,13 +19,22 @@ pub(crate) struct Clients {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kind {
     loopback: bool,
+    redirects: Redirects,
     connect: Duration,
 }
 
+/// Whether redirects are followed. A request with a secret in its body must not: unlike the `Authorization` header, the
+/// body goes wherever the redirect leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Redirects {
+    Follow,
+    Refuse,
+}
+
 impl Clients {
-    pub(super) fn get(&self, url: &str, connect: Duration) -> reqwest::Result<Client> {
+    pub(super) fn get(&self, url: &str, redirects: Redirects, connect: Duration) -> reqwest::Result<Client> {
         let host = Url::parse(url).ok().and_then(|url| url.host_str().map(is_loopback));
-        let kind = Kind { loopback: host.unwrap_or(false), connect };
+        let kind = Kind { loopback: host.unwrap_or(false), redirects, connect };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = made.iter().find(|(other, _)| *other == kind) {
             return Ok(client.clone());
@@ -54,7 +63,10 @@ fn build(kind: Kind) -> reqwest::Result<Client> {
         .user_agent(concat!("nacelle/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(kind.connect)
         .referer(false)
-        .redirect(redirects);
+        .redirect(match kind.redirects {
+            Redirects::Follow => redirects,
+            Redirects::Refuse => Policy::none(),
+        });
     let builder = if kind.loopback { builder.no_proxy() } else { builder };
     builder.build()
 }

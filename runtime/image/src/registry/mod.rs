@@ -25,7 +25,7 @@ use crate::reference::RegistryReference;
 use crate::source::Top;
 use authorize::Authorizer;
 pub(crate) use clients::Clients;
-use clients::is_loopback;
+use clients::{Redirects, is_loopback};
 
 /// One repository of one registry, and how to speak to it for the length of one pull. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -177,8 +177,11 @@ impl Registry {
         url: &str,
         authorization: Option<HeaderValue>,
     ) -> Result<Response, PullErrorKind> {
-        let client =
-            self.inner.clients.get(url, self.inner.network.connect).map_err(|error| self.unreachable(error))?;
+        let client = self
+            .inner
+            .clients
+            .get(url, Redirects::Follow, self.inner.network.connect)
+            .map_err(|error| self.unreachable(error))?;
         let mut request = client.request(method, url).header(ACCEPT, document::ACCEPT);
         if let Some(header) = authorization {
             request = request.header(AUTHORIZATION, header);

@@ -158,17 +158,20 @@ impl Store {
             }
             let mut text = String::new();
             file.take(READ_LIMIT).read_to_string(&mut text).map_err(|source| StoreError::io("read", &path, source))?;
+            // Apart from the other logs: what one store gives back another may still use.
+            let mut own = BTreeSet::new();
             for line in text.lines() {
                 match (line.get(..1), line.get(1..).map(str::parse::<Digest>)) {
                     (Some("+"), Some(Ok(digest))) => {
-                        leased.insert(digest);
+                        own.insert(digest);
                     }
                     (Some("-"), Some(Ok(digest))) => {
-                        leased.remove(&digest);
+                        own.remove(&digest);
                     }
                     _ => {}
                 }
             }
+            leased.append(&mut own);
         }
         Ok(leased)
     }
@@ -189,7 +192,11 @@ pub(super) fn clear(root: &Path) -> Result<(), StoreError> {
     for name in disk::names(&tmp)? {
         if !alive.contains(&name) {
             let path = tmp.join(&name);
-            fs::remove_dir_all(&path).map_err(|source| StoreError::io("remove", path, source))?;
+            match fs::remove_dir_all(&path) {
+                // Its owner came to its end this instant and removed it itself.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| StoreError::io("remove", path, source))?,
+            }
         }
     }
     Ok(())

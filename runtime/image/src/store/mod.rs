@@ -51,7 +51,11 @@ struct Inner {
     session: Arc<Session>,
     flights: Flights,
     clients: Clients,
+    pulls: Arc<tokio::sync::Semaphore>,
 }
+
+/// Pulls at work at the same time; the others wait their turn. A thousand pods must not open a thousand connections.
+const PULLS: usize = 64;
 
 impl Store {
     /// Opens the store in the directory `root`, which is made (mode 0700) when missing, and clears away what killed
@@ -72,6 +76,7 @@ impl Store {
                 session: Arc::new(session),
                 flights: Flights::default(),
                 clients: Clients::default(),
+                pulls: Arc::new(tokio::sync::Semaphore::new(PULLS)),
             }),
         })
     }
@@ -96,6 +101,11 @@ impl Store {
 
     pub(crate) fn rootfs_path(&self, chain: &Digest) -> PathBuf {
         self.inner.root.join("rootfs").join(chain.hex())
+    }
+
+    /// Waits for a turn to pull. The semaphore is never closed, so there always is one.
+    pub(crate) async fn turn(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.inner.pulls.clone().acquire_owned().await.ok()
     }
 
     /// Waits until nobody else in this process works on `key`.

@@ -161,6 +161,21 @@ fn a_lease_of_any_process_protects_and_ends_with_its_holder() {
 }
 
 #[test]
+fn what_one_process_gives_back_another_may_still_use() {
+    let (_dir, store) = store();
+    let stores: Vec<_> = (0..4).map(|_| Store::open(store.root()).unwrap()).collect();
+    let record = add(&store, "app", b"a");
+    for held in 0..4 {
+        let _held = stores[held].lease(record.digests()).unwrap();
+        for other in &stores {
+            drop(other.lease(record.digests()).unwrap());
+        }
+        assert!(store.list().unwrap()[0].in_use, "{held}");
+    }
+    assert!(!store.list().unwrap()[0].in_use);
+}
+
+#[test]
 fn prune_takes_what_nothing_names_and_keeps_the_rest() {
     let (_dir, store) = store();
     let kept = add(&store, "app:v1", b"a");

@@ -49,6 +49,34 @@ impl Budget {
     }
 }
 
+/// Fills the last block of an archive with zeros, as tar does: umoci 0.4 leaves out what follows the last entry's
+/// content. Nothing gets lost by it, for the digest of the archive is verified apart.
+pub(super) struct Padded<'a, R> {
+    reader: &'a mut R,
+    read: u64,
+}
+
+impl<'a, R: Read> Padded<'a, R> {
+    const BLOCK: u64 = 512;
+
+    pub(super) fn new(reader: &'a mut R) -> Self {
+        Self { reader, read: 0 }
+    }
+}
+
+impl<R: Read> Read for Padded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut count = self.reader.read(buffer)?;
+        if count == 0 {
+            let missing = self.read.next_multiple_of(Self::BLOCK).saturating_sub(self.read);
+            count = usize::try_from(missing).unwrap_or(0).min(buffer.len());
+            buffer.iter_mut().take(count).for_each(|byte| *byte = 0);
+        }
+        self.read = self.read.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(count)
+    }
+}
+
 /// Hashes what is read and stops at a limit.
 pub(super) struct Bounded<R> {
     reader: R,

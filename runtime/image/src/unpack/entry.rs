@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tar::EntryType;
 
-use super::budget::Budget;
+use super::budget::{Budget, Padded};
 use super::headers::Extensions;
 use super::tree::{Tree, TreeError};
 use crate::digest::Digest;
@@ -28,7 +28,7 @@ pub(super) fn apply(
 ) -> Result<(), UnpackError> {
     let damaged = |source| UnpackError::Archive { layer: layer.clone(), source };
     tree.start_layer();
-    let mut archive = tar::Archive::new(reader);
+    let mut archive = tar::Archive::new(Padded::new(reader));
     let mut extensions = Extensions::default();
     for entry in archive.entries().map_err(damaged)?.raw(true) {
         let mut entry = entry.map_err(damaged)?;

@@ -12,6 +12,7 @@ mod tree;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ pub(crate) fn unpack(
         }
         apply(layer, &mut tree, &mut budget)?;
     }
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
     File::open(dir.path())
         .and_then(|file| rustix::fs::syncfs(file).map_err(io::Error::from))
         .map_err(|source| StoreError::io("sync", dir.path(), source))?;

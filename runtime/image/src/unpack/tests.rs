@@ -269,6 +269,15 @@ fn each_compression_is_recognised() {
 }
 
 #[test]
+fn an_archive_that_ends_with_its_last_content_is_whole() {
+    let mut image = Fixture::new();
+    let plain = archive(&[(D, "srv", ""), (F, "srv/x", "content")]);
+    image.apply(&plain[..1024 + 7]).unwrap();
+    assert_eq!(image.read("srv/x").as_deref(), Some("content"));
+    assert!(image.apply(&plain[..700]).is_err());
+}
+
+#[test]
 fn truncated_and_altered_layers_are_errors() {
     let plain = archive(&[(F, "x", &"1".repeat(5000))]);
     let mut image = Fixture::new();

@@ -109,6 +109,21 @@ async fn a_token_server_elsewhere_must_use_https_unless_the_registry_does_not() 
 }
 
 #[tokio::test]
+async fn an_identity_token_does_not_follow_a_redirect() {
+    let thief = Fake::start(|_| Answer::ok(br#"{"token":"t"}"#.to_vec())).await;
+    let to = format!("http://127.0.0.1:{}/steal", thief.port);
+    let registry = Fake::start(move |request| match request.path.as_str() {
+        "/token" => Answer::Full(307, vec![("location".into(), to.clone())], Vec::new()),
+        _ => challenge(format!(r#"Bearer realm="http://{}/token""#, request.headers["host"])),
+    })
+    .await;
+    let secret = format!(r#"{{"auths":{{"127.0.0.1:{}":{{"identitytoken":"idtok"}}}}}}"#, registry.port);
+    let error = pull(&registry, vec![DockerConfig::parse(secret.as_bytes()).unwrap()]).await.unwrap_err();
+    assert!(matches!(error.kind(), PullErrorKind::Protocol { .. }), "{error:?}");
+    assert_eq!(thief.count("POST", "steal"), 0);
+}
+
+#[tokio::test]
 async fn an_identity_token_is_exchanged() {
     let registry = bearer(100, |request| request.method == "POST").await;
     let secret = format!(r#"{{"auths":{{"127.0.0.1:{}":{{"identitytoken":"idtok"}}}}}}"#, registry.port);

@@ -261,6 +261,44 @@ async fn concurrent_pulls_transfer_once() {
     }
 }
 
+/// Each store has its own locks, as if it were another process's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn stores_on_one_directory_pull_and_prune_at_the_same_time() {
+    let image = Image::files("wasi", "wasm", &[&[("app.wasm", COMPONENT)], &[("b", b"2")]]);
+    let registry = Fake::with(image.clone(), |_| None).await;
+    let (_dir, first) = store();
+    let root = first.root().to_owned();
+    let done = Arc::new(AtomicBool::new(false));
+    let pruner = std::thread::spawn({
+        let (root, done) = (root.clone(), done.clone());
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                Store::open(&root).unwrap().prune(true, &[]).unwrap();
+            }
+        }
+    });
+    let pulls: Vec<_> = (0..4)
+        .map(|_| {
+            let (root, name) = (root.clone(), reference(&registry.image()));
+            tokio::spawn(async move {
+                let store = Store::open(&root).unwrap();
+                for round in 0..10 {
+                    let policy = if round % 2 == 0 { PullPolicy::Always } else { PullPolicy::IfNotPresent };
+                    let pulled = store.pull(&name, options(policy)).await.unwrap();
+                    let ImageContent::RootFs { dir, .. } = &pulled.content else { panic!() };
+                    assert_eq!(std::fs::read(dir.join("app.wasm")).unwrap(), COMPONENT);
+                    assert_eq!(std::fs::read(dir.join("b")).unwrap(), b"2");
+                }
+            })
+        })
+        .collect();
+    for pull in pulls {
+        pull.await.unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    pruner.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_pull_that_is_dropped_leaves_nothing_and_holds_up_nobody() {
     let image = image();

@@ -1,5 +1,12 @@
 //! Pulling as a whole: local sources, a real registry, registries that misbehave, kills and full disks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests, which clippy.toml allows this only inside #[test]"
+)]
+
 mod auth;
 mod fake;
 mod faults;
