@@ -31,11 +31,16 @@ const PREVIEW1: &str = adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
 /// Why it cannot be adapted, in words for users.
 pub(crate) fn adapt(module: &[u8]) -> Result<Vec<u8>, String> {
     let exports = exports(module).map_err(|error| format!("the module is damaged: {error}"))?;
-    if !exports.iter().any(|name| name == "_start") {
-        return Err(match exports.iter().any(|name| name == "_initialize") {
-            true => format!("the module is a library (a reactor), not a command: it exports {}", list(&exports)),
-            false => format!("the module has no _start function to run: it exports {}", list(&exports)),
+    if !exports.functions.iter().any(|name| name == "_start") {
+        return Err(match exports.functions.iter().any(|name| name == "_initialize") {
+            true => {
+                format!("the module is a library (a reactor), not a command: it exports {}", list(&exports.functions))
+            }
+            false => format!("the module has no _start function to run: it exports {}", list(&exports.functions)),
         });
+    }
+    if !exports.has_memory {
+        return Err("the module cannot run under WASI preview 1: it exports no memory".to_owned());
     }
     let module = rename_exit(module).map_err(|error| format!("the module is damaged: {error}"))?;
     encode(module).map_err(|error| format!("the module cannot run under WASI preview 1: {error}"))
@@ -54,19 +59,28 @@ fn encode(mut module: Vec<u8>) -> Result<Vec<u8>, String> {
     encoded.map_err(|error| format!("{error:#}"))
 }
 
-fn exports(module: &[u8]) -> wasmparser::Result<Vec<String>> {
-    let mut names = Vec::new();
+/// What a module exports.
+#[derive(Default)]
+struct Exports {
+    functions: Vec<String>,
+    has_memory: bool,
+}
+
+fn exports(module: &[u8]) -> wasmparser::Result<Exports> {
+    let mut exports = Exports::default();
     for payload in Parser::new(0).parse_all(module) {
         if let Payload::ExportSection(section) = payload? {
             for export in section {
                 let export = export?;
-                if export.kind == ExternalKind::Func {
-                    names.push(export.name.to_owned());
+                match export.kind {
+                    ExternalKind::Func => exports.functions.push(export.name.to_owned()),
+                    ExternalKind::Memory => exports.has_memory |= export.name == "memory",
+                    _ => {}
                 }
             }
         }
     }
-    Ok(names)
+    Ok(exports)
 }
 
 /// At most ten names, for a message.

@@ -65,8 +65,7 @@ impl WasmContainer {
         let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
         let task = if let Entry::Proxy(_) = &*launch.entry {
             let server = Server { launch, executor: Arc::clone(&executor), cpu, concurrency: http_concurrency };
-            let run = server.run(ready, start_gate);
-            executor.spawn_host(until_killed(Arc::clone(&control), run))
+            executor.spawn_host(server.run(ready, start_gate))
         } else {
             let run = async move { launch.run_command(stdin, ready, start_gate).await };
             executor.spawn_guest(cpu, until_killed(Arc::clone(&control), run))
@@ -88,7 +87,7 @@ impl WasmContainer {
     }
 }
 
-/// Runs a guest until it ends or is killed; what it holds is dropped in either case.
+/// Runs a command until it ends or is killed; what it holds is dropped in either case.
 async fn until_killed(control: Arc<Control>, run: impl Future<Output = Ended>) -> Ended {
     tokio::select! {
         biased;

@@ -66,8 +66,15 @@ impl Server {
             server: self,
             _alive: alive,
         });
-        let ended = service.serve(ready, start).await;
-        // Requests hold the service, and with it the container's output: the container's end is after theirs.
+        let control = Arc::clone(&service.server.launch.control);
+        let ended = tokio::select! {
+            biased;
+            // Leaving `serve` cuts the connections off; requests see the flag themselves.
+            () = control.kill.wait() => ExitCause::Stopped { graceful: false }.into(),
+            ended = service.serve(ready, start) => ended,
+        };
+        // Connections and requests hold the service, and with it the container's output: the container's end is after
+        // theirs.
         drop(service);
         let _ = all_gone.recv().await;
         ended
@@ -150,7 +157,7 @@ impl Service {
             }
         }
         drop(listener);
-        // Each connection sees the flag too; dropping the set at a kill cuts them off.
+        // Each connection sees the flag too.
         while connections.join_next().await.is_some() {}
     }
 

@@ -64,14 +64,20 @@ fn kind(trap: Trap) -> TrapKind {
     }
 }
 
-/// The whole chain of an error with its backtrace, cut to a bounded size and ending with a newline.
+/// An error with the guest's backtrace and its causes, cut to a bounded size and ending with a newline.
 pub(crate) fn report(error: &wasmtime::Error) -> String {
-    let text = format!("{error:?}");
-    let mut text = truncate(&text, MAX_REPORT - 1).to_owned();
-    if !text.ends_with('\n') {
+    // Not its `Debug`: that appends a backtrace of this runtime where RUST_BACKTRACE is set.
+    let mut text = String::new();
+    for (depth, cause) in error.chain().enumerate() {
+        let cause = cause.to_string();
+        if depth > 0 {
+            text.push_str("caused by: ");
+        }
+        text.push_str(cause.trim_end());
         text.push('\n');
     }
-    text
+    let cut = truncate(&text, MAX_REPORT - 1);
+    if cut.ends_with('\n') { cut.to_owned() } else { format!("{cut}\n") }
 }
 
 fn truncate(text: &str, most: usize) -> &str {

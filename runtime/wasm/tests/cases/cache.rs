@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use nacelle_container::ExitCause;
 use nacelle_wasm::{Compiler, Pooling, WasmBackend, WasmConfig, WasmError};
@@ -91,6 +92,28 @@ async fn failures_of_the_compiler_process_are_passed_on() {
         assert!(named.contains(words), "{error}");
         assert!(entries(&host, "cwasm").is_empty());
     }
+}
+
+/// Not a test of its own: the compiler process of the next one, which starts this binary again.
+#[test]
+fn compiler_process() {
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--exact") {
+        let code = nacelle_wasm::compile_worker_main(args[at + 1..].iter().cloned());
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+    }
+}
+
+#[tokio::test]
+async fn a_compiler_process_gives_the_same_code() {
+    let host = Host::with(|config| {
+        config.compiler = Compiler::Subprocess {
+            exe: std::env::current_exe().unwrap(),
+            args: vec!["cache::compiler_process".into(), "--exact".into()],
+        };
+    });
+    assert_eq!(host.run_text(&preview1(GUEST)).await.cause, ExitCause::Exited { code: 5 });
+    assert_eq!(entries(&host, "cwasm").len(), 1);
 }
 
 #[test]
