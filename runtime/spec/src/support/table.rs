@@ -148,8 +148,11 @@ const CONTAINER: &[Row] = &[
     row("resources.limits[cpu]", YES),
     row("resources.limits[memory]", YES),
     row("resources.limits[]", Unbuilt("cpu and memory can be limited")),
-    row("resources.requests[cpu]", Honoured("for the QoS class and as a share of the CPU")),
-    row("resources.requests[memory]", Honoured("for the QoS class")),
+    row("resources.requests[cpu]", Honoured("for the QoS class and the downward API; the limit where there is none")),
+    row(
+        "resources.requests[memory]",
+        Honoured("for the QoS class and the downward API; the limit where there is none"),
+    ),
     row("resources.requests[]", Unbuilt("cpu and memory can be requested")),
     row("resources.claims.**", CLAIMS),
     row("resizePolicy.**", Warned("a running container is not resized")),
