@@ -1,8 +1,8 @@
 //! Any bytes as a manifest: `load` must neither panic, hang, nor take memory out of proportion, and every diagnostic
 //! must have its place.
 //!
-//! In `runtime/spec`: `cargo +nightly fuzz run load fuzz/corpus/load tests/broken -- -max_total_time=600`. The manifests in
-//! `tests/broken` are its seeds.
+//! In `runtime/spec`: `cargo +nightly fuzz run load fuzz/corpus/load tests/broken -- -max_total_time=600`, with the
+//! broken manifests as seeds.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::node::{Entry, Mark, Node, Scalar};
 use super::text::{SyntaxError, end_of};
-use super::yaml::{MAX_DEPTH, MAX_DOCUMENTS, MAX_WEIGHT, check_key};
+use super::yaml::{MAX_DEPTH, MAX_DOCUMENTS, MAX_WEIGHT, check_key, too_deep};
 
 /// Whether a text is to be tried as JSON first. `{` also opens YAML's flow maps.
 pub(crate) fn looks_like_json(text: &str) -> bool {
@@ -80,9 +80,7 @@ impl Reader<'_> {
         self.skip_space();
         let mark = self.mark();
         match self.peek() {
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => {
-                Err(SyntaxError::new(mark, format!("nested too deep: at most {MAX_DEPTH} levels are read")))
-            }
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => Err(too_deep(mark)),
             Some(b'{') => self.map(mark, depth),
             Some(b'[') => self.list(mark, depth),
             Some(b'"') => Ok(Node::scalar(mark, Scalar::string(self.string()?))),

@@ -24,6 +24,8 @@ pub(crate) struct Node {
     /// What the tree under this node costs when its aliases are written out: [`NODE_WEIGHT`] a node and a byte for
     /// each byte of text.
     pub(crate) weight: usize,
+    /// How many lists and maps there are on the longest way down, this one included.
+    pub(crate) depth: usize,
 }
 
 /// What a value without its children weighs.
@@ -69,19 +71,21 @@ pub(crate) struct Entry {
 impl Node {
     pub(crate) fn scalar(mark: Mark, scalar: Scalar) -> Self {
         let weight = NODE_WEIGHT.saturating_add(scalar.text.len());
-        Self { mark, value: NodeValue::Scalar(scalar), weight }
+        Self { mark, value: NodeValue::Scalar(scalar), weight, depth: 0 }
     }
 
     pub(crate) fn list(mark: Mark, items: Vec<Rc<Self>>) -> Self {
         let weight = items.iter().fold(NODE_WEIGHT, |sum, item| sum.saturating_add(item.weight));
-        Self { mark, value: NodeValue::List(items), weight }
+        let depth = 1 + items.iter().map(|item| item.depth).max().unwrap_or(0);
+        Self { mark, value: NodeValue::List(items), weight, depth }
     }
 
     pub(crate) fn map(mark: Mark, entries: Vec<Entry>) -> Self {
         let weight = entries
             .iter()
             .fold(NODE_WEIGHT, |sum, entry| sum.saturating_add(entry.key.len()).saturating_add(entry.node.weight));
-        Self { mark, value: NodeValue::Map(entries), weight }
+        let depth = 1 + entries.iter().map(|entry| entry.node.depth).max().unwrap_or(0);
+        Self { mark, value: NodeValue::Map(entries), weight, depth }
     }
 
     pub(crate) fn is_null(&self) -> bool {

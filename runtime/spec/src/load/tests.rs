@@ -227,6 +227,8 @@ fn sources_are_bounded() {
     assert!(message(b"---\na\n".repeat(yaml::MAX_DOCUMENTS + 1)).contains("more problems are not shown"));
     assert!(message(b"- ".repeat(500)).contains("too deep"));
     assert!(message([b"{\"a\":".repeat(500), b"1".to_vec()].concat()).contains("too deep"));
+    let chain: String = (1..1000).map(|number| format!("- &a{number} [*a{}]\n", number - 1)).collect();
+    assert!(message(format!("- &a0 x\n{chain}").into_bytes()).contains("too deep"));
     let key = "k".repeat(5000);
     assert!(message(format!("? {key}\n: 1\n").into_bytes()).contains("field name too long"));
     assert!(message(format!("{{\"{key}\": 1}}").into_bytes()).contains("field name too long"));

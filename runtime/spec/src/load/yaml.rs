@@ -170,6 +170,10 @@ impl Builder {
                     let NodeValue::Scalar(scalar) = &node.value else { return Err(complex_key(mark)) };
                     return self.key(scalar.text.clone(), false, ScalarKind::String, mark);
                 }
+                // Each alias can add to the depth of the last: a chain of them is deeper than any of the text.
+                if self.open.len() + node.depth > MAX_DEPTH {
+                    return Err(too_deep(mark));
+                }
                 self.charge(mark, node.weight)?;
                 self.value(node, 0)
             }
@@ -190,7 +194,7 @@ impl Builder {
             return Err(complex_key(mark));
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(SyntaxError::new(mark, format!("nested too deep: at most {MAX_DEPTH} levels are read")));
+            return Err(too_deep(mark));
         }
         match tag {
             Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == own) => {
@@ -270,6 +274,10 @@ pub(crate) fn check_key(key: &str, mark: Mark) -> Result<(), SyntaxError> {
         return Err(SyntaxError::new(mark, format!("a field name too long: at most {MAX_KEY_BYTES} bytes are read")));
     }
     Ok(())
+}
+
+pub(crate) fn too_deep(mark: Mark) -> SyntaxError {
+    SyntaxError::new(mark, format!("nested too deep: at most {MAX_DEPTH} levels are read"))
 }
 
 fn complex_key(mark: Mark) -> SyntaxError {

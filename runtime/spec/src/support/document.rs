@@ -34,7 +34,8 @@ Every field of a Kubernetes 1.37 Pod is in one of these tables.
 - **rejected**: would change what the pod does and is not honoured, so the manifest is refused.
 
 `[]` stands for each element of a list or each value of a map, `.**` for a field and all below it. A field that is
-absent, null, or an empty list is never warned about or rejected.
+absent, null, an empty text or an empty list is never warned about or rejected, nor is a value that is given here as
+honoured.
 ";
 
 fn describe(support: &Support) -> (&'static str, String) {

@@ -158,7 +158,7 @@ fn verdict(support: &Support, node: &Node, path: &[Segment]) -> Option<Diagnosti
         Support::Honoured(_) => None,
         Support::Warned(_) if is_empty(node) => None,
         Support::Warned(why) => Some(Diagnostic::warning(path(), format!("has no effect here: {why}"))),
-        Support::Rejected(_) | Support::Unbuilt(_) if is_empty_list(node) => None,
+        Support::Rejected(_) | Support::Unbuilt(_) if is_unset(node) => None,
         Support::Rejected(why) => Some(Diagnostic::error(path(), format!("not supported: {why}"))),
         Support::Unbuilt("") => Some(Diagnostic::error(path(), "not supported yet")),
         Support::Unbuilt(instead) => Some(Diagnostic::error(path(), "not supported yet").hint(*instead)),
@@ -185,8 +185,9 @@ fn is_empty(node: &Node) -> bool {
     }
 }
 
-fn is_empty_list(node: &Node) -> bool {
-    matches!(&node.value, NodeValue::List(items) if items.is_empty())
+/// Whether Kubernetes takes a value as if it were absent. Not an empty map: `nfs: {}` is a choice.
+fn is_unset(node: &Node) -> bool {
+    !matches!(node.value, NodeValue::Map(_)) && is_empty(node)
 }
 
 /// A scalar as the table writes it.

@@ -98,7 +98,7 @@ fn defaults_that_are_written_out_say_nothing() {
     let container = "{name: app, image: app, tty: false, terminationMessagePath: /dev/termination-log, \
                      terminationMessagePolicy: File, securityContext: {}, resources: {}}";
     let spec = format!(
-        "  dnsPolicy: ClusterFirst\n  schedulerName: default-scheduler\n  hostPID: false\n  tolerations: []\n  \
+        "  dnsPolicy: ClusterFirst\n  schedulerName: default-scheduler\n  hostPID: false\n  priority: 0\n  subdomain: \"\"\n  tolerations: []\n  \
          ephemeralContainers: []\n  securityContext: {{}}\n  hostAliases: null\n  containers:\n  - {container}\n"
     );
     assert_eq!(said(&spec), NOTHING);

@@ -122,6 +122,10 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
 fn mutate(pod: &mut Value, mutation: &Mutation) {
     let mut found = Vec::new();
     places(pod, "", &mut found);
+    if found.is_empty() {
+        // Earlier mutations have deleted everything.
+        return;
+    }
     let place = mutation.place.get(&found);
     let (parent, step) = place.rsplit_once('/').unwrap();
     match pod.pointer_mut(place).unwrap() {
