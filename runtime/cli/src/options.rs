@@ -109,8 +109,10 @@ pub(crate) fn sources(args: &SourceArgs) -> Result<(), CliError> {
 pub(crate) fn registries(args: &RegistryArgs) -> Result<Vec<String>, CliError> {
     match args.insecure_registry.iter().find(|registry| !is_host_and_port(registry)) {
         None => Ok(args.insecure_registry.clone()),
-        Some(wrong) => Err(CliError::new(ErrorKind::Usage, format!("--insecure-registry {wrong:?} is not HOST[:PORT]"))
-            .hint("without http:// in front and without a path behind, such as registry.internal:5000")),
+        Some(wrong) => {
+            Err(CliError::new(ErrorKind::Usage, format!("--insecure-registry {wrong:?} is not HOST[:PORT]"))
+                .hint("without http:// in front and without a path behind, such as registry.internal:5000"))
+        }
     }
 }
 

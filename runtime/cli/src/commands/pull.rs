@@ -60,8 +60,9 @@ fn parse(texts: &[String], current_dir: &Path) -> Result<Vec<Reference>, Errors>
     for text in texts {
         match Reference::parse(text, current_dir) {
             Ok(reference) => references.push(reference),
-            Err(error) => errors
-                .push(CliError::new(ErrorKind::Usage, format!("{text:?} is no image reference")).because(error)),
+            Err(error) => {
+                errors.push(CliError::new(ErrorKind::Usage, format!("{text:?} is no image reference")).because(error))
+            }
         }
     }
     Errors::check(errors)?;

@@ -16,7 +16,6 @@ mod stuck;
 mod supervisor;
 mod view;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -196,14 +195,13 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
 
 /// Passes signals on as events.
 fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
-    for (kind, meaning) in
-        [(SignalKind::interrupt(), Signal::Interrupt), (SignalKind::terminate(), Signal::Terminate)]
+    for (kind, meaning) in [(SignalKind::interrupt(), Signal::Interrupt), (SignalKind::terminate(), Signal::Terminate)]
     {
         let mut stream = signal(kind)?;
         let events = events.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() && events.send(Event::Signal(meaning)).is_ok() {}
-        });
+        tokio::spawn(
+            async move { while stream.recv().await.is_some() && events.send(Event::Signal(meaning)).is_ok() {} },
+        );
     }
     Ok(())
 }
