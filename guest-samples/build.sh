@@ -12,7 +12,7 @@ toolchain=${GUESTS_TOOLCHAIN:-auto}
 rust_commands=(counter crasher hello http-client memory-hog spinner tcp-echo-client tcp-echo-server)
 rust_libraries=(http-server p3-hello)   # export functions instead of main; cargo names their files with _ for -
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
-all=("${rust[@]}" c-hello)
+all=("${rust[@]}" c-hello js-hello python-worker)
 
 componentize_py=0.25.1
 
@@ -62,12 +62,13 @@ esac
 
 # The inputs of a sample, as one hash: its folder and whatever it shares with others.
 stamp() {
-  local name=$1 inputs=("$name")
+  local name=$1
+  local inputs=("$name")
   contains "$name" "${rust[@]}" && inputs+=(Cargo.toml Cargo.lock support)
   [[ $name == tcp-* ]] && inputs+=(tcp)
   {
     contains "$name" "${rust[@]}" && echo "$toolchain"
-    sha256sum "${BASH_SOURCE[0]##*/}"
+    sha256sum build.sh
     find "${inputs[@]}" \( -name node_modules -o -name __pycache__ \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum
 }
@@ -77,19 +78,22 @@ deliver() {
   local name=$1 file=$2
   install -m 644 "$file" "$out/.$name.partial"
   mv "$out/.$name.partial" "$out/$name.wasm"
-  stamp "$name" >"$out/.stamps/$name"
+  echo "${stamps[$name]}" >"$out/.stamps/$name"
   say "built $name.wasm ($(stat -c %s "$out/$name.wasm") bytes)"
 }
 
-cd "$here"
 mkdir -p "$out/.stamps" "$build"
 out=$(cd "$out" && pwd)
+cd "$here"
 exec 9>"$build/lock"
 flock 9
 
+# Taken before anything is built, so that a source changed meanwhile is noticed by the next run.
+declare -A stamps
 stale=()
 for name in "${selected[@]}"; do
-  if ! [[ -f $out/$name.wasm && $(cat "$out/.stamps/$name" 2>/dev/null) == "$(stamp "$name")" ]]; then
+  stamps[$name]=$(stamp "$name")
+  if [[ ! -f $out/$name.wasm || $(cat "$out/.stamps/$name" 2>/dev/null) != "${stamps[$name]}" ]]; then
     stale+=("$name")
   fi
 done
@@ -119,12 +123,11 @@ debian_rust() {
   done
 }
 
-# Debian's unversioned names come with metapackages; the versioned ones alone do as well.
+# The first clang that has its run-time library for wasm; without the metapackage, only versioned names exist.
 find_clang() {
   local clang
   for clang in clang clang-{22..14}; do
-    has "$clang" && [[ $("$clang" --target=wasm32-wasi -print-libgcc-file-name) == *.a ]] &&
-      [[ -e $("$clang" --target=wasm32-wasi -print-libgcc-file-name) ]] && echo "$clang" && return
+    has "$clang" && [[ -e $("$clang" --target=wasm32-wasi -print-libgcc-file-name) ]] && echo "$clang" && return
   done
   return 1
 }
@@ -133,13 +136,15 @@ python_tools() { has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null;
 js_tools() { has npm && has node && (($(node -p 'process.versions.node.split(".")[0]') >= 18)); }
 
 apt_install() {
-  say "installing $* by apt-get"
-  local sudo=()
-  ((EUID == 0)) || sudo=(sudo)
+  local as_root=()
   has apt-get || die "there is no apt-get here; install the equivalents of: $*"
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
-    { "${sudo[@]}" apt-get update -qq >&2 &&
-      "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2; }
+  if ((EUID != 0)); then
+    has sudo || die "installing packages needs root; run: apt-get install --no-install-recommends $*"
+    as_root=(sudo)
+  fi
+  say "apt-get install $*"
+  "${as_root[@]}" apt-get update -qq >&2 || say "apt-get update failed; going on with what it knew"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
 # Prefers rustup's target: it is quick to get and newer. Where it cannot be had, Debian's packages serve.
@@ -185,7 +190,7 @@ build_rust() {
     # A target folder of its own: two compilers would throw each other's work away.
     CARGO_TARGET_DIR+=-debian
     cargo=/usr/bin/cargo
-    arguments+=(-Zbuild-std=std,panic_abort)
+    arguments+=('-Zbuild-std=std,panic_abort')
     export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1
     mkdir -p "$CARGO_TARGET_DIR/crt"
     "$RUSTC" --edition 2024 --target wasm32-wasip1 --crate-type lib -O -C panic=abort \
@@ -214,27 +219,39 @@ build_c() {
 
 build_python() {
   python_tools || missing python-worker "Python 3.10 or newer with its venv module"
-  local venv=$build/componentize-py-$componentize_py
-  if [[ ! -x $venv/bin/componentize-py ]]; then
-    say "componentize-py $componentize_py into $venv"
-    rm -rf "$venv.partial"
-    python3 -m venv "$venv.partial"
-    "$venv.partial/bin/python" -m pip install --quiet --disable-pip-version-check "componentize-py==$componentize_py" >&2
-    # A venv knows its own path, so it is made anew where it stays rather than moved.
-    rm -rf "$venv" && python3 -m venv "$venv"
-    cp -r "$venv.partial"/lib/python3*/site-packages/. "$venv"/lib/python3*/site-packages/
-    rm -rf "$venv.partial"
+  local venv=$build/componentize-py-$componentize_py work=$build/python-worker
+  if [[ ! -e $venv/complete ]]; then
+    say "componentize-py $componentize_py from PyPI"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "componentize-py==$componentize_py" >&2
+    touch "$venv/complete"
   fi
-  (cd python-worker && "$venv/bin/componentize-py" -w wasi:cli/command@0.2.0 componentize worker -o "$build/python-worker.wasm" >&2)
-  deliver python-worker "$build/python-worker.wasm"
+  # Away from the sources, because Python leaves its compiled files beside them.
+  rm -rf "$work" && cp -r python-worker "$work"
+  (cd "$work" && "$venv/bin/componentize-py" -q -d worker.wit -w worker-command componentize worker -o worker.wasm >&2)
+  deliver python-worker "$work/worker.wasm"
 }
 
 # --- JavaScript ------------------------------------------------------------------------------------------------------
 
 build_js() {
   js_tools || missing js-hello "Node.js 18 or newer with npm"
-  die "not there"
+  local tools=$build/componentize-qjs
+  if ! cmp -s js-hello/package-lock.json "$tools/installed"; then
+    say "componentize-qjs from npm"
+    mkdir -p "$tools"
+    cp js-hello/package.json js-hello/package-lock.json "$tools"
+    # Not npm ci: it insists on lock entries for platforms that this version was never published for.
+    (cd "$tools" && npm install --no-save --no-audit --no-fund --loglevel=error >&2)
+    cp js-hello/package-lock.json "$tools/installed"
+  fi
+  "$tools/node_modules/.bin/componentize-qjs" --sync --opt-size --wit js-hello/hello.wit --js js-hello/hello.js \
+    --output "$build/js-hello.wasm" >/dev/null
+  deliver js-hello "$build/js-hello.wasm"
 }
+
+# --- All of it -------------------------------------------------------------------------------------------------------
 
 ((${#stale_rust[@]})) && build_rust "${stale_rust[@]}"
 if is_stale c-hello; then build_c; fi

@@ -1,1 +1,8 @@
-//! Integration tests.
+//! Integration tests: the real binary, real guests, a real registry. One module a capability.
+
+mod examples;
+mod guests;
+mod images;
+mod lifecycle;
+mod stop;
+mod volumes;

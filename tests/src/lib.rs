@@ -4,11 +4,17 @@
 //! that only a hang can reach.
 
 mod guests;
+mod layout;
 mod nacelle;
+mod pods;
+mod records;
 mod registry;
 mod requirements;
 
 pub use guests::{guest, repository_root};
+pub use layout::Layout;
 pub use nacelle::{Finished, Nacelle, Running};
+pub use pods::Pod;
+pub use records::Records;
 pub use registry::{Credentials, Registry};
 pub use requirements::have;

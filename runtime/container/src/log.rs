@@ -21,6 +21,8 @@ mod pump;
 mod read;
 mod rotate;
 pub mod split;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use format::ParseError;

@@ -27,6 +27,20 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    pub(crate) fn config(message: impl ToString) -> Self {
+        Self::Config { message: message.to_string() }
+    }
+
+    pub(crate) fn create(message: impl ToString) -> Self {
+        Self::Create { message: message.to_string() }
+    }
+
+    pub(crate) fn run(message: impl ToString) -> Self {
+        Self::Run { message: message.to_string() }
+    }
+}
+
 /// A pod could not be created. Nothing of it is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +64,16 @@ pub enum PodError {
     },
 }
 
+impl PodError {
+    pub(crate) fn sandbox(message: impl ToString) -> Self {
+        Self::Sandbox { message: message.to_string() }
+    }
+
+    pub(crate) fn volume(volume: &str, message: impl ToString) -> Self {
+        Self::Volume { volume: volume.to_owned(), message: message.to_string() }
+    }
+}
+
 /// There is no such container: it was never started, or it was removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("no container {0}")]
@@ -61,4 +85,10 @@ pub struct NoSuchContainer(pub ContainerId);
 pub struct RemoveError {
     /// What is left, and why.
     pub message: String,
+}
+
+impl RemoveError {
+    pub(crate) fn new(message: impl ToString) -> Self {
+        Self { message: message.to_string() }
+    }
 }

@@ -185,14 +185,7 @@ impl PullError {
     /// Whether trying again later can help without anybody changing the manifest, the image or the node. The
     /// kubelet tries again in either case; a foreground run may give up at once when not.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            &self.kind,
-            PullErrorKind::Unreachable { .. }
-                | PullErrorKind::Interrupted { .. }
-                | PullErrorKind::TooManyRequests { .. }
-                | PullErrorKind::Blob { .. }
-                | PullErrorKind::Store(_)
-        )
+        self.kind.is_transient()
     }
 }
 
@@ -243,7 +236,7 @@ pub enum PullErrorKind {
         why: String,
     },
     /// The registry's rate limit.
-    #[error("{registry} answered 429 Too Many Requests: {why}")]
+    #[error("{registry} answered 429 Too Many Requests{why}")]
     TooManyRequests {
         /// Host of the registry.
         registry: String,
@@ -302,6 +295,15 @@ pub enum PullErrorKind {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl PullErrorKind {
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TooManyRequests { .. } | Self::Blob(_)
+        )
+    }
 }
 
 impl From<UnpackError> for PullErrorKind {

@@ -17,21 +17,26 @@
 mod auth;
 mod config;
 mod digest;
+mod document;
 mod error;
 mod image;
 pub mod limits;
 mod options;
 mod platform;
 mod progress;
+mod pull;
 mod reference;
+mod registry;
+mod source;
 mod store;
+mod unpack;
 
 pub use auth::{Credentials, DockerConfig, DockerConfigError};
 pub use config::ImageConfig;
 pub use digest::{Digest, DigestError};
 pub use error::{BlobError, PullError, PullErrorKind, RemoveError, StoreError, UnpackError};
 pub use image::{ImageContent, PulledImage, StoredImage};
-pub use options::{PullOptions, PullPolicy};
+pub use options::{NetworkLimits, PullOptions, PullPolicy};
 pub use platform::Platform;
 pub use progress::{Progress, ProgressEvent};
 pub use reference::{Reference, ReferenceError, RegistryReference};

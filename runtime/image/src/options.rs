@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auth::DockerConfig;
 use crate::progress::Progress;
@@ -42,6 +43,30 @@ impl FromStr for PullPolicy {
     }
 }
 
+/// How patient a pull is with a registry. No limit on the whole: a large layer may take its time as long as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkLimits {
+    /// To set up a connection.
+    pub connect: Duration,
+    /// Without a byte.
+    pub stall: Duration,
+    /// Tries of one request or transfer, when a failure may pass.
+    pub attempts: u32,
+    /// Before the second try; doubles with each, up to 10 s.
+    pub backoff: Duration,
+}
+
+impl Default for NetworkLimits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            attempts: 3,
+            backoff: Duration::from_millis(250),
+        }
+    }
+}
+
 /// How [`Store::pull`](crate::Store::pull) goes about it. The policy applies to registries only: `file:`, `oci:` and
 /// `oci-archive:` are on this machine and are looked at each time.
 #[derive(Clone, Default)]
@@ -52,6 +77,8 @@ pub struct PullOptions {
     pub auth: Vec<DockerConfig>,
     /// Registries (`host` or `host:port`) that are spoken to by plain http. Loopback hosts always are.
     pub insecure_registries: Vec<String>,
+    /// Time-outs and retries.
+    pub network: NetworkLimits,
     /// Who hears about progress.
     pub progress: Option<Arc<dyn Progress>>,
 }
@@ -63,6 +90,7 @@ impl fmt::Debug for PullOptions {
             .field("policy", &self.policy)
             .field("auth", &self.auth)
             .field("insecure_registries", &self.insecure_registries)
+            .field("network", &self.network)
             .finish_non_exhaustive()
     }
 }

@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 /// The platform of an image, as its config or the index that lists it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Platform {
     /// `wasi`, `wasip1`, `wasip2`, `linux`, …
     pub os: String,
     /// `wasm`, `amd64`, `arm64`, …
     pub architecture: String,
     /// `v7`, `v8`, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
 

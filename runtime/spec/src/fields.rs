@@ -15,7 +15,7 @@ use crate::quantity::{Amount, QuantityError};
 /// What the node knows about a pod and the manifest does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DownwardFacts {
-    /// The node's name, for pods whose manifest names none.
+    /// The name of the node the pod runs on, whatever node its manifest asks for.
     pub node_name: String,
     /// The pod's addresses, the primary one first; empty until it has any.
     pub pod_ips: Vec<IpAddr>,
@@ -119,7 +119,7 @@ impl PodField {
             return match map {
                 "metadata.labels" => Ok(Self::Label(key.to_owned())),
                 "metadata.annotations" => Ok(Self::Annotation(key.to_owned())),
-                _ => Err(FieldError::Subscript(map.to_owned())),
+                _ => Err(FieldError::Subscript(path.to_owned())),
             };
         }
         Ok(match path {
@@ -150,7 +150,7 @@ impl PodField {
             Self::Label(key) => pod.labels().get(key).cloned().unwrap_or_default(),
             Self::Annotations => format_map(pod.annotations()),
             Self::Annotation(key) => pod.annotations().get(key).cloned().unwrap_or_default(),
-            Self::NodeName => pod.spec().node_name.clone().unwrap_or_else(|| facts.node_name.clone()),
+            Self::NodeName => facts.node_name.clone(),
             Self::ServiceAccountName => pod.service_account_name().to_owned(),
             Self::HostIp => first(&facts.host_ips),
             Self::HostIps => list(&facts.host_ips),

@@ -1,84 +1,159 @@
 //! The content store.
+//!
+//! ```text
+//! version            the format, "1"
+//! lock               flock: shared while a lease or record is written, exclusive while things are removed
+//! blobs/sha256/HEX   verified content, never changed
+//! images/HEX.json    one record per reference (HEX is the digest of the reference's text)
+//! rootfs/HEX/        unpacked layers, by chain id
+//! stamps/NAME        which inode a digest was verified of, so that it need not be hashed at each use
+//! leases/ID          one per open store: what it uses; flock'd as long as its process lives
+//! tmp/ID/            that store's unfinished files
+//! ```
+//!
+//! Everything appears by rename of a finished, fsynced file, so a kill at any instant leaves at most files in `tmp/`
+//! and `leases/`, which the next [`Store::open`] finds without an owner and removes.
 
-use std::path::Path;
-use std::sync::Arc;
+mod blobs;
+mod disk;
+mod gc;
+mod lease;
+mod record;
+mod stamps;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+pub use gc::{Pruned, Removed};
+pub use lease::Lease;
+pub(crate) use record::{Content, Record, SizedBlob};
 
 use crate::digest::Digest;
-use crate::error::{PullError, PullErrorKind, RemoveError, StoreError};
-use crate::image::{PulledImage, StoredImage};
-use crate::options::PullOptions;
-use crate::reference::Reference;
+use crate::error::StoreError;
+use crate::registry::Clients;
+use lease::Session;
 
-/// A content store.
+const FORMAT: u32 = 1;
+
+/// Images by digest, in a directory that several processes may use at the same time. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    _root: Arc<Path>,
+    inner: Arc<Inner>,
 }
 
-/// Keeps an image from being removed, by any process, until the last clone is dropped or the process ends.
-#[derive(Clone, Debug)]
-pub struct Lease(Arc<()>);
-
-/// What [`Store::remove`] took away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// References that no longer name an image.
-    pub untagged: Vec<Reference>,
-    /// Ids of images whose content is gone; empty when another reference still names it.
-    pub deleted: Vec<Digest>,
-    /// Bytes of disk freed.
-    pub bytes: u64,
-}
-
-/// What [`Store::prune`] took away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Images that are gone.
-    pub images: Vec<StoredImage>,
-    /// Bytes of disk freed.
-    pub bytes: u64,
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    session: Arc<Session>,
+    flights: Flights,
+    clients: Clients,
 }
 
 impl Store {
-    /// Opens the store in the directory `root`, which is made (mode 0700) when missing.
+    /// Opens the store in the directory `root`, which is made (mode 0700) when missing, and clears away what killed
+    /// processes left unfinished. Blocking.
     ///
     /// # Errors
-    /// When the directory cannot be used.
+    /// When the directory cannot be used, or was written by a newer version.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        Ok(Self { _root: root.into() })
+        disk::make_private_dir(root)?;
+        for dir in ["blobs", "blobs/sha256", "images", "rootfs", "stamps", "leases", "tmp"] {
+            disk::make_private_dir(&root.join(dir))?;
+        }
+        check_version(root)?;
+        let session = Session::start(root)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                root: root.to_owned(),
+                session: Arc::new(session),
+                flights: Flights::default(),
+                clients: Clients::default(),
+            }),
+        })
     }
 
-    /// Makes an image present.
-    ///
-    /// # Errors
-    /// See [`PullError`].
-    pub async fn pull(&self, reference: &Reference, options: PullOptions) -> Result<PulledImage, PullError> {
-        let _ = options;
-        Err(PullError::new(reference, PullErrorKind::NeverPull))
+    /// The store's directory.
+    pub fn root(&self) -> &Path {
+        &self.inner.root
     }
 
-    /// All images, by first reference. Blocking.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn list(&self) -> Result<Vec<StoredImage>, StoreError> {
-        Ok(Vec::new())
+    pub(crate) fn clients(&self) -> &Clients {
+        &self.inner.clients
     }
 
-    /// Removes the image that `name`, a reference or a prefix of an id, names. Blocking.
-    ///
-    /// # Errors
-    /// See [`RemoveError`].
-    pub fn remove(&self, name: &str) -> Result<Removed, RemoveError> {
-        Err(RemoveError::NotFound(name.to_owned()))
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.inner.session
     }
 
-    /// Removes what nothing names and, with `all`, images that no lease protects and `keep` does not name. Blocking.
-    ///
-    /// # Errors
-    /// When the store cannot be read or written.
-    pub fn prune(&self, all: bool, keep: &[Reference]) -> Result<Pruned, StoreError> {
-        let _ = (all, keep);
-        Ok(Pruned::default())
+    /// A directory for unfinished files, on the same file system as everything else.
+    pub(crate) fn tmp(&self) -> &Path {
+        self.inner.session.tmp()
+    }
+
+    pub(crate) fn rootfs_path(&self, chain: &Digest) -> PathBuf {
+        self.inner.root.join("rootfs").join(chain.hex())
+    }
+
+    /// Waits until nobody else in this process works on `key`.
+    pub(crate) async fn flight(&self, key: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        self.inner.flights.get(key).lock_owned().await
+    }
+
+    /// Taken while removing; excludes [`Self::lock_shared`] everywhere.
+    fn lock_exclusive(&self) -> Result<File, StoreError> {
+        disk::lock(&self.inner.root, true)
+    }
+
+    fn lock_shared(&self) -> Result<File, StoreError> {
+        disk::lock(&self.inner.root, false)
+    }
+}
+
+fn check_version(root: &Path) -> Result<(), StoreError> {
+    let path = root.join("version");
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim() == FORMAT.to_string() => Ok(()),
+        Ok(text) if !text.trim().is_empty() => Err(StoreError::Version {
+            path: root.to_owned(),
+            found: text.trim().chars().take(20).collect(),
+            understood: FORMAT,
+        }),
+        // Empty: a power failure while it was written for the first time.
+        Ok(_) => disk::write_atomically(&path, format!("{FORMAT}\n").as_bytes(), root),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            disk::write_atomically(&path, format!("{FORMAT}\n").as_bytes(), root)
+        }
+        Err(source) => Err(StoreError::io("read", path, source)),
+    }
+}
+
+/// One lock per thing that is being fetched or unpacked, so that it is done once.
+#[derive(Debug, Default)]
+struct Flights(Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Flights {
+    fn get(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(existing) = map.get(key).and_then(Weak::upgrade) {
+            return existing;
+        }
+        map.retain(|_, flight| flight.strong_count() > 0);
+        let flight = Arc::default();
+        map.insert(key.to_owned(), Arc::downgrade(&flight));
+        flight
+    }
+}
+
+/// Runs file work where it holds up nobody.
+pub(crate) async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Interrupted.into()),
     }
 }

@@ -20,6 +20,12 @@ use crate::fields::{DownwardFacts, PodField, resource_value};
 use crate::lookup::{ObjectLookup, as_text, secret_entries, secret_value};
 use crate::validate::is_env_name;
 
+/// What resolving may handle altogether, in bytes: variables that replace each other over and over make no environment
+/// larger, but cost as much as if they did.
+const MAX_HANDLED: usize = 16 * MAX_EXPANDED;
+/// How many left-out names a warning lists.
+const MAX_SKIPPED_SHOWN: usize = 20;
+
 /// A container's variables and what had to be left out.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ResolvedEnv {
@@ -48,8 +54,16 @@ pub fn resolve_env(
     lookup: &dyn ObjectLookup,
     facts: &DownwardFacts,
 ) -> Result<ResolvedEnv, EnvError> {
-    let mut builder =
-        Builder { pod, container, lookup, facts, positions: HashMap::new(), size: 0, env: ResolvedEnv::default() };
+    let mut builder = Builder {
+        pod,
+        container,
+        lookup,
+        facts,
+        positions: HashMap::new(),
+        size: 0,
+        handled: 0,
+        env: ResolvedEnv::default(),
+    };
     for source in container.env_from.iter().flatten() {
         builder.add_all(source)?;
     }
@@ -68,6 +82,8 @@ struct Builder<'a> {
     positions: HashMap<String, usize>,
     /// Bytes of all names and values.
     size: usize,
+    /// Bytes of all names and values that were ever looked at.
+    handled: usize,
     env: ResolvedEnv,
 }
 
@@ -92,17 +108,24 @@ impl Builder<'_> {
         };
         let entries: Vec<(&str, &[u8])> = entries;
         let prefix = source.prefix.as_deref().unwrap_or_default();
-        let mut skipped = Vec::new();
+        let (mut skipped, mut skipped_count) = (Vec::new(), 0usize);
         for (key, value) in entries {
             let name = format!("{prefix}{key}");
+            self.handle(name.len())?;
             if !is_env_name(&name) {
-                skipped.push(name);
+                skipped_count += 1;
+                if skipped_count <= MAX_SKIPPED_SHOWN {
+                    skipped.push(name);
+                }
                 continue;
             }
             let value = as_text(value).ok_or_else(|| EnvError::NotText { variable: name.clone() })?.to_owned();
             self.set(name, value)?;
         }
-        if !skipped.is_empty() {
+        if skipped_count > 0 {
+            if skipped_count > skipped.len() {
+                skipped.push(format!("and {} more", skipped_count - skipped.len()));
+            }
             self.env.warnings.push(format!(
                 "Keys [{}] from the EnvFrom {kind} {namespace}/{object} were skipped since they are considered invalid \
                  environment variable names.",
@@ -179,7 +202,13 @@ impl Builder<'_> {
         Err(EnvError::UnsupportedSource { variable: variable.to_owned() })
     }
 
+    fn handle(&mut self, bytes: usize) -> Result<(), EnvError> {
+        self.handled = self.handled.saturating_add(bytes);
+        if self.handled > MAX_HANDLED { Err(EnvError::TooLong) } else { Ok(()) }
+    }
+
     fn set(&mut self, name: String, value: String) -> Result<(), EnvError> {
+        self.handle(name.len() + value.len())?;
         if as_text(value.as_bytes()).is_none() {
             return Err(EnvError::NotText { variable: name });
         }

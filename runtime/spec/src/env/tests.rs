@@ -163,6 +163,25 @@ fn doubling_references_end_in_an_error() {
 }
 
 #[test]
+fn replacing_a_large_value_over_and_over_ends_in_an_error() {
+    let mut env = format!("env:\n- {{name: BIG, value: {}}}", "x".repeat(1 << 20));
+    for _ in 0..40 {
+        env.push_str("\n- {name: A, value: $(BIG)}");
+    }
+    assert_eq!(resolve(&env).unwrap_err(), EnvError::TooLong);
+}
+
+#[test]
+fn a_warning_lists_only_so_many_names() {
+    let pod = pod("containers: [{name: main, image: \"a:1\", envFrom: [{configMapRef: {name: odd}}]}]");
+    let data: BTreeMap<String, String> = (0..30).map(|i| (format!("{i:02}="), String::new())).collect();
+    let odd = ConfigMap { data: Some(data), ..ConfigMap::default() };
+    let objects = Objects { config_maps: [("odd".to_owned(), odd)].into(), ..Objects::default() };
+    let env = resolve_env(&pod, pod.container("main").unwrap().spec, &objects, &facts()).unwrap();
+    assert!(env.warnings[0].contains("19=, and 10 more] from the EnvFrom"), "{:?}", env.warnings);
+}
+
+#[test]
 fn expansion_as_kubernetes_does_it() {
     let value_of = |name: &str| match name {
         "A" => Some("1"),

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_yaml::{Mapping, Value};
 
-use super::node::{Entry, Mark, Node, NodeValue, Scalar, ScalarKind};
+use super::convert::{Mismatch, integer, neutral, scalar_value};
+use super::mismatch::{Disclosure, advice, describe, describe_schema};
+use super::node::{Entry, Mark, Node, NodeValue, ScalarKind};
+use super::problem::Problems;
 use super::schema::Schema;
 use super::suggest::nearest;
 use crate::diagnostic::{Diagnostic, FieldPath, Segment};
@@ -16,37 +19,38 @@ use crate::diagnostic::{Diagnostic, FieldPath, Segment};
 pub(crate) struct Decoded {
     /// Valid for the schema.
     pub(crate) value: Value,
-    /// In the order of the text.
-    pub(crate) errors: Vec<(Mark, Diagnostic)>,
     /// Fields about which enough has been said.
     pub(crate) faulty: Vec<FieldPath>,
 }
 
-/// Whether values may appear in messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Disclosure {
-    Values,
-    /// For Secrets.
-    TypesOnly,
-}
-
-/// Checks `node` against `schema`.
-pub(crate) fn decode(node: &Node, schema: &Schema, disclosure: Disclosure) -> Decoded {
-    let mut decoder = Decoder { path: Vec::new(), disclosure, errors: Vec::new(), faulty: Vec::new() };
-    let value = decoder.node(node, node.mark, schema).unwrap_or_else(|| neutral(schema));
-    Decoded { value, errors: decoder.errors, faulty: decoder.faulty }
-}
-
-struct Decoder {
-    path: Vec<Segment>,
+/// Checks `node`, which stands at `base` in its document, against `schema`.
+pub(crate) fn decode<'a>(
+    node: &Node,
+    schema: &'a Schema,
     disclosure: Disclosure,
-    errors: Vec<(Mark, Diagnostic)>,
+    base: &'a FieldPath,
+    problems: &'a mut Problems<'_>,
+) -> Decoded {
+    let mut decoder = Decoder { base, path: Vec::new(), above: Vec::new(), disclosure, problems, faulty: Vec::new() };
+    let value = decoder.node(node, node.mark, schema).unwrap_or_else(|| neutral(schema));
+    Decoded { value, faulty: decoder.faulty }
+}
+
+type Fields<'a> = &'a [(&'static str, Schema)];
+
+struct Decoder<'a, 'b> {
+    base: &'a FieldPath,
+    path: Vec<Segment>,
+    /// The objects around the present one: the lengths of their paths, and their fields.
+    above: Vec<(usize, Fields<'a>)>,
+    disclosure: Disclosure,
+    problems: &'a mut Problems<'b>,
     faulty: Vec<FieldPath>,
 }
 
-impl Decoder {
+impl<'a> Decoder<'a, '_> {
     /// `mark` is where the field is written; `None` leaves it out.
-    fn node(&mut self, node: &Node, mark: Mark, schema: &Schema) -> Option<Value> {
+    fn node(&mut self, node: &Node, mark: Mark, schema: &'a Schema) -> Option<Value> {
         match (schema, &node.value) {
             (Schema::Object(fields), NodeValue::Map(entries)) => Some(self.object(entries, fields)),
             (Schema::Map(element), NodeValue::Map(entries)) => Some(self.map(entries, element)),
@@ -62,7 +66,8 @@ impl Decoder {
         }
     }
 
-    fn object(&mut self, entries: &[Entry], fields: &[(&'static str, Schema)]) -> Value {
+    fn object(&mut self, entries: &[Entry], fields: Fields<'a>) -> Value {
+        self.above.push((self.path.len(), fields));
         let mut object = Mapping::new();
         let mut seen = BTreeMap::new();
         for entry in entries {
@@ -79,10 +84,11 @@ impl Decoder {
             }
             self.path.pop();
         }
+        self.above.pop();
         Value::Mapping(object)
     }
 
-    fn map(&mut self, entries: &[Entry], element: &Schema) -> Value {
+    fn map(&mut self, entries: &[Entry], element: &'a Schema) -> Value {
         let mut map = Mapping::new();
         let mut seen = BTreeMap::new();
         for entry in entries {
@@ -102,7 +108,7 @@ impl Decoder {
         Value::Mapping(map)
     }
 
-    fn item(&mut self, index: usize, item: &Node, element: &Schema) -> Value {
+    fn item(&mut self, index: usize, item: &Node, element: &'a Schema) -> Value {
         if item.is_null() {
             // As in Go: a null in a list is the zero value.
             return neutral(element);
@@ -129,7 +135,7 @@ impl Decoder {
         }
     }
 
-    fn is_duplicate<'a>(&mut self, seen: &mut BTreeMap<&'a str, Mark>, entry: &'a Entry) -> bool {
+    fn is_duplicate<'e>(&mut self, seen: &mut BTreeMap<&'e str, Mark>, entry: &'e Entry) -> bool {
         if let Some(first) = seen.get(entry.key.as_str()) {
             let message = format!("duplicate field; it is already set at line {}", first.line);
             self.error(entry.mark, message, None);
@@ -139,138 +145,61 @@ impl Decoder {
         false
     }
 
-    fn unknown(&mut self, entry: &Entry, fields: &[(&'static str, Schema)]) {
+    fn unknown(&mut self, entry: &Entry, fields: Fields<'a>) {
+        // Looking for names costs; nobody would see them.
+        if self.problems.is_full() {
+            return self.error(entry.mark, "unknown field".to_owned(), None);
+        }
         let (message, hint) = match nearest(&entry.key, fields.iter().map(|(name, _)| *name)) {
             Some(meant) => {
-                let path = FieldPath::from(self.path.clone());
-                self.faulty.push(path.parent().field(meant));
+                self.faulty.push(self.here().parent().field(meant));
                 (format!("unknown field; did you mean {meant:?}?"), None)
             }
-            None => {
-                let below = fields.iter().find_map(|(name, schema)| has_field(schema, &entry.key).then_some(*name));
-                let hint = below.map(|parent| format!("{:?} is a field of {parent}", entry.key));
-                ("unknown field".to_owned(), hint)
-            }
+            None => ("unknown field".to_owned(), self.elsewhere(&entry.key, fields)),
         };
         self.error(entry.mark, message, hint);
     }
 
+    /// Advice for a field that is known one level down, or in an object around this one: most often the indentation is
+    /// wrong.
+    fn elsewhere(&self, name: &str, fields: Fields<'a>) -> Option<String> {
+        if let Some((parent, _)) = fields.iter().find(|(_, schema)| has_field(schema, name)) {
+            return Some(format!("{name:?} is a field of {parent}"));
+        }
+        let known = |fields: Fields<'a>| fields.iter().any(|(field, _)| *field == name);
+        let (length, _) = self.above.iter().rev().find(|(_, fields)| known(fields))?;
+        let above = FieldPath::from(self.path.get(..*length)?.to_vec());
+        let above = if above.is_root() { "the object itself".to_owned() } else { above.to_string() };
+        Some(format!("{name:?} is a field of {above}: check the indentation"))
+    }
+
     fn mismatch(&mut self, node: &Node, mark: Mark, schema: &Schema, mismatch: Mismatch) -> Option<Value> {
         let message = match mismatch {
-            Mismatch::Type => format!("expected {}, got {}", describe_schema(schema), self.describe(node)),
+            Mismatch::Type => format!("expected {}, got {}", describe_schema(schema), describe(node, self.disclosure)),
             Mismatch::Range => {
-                format!("expected {}, got {}, which is out of range", describe_schema(schema), self.describe(node))
+                format!(
+                    "expected {}, got {}, which is out of range",
+                    describe_schema(schema),
+                    describe(node, self.disclosure)
+                )
             }
             Mismatch::Base64 => "expected base64 text, got text that is not base64".to_owned(),
         };
         let hint = advice(node, schema, mismatch, self.disclosure);
-        self.faulty.push(FieldPath::from(self.path.clone()));
+        if !self.problems.is_full() {
+            self.faulty.push(self.here());
+        }
         self.error(mark, message, hint);
         None
     }
 
     fn error(&mut self, mark: Mark, message: String, hint: Option<String>) {
-        let diagnostic = Diagnostic { hint, ..Diagnostic::error(FieldPath::from(self.path.clone()), message) };
-        self.errors.push((mark, diagnostic));
+        let path = self.base.join(&self.here());
+        self.problems.push(mark, Diagnostic { hint, ..Diagnostic::error(path, message) });
     }
 
-    fn describe(&self, node: &Node) -> String {
-        let (what, text) = match &node.value {
-            NodeValue::List(_) => return "a list".to_owned(),
-            NodeValue::Map(_) => return "an object".to_owned(),
-            NodeValue::Scalar(Scalar { kind, text }) => match kind {
-                ScalarKind::Null => return "null".to_owned(),
-                ScalarKind::Bool(_) => ("the boolean", shorten(text)),
-                ScalarKind::Integer(_) => ("the integer", shorten(text)),
-                ScalarKind::Float(_) => ("the number", shorten(text)),
-                ScalarKind::String => ("the string", format!("{:?}", shorten(text))),
-            },
-        };
-        match self.disclosure {
-            Disclosure::Values => format!("{what} {text}"),
-            Disclosure::TypesOnly => what.replace("the", if what == "the integer" { "an" } else { "a" }),
-        }
-    }
-}
-
-/// Why a value does not fit its schema.
-#[derive(Clone, Copy)]
-enum Mismatch {
-    Type,
-    Range,
-    Base64,
-}
-
-fn scalar_value(scalar: &Scalar, schema: &Schema) -> Result<Value, Mismatch> {
-    match (schema, scalar.kind) {
-        (Schema::String, ScalarKind::String) => Ok(Value::String(scalar.text.clone())),
-        (Schema::Bytes, ScalarKind::String) => base64(&scalar.text),
-        (Schema::Time, ScalarKind::String) => match scalar.text.parse::<jiff::Timestamp>() {
-            Ok(_) => Ok(Value::String(scalar.text.clone())),
-            Err(_) => Err(Mismatch::Type),
-        },
-        (Schema::Quantity, ScalarKind::String) => Ok(Value::String(scalar.text.clone())),
-        (Schema::Quantity, ScalarKind::Integer(value)) => Ok(Value::String(value.to_string())),
-        (Schema::Quantity, ScalarKind::Float(value)) if value.is_finite() => Ok(Value::String(value.to_string())),
-        (Schema::Int64, kind) => i64_of(kind).map(|value| Value::Number(value.into())),
-        (Schema::Int32, kind) => i32_of(kind),
-        (Schema::IntOrString, ScalarKind::String) => Ok(Value::String(scalar.text.clone())),
-        (Schema::IntOrString, kind) => i32_of(kind),
-        (Schema::Float, ScalarKind::Integer(value)) => Ok(integer(value)),
-        (Schema::Float, ScalarKind::Float(value)) => Ok(Value::Number(value.into())),
-        (Schema::Bool, ScalarKind::Bool(value)) => Ok(Value::Bool(value)),
-        _ => Err(Mismatch::Type),
-    }
-}
-
-fn i32_of(kind: ScalarKind) -> Result<Value, Mismatch> {
-    let value = i32::try_from(i64_of(kind)?).map_err(|_| Mismatch::Range)?;
-    Ok(Value::Number(value.into()))
-}
-
-/// Floats with a whole value are integers: Kubernetes turns YAML into JSON first, and `1.0` into `1`.
-fn i64_of(kind: ScalarKind) -> Result<i64, Mismatch> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    match kind {
-        ScalarKind::Integer(value) => i64::try_from(value).map_err(|_| Mismatch::Range),
-        #[allow(clippy::cast_possible_truncation, reason = "whole and within 2^53, so the cast is exact")]
-        ScalarKind::Float(value) if value.fract() == 0.0 && value.abs() <= EXACT => Ok(value as i64),
-        _ => Err(Mismatch::Type),
-    }
-}
-
-/// An integer that fits `i64` or `u64`, as scalars hold them.
-fn integer(value: i128) -> Value {
-    match (i64::try_from(value), u64::try_from(value)) {
-        (Ok(value), _) => Value::Number(value.into()),
-        (_, Ok(value)) => Value::Number(value.into()),
-        _ => Value::Null,
-    }
-}
-
-/// As Go's decoder does it, line breaks are skipped: base64 is often written as a block of text.
-fn base64(text: &str) -> Result<Value, Mismatch> {
-    use k8s_openapi::ByteString;
-    use serde::Deserialize;
-    let joined = Value::String(text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect());
-    match ByteString::deserialize(&joined) {
-        Ok(_) => Ok(joined),
-        Err(_) => Err(Mismatch::Base64),
-    }
-}
-
-/// A value that is valid for the schema and says nothing.
-fn neutral(schema: &Schema) -> Value {
-    match schema {
-        Schema::Object(_) | Schema::Map(_) => Value::Mapping(Mapping::new()),
-        Schema::List(_) => Value::Sequence(Vec::new()),
-        Schema::String | Schema::Bytes => Value::String(String::new()),
-        Schema::Time => Value::String("1970-01-01T00:00:00Z".to_owned()),
-        Schema::Quantity => Value::String("0".to_owned()),
-        Schema::IntOrString | Schema::Int32 | Schema::Int64 => Value::Number(0.into()),
-        Schema::Float => Value::Number(0.0.into()),
-        Schema::Bool => Value::Bool(false),
-        Schema::Any => Value::Null,
+    fn here(&self) -> FieldPath {
+        FieldPath::from(self.path.clone())
     }
 }
 
@@ -278,59 +207,5 @@ fn has_field(schema: &Schema, name: &str) -> bool {
     match schema {
         Schema::List(element) => element.field(name).is_some(),
         _ => schema.field(name).is_some(),
-    }
-}
-
-fn describe_schema(schema: &Schema) -> &'static str {
-    match schema {
-        Schema::Object(_) => "an object",
-        Schema::List(_) => "a list",
-        Schema::Map(_) => "a map",
-        Schema::String => "a string",
-        Schema::Bytes => "base64 text",
-        Schema::Time => "a time such as \"2026-01-31T12:00:00Z\"",
-        Schema::Quantity => "a quantity such as \"500m\" or \"64Mi\"",
-        Schema::IntOrString => "an integer or a string",
-        Schema::Int32 => "a 32-bit integer",
-        Schema::Int64 => "an integer",
-        Schema::Float => "a number",
-        Schema::Bool => "true or false",
-        Schema::Any => "a value",
-    }
-}
-
-fn advice(node: &Node, schema: &Schema, mismatch: Mismatch, disclosure: Disclosure) -> Option<String> {
-    let advice = match (mismatch, schema, &node.value) {
-        (Mismatch::Base64, ..) => "put plain text under stringData (Secret) or data (ConfigMap)".to_owned(),
-        (_, Schema::List(element), NodeValue::Map(_)) if matches!(**element, Schema::Object(_)) => {
-            "start each element with \"- \"".to_owned()
-        }
-        (_, Schema::List(element), NodeValue::Scalar(scalar))
-            if **element == Schema::String && disclosure == Disclosure::Values =>
-        {
-            format!("a list of one is written [{:?}]", shorten(&scalar.text))
-        }
-        (_, Schema::Object(_) | Schema::Map(_), NodeValue::List(_)) => "write the fields without \"- \"".to_owned(),
-        (_, Schema::String, NodeValue::Scalar(scalar)) => match disclosure {
-            Disclosure::Values => format!("quote it: {:?}", shorten(&scalar.text)),
-            Disclosure::TypesOnly => "quote it".to_owned(),
-        },
-        (Mismatch::Type, _, NodeValue::Scalar(Scalar { text, kind: ScalarKind::String })) => {
-            let unquoted = Scalar::plain(text.clone());
-            if unquoted.kind == ScalarKind::String || scalar_value(&unquoted, schema).is_err() {
-                return None;
-            }
-            "remove the quotes".to_owned()
-        }
-        _ => return None,
-    };
-    Some(advice)
-}
-
-fn shorten(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }

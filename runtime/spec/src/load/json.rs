@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::node::{Entry, Mark, Node, Scalar};
 use super::text::{SyntaxError, end_of};
-use super::yaml::{MAX_DEPTH, MAX_DOCUMENTS, MAX_WEIGHT};
+use super::yaml::{MAX_DEPTH, MAX_DOCUMENTS, MAX_WEIGHT, check_key};
 
 /// Whether a text is to be tried as JSON first. `{` also opens YAML's flow maps.
 pub(crate) fn looks_like_json(text: &str) -> bool {
@@ -105,6 +105,7 @@ impl Reader<'_> {
             }
             let key_mark = self.mark();
             let key = self.string()?;
+            check_key(&key, key_mark)?;
             self.skip_space();
             if self.peek() != Some(b':') {
                 return self.expected("\":\"");

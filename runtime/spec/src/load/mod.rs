@@ -10,9 +10,12 @@
 //!
 //! Reads no file and no network: callers give the bytes.
 
+mod convert;
 mod decode;
 mod json;
+mod kind;
 mod merge;
+mod mismatch;
 mod node;
 mod object;
 mod problem;

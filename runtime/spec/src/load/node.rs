@@ -27,7 +27,7 @@ pub(crate) struct Node {
 }
 
 /// What a value without its children weighs.
-pub(crate) const NODE_WEIGHT: usize = 32;
+pub(crate) const NODE_WEIGHT: usize = 64;
 
 /// The JSON data model, with the text scalars were written as.
 #[derive(Debug)]
@@ -115,17 +115,25 @@ impl Node {
         let mut mark = self.mark;
         let mut node = self;
         for segment in path {
-            let next = match (segment, &node.value) {
-                (Segment::Field(name) | Segment::Key(name), NodeValue::Map(_)) => {
-                    node.entry(name).map(|entry| (entry.mark, &entry.node))
-                }
-                (Segment::Index(index), NodeValue::List(items)) => items.get(*index).map(|item| (item.mark, item)),
-                _ => None,
-            };
-            let Some((at, below)) = next else { break };
+            let Some((at, below)) = node.step(segment) else { break };
             mark = at;
             node = below;
         }
         mark
+    }
+
+    /// What stands at `path`.
+    pub(crate) fn find(&self, path: &[Segment]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, segment| node.step(segment).map(|(_, below)| below))
+    }
+
+    fn step(&self, segment: &Segment) -> Option<(Mark, &Self)> {
+        match (segment, &self.value) {
+            (Segment::Field(name) | Segment::Key(name), NodeValue::Map(_)) => {
+                self.entry(name).map(|entry| (entry.mark, &*entry.node))
+            }
+            (Segment::Index(index), NodeValue::List(items)) => items.get(*index).map(|item| (item.mark, &**item)),
+            _ => None,
+        }
     }
 }

@@ -1,72 +1,25 @@
 //! One document to the objects in it.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::rc::Rc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 
-use super::decode::{Decoded, Disclosure, decode};
-use super::node::{Node, NodeValue};
+use super::decode::{Decoded, decode};
+use super::kind::{Kind, List, known_kinds, unknown_kind};
+use super::mismatch::{Disclosure, shorten};
+use super::node::{Entry, Node, NodeValue};
 use super::problem::Problems;
-use super::schema::Schema;
-use super::suggest::nearest;
 use super::{Loaded, LoadedPod};
-use crate::diagnostic::{Diagnostic, FieldPath, Location};
+use crate::diagnostic::{Diagnostic, FieldPath, Location, Segment};
 use crate::pod::CheckedPod;
-use crate::support;
+use crate::{support, validate};
 
-static POD: LazyLock<Schema> = LazyLock::new(Schema::of::<Pod>);
-static CONFIG_MAP: LazyLock<Schema> = LazyLock::new(Schema::of::<ConfigMap>);
-static SECRET: LazyLock<Schema> = LazyLock::new(Schema::of::<Secret>);
-
-/// What this runtime runs; all of it in `apiVersion: v1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Pod,
-    ConfigMap,
-    Secret,
-}
-
-impl Kind {
-    const ALL: [Self; 3] = [Self::Pod, Self::ConfigMap, Self::Secret];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pod => "Pod",
-            Self::ConfigMap => "ConfigMap",
-            Self::Secret => "Secret",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    fn schema(self) -> &'static Schema {
-        match self {
-            Self::Pod => &POD,
-            Self::ConfigMap => &CONFIG_MAP,
-            Self::Secret => &SECRET,
-        }
-    }
-}
-
-/// `List`, or a `PodList` and its like, whose items need not repeat their kind.
-struct List {
-    items: Option<Kind>,
-}
-
-impl List {
-    fn named(name: &str) -> Option<Self> {
-        let items = name.strip_suffix("List")?;
-        if items.is_empty() {
-            return Some(Self { items: None });
-        }
-        Kind::named(items).map(|kind| Self { items: Some(kind) })
-    }
-}
+/// What one object may weigh (see [`Node::weight`]): room for all that etcd would take (1.5 MiB), and a bound for what
+/// checking one object costs.
+const MAX_OBJECT_WEIGHT: usize = 8 << 20;
 
 /// What an object is known by.
 pub(crate) type Identity = (Kind, String, String);
@@ -88,7 +41,7 @@ impl Reader<'_, '_> {
             let message = format!("expected an object with apiVersion and kind, got {what}");
             return self.about(node, base, Diagnostic::error(FieldPath::root(), message));
         }
-        let kind = match (node.entry("kind"), expected) {
+        let kind = match (written(node, "kind"), expected) {
             (Some(entry), _) => match entry.node.as_str() {
                 Some(kind) => kind,
                 None => return self.about(node, base, Diagnostic::error(field("kind"), "expected a string")),
@@ -100,11 +53,12 @@ impl Reader<'_, '_> {
             }
         };
         if let Some(kind) = Kind::named(kind) {
+            let errors = self.problems.errors();
             self.check_version(node, base, kind.name(), expected.is_some());
             match kind {
-                Kind::Pod => self.pod(node, base),
-                Kind::ConfigMap => self.config_map(node, base),
-                Kind::Secret => self.secret(node, base),
+                Kind::Pod => self.pod(node, base, errors),
+                Kind::ConfigMap => self.config_map(node, base, errors),
+                Kind::Secret => self.secret(node, base, errors),
             }
         } else if let Some(list) = List::named(kind) {
             self.check_version(node, base, kind, expected.is_some());
@@ -116,12 +70,13 @@ impl Reader<'_, '_> {
 
     fn check_version(&mut self, node: &Node, base: &FieldPath, kind: &str, implied: bool) {
         let path = field("apiVersion");
-        let diagnostic = match node.entry("apiVersion") {
+        let diagnostic = match written(node, "apiVersion") {
             None if implied => return,
             None => Diagnostic::error(path, "Required value").hint(format!("{kind} is in apiVersion: v1")),
             Some(entry) => match entry.node.as_str() {
                 Some("v1") => return,
                 Some(version) => {
+                    let version = shorten(version);
                     Diagnostic::error(path, format!("Unsupported value: {version:?}: {kind} is in \"v1\""))
                 }
                 // Decoding says so.
@@ -132,28 +87,37 @@ impl Reader<'_, '_> {
     }
 
     fn list(&mut self, node: &Node, base: &FieldPath, list: &List) {
-        for entry in node.entries() {
-            if !["apiVersion", "kind", "metadata", "items"].contains(&entry.key.as_str()) {
-                let message = "unknown field of a List";
-                self.about(node, base, Diagnostic::error(field(&entry.key), message));
+        self.list_itself(node, base);
+        // What else the items may be has been reported.
+        let Some(Entry { node: items, .. }) = node.entry("items") else { return };
+        if let NodeValue::List(elements) = &items.value {
+            for (index, item) in elements.iter().enumerate() {
+                self.read(item, &base.field("items").index(index), list.items);
             }
-        }
-        let Some(items) = node.entry("items") else { return };
-        match &items.node.value {
-            NodeValue::List(elements) => {
-                for (index, item) in elements.iter().enumerate() {
-                    self.read(item, &base.field("items").index(index), list.items);
-                }
-            }
-            _ if items.node.is_null() => {}
-            _ => self.about(node, base, Diagnostic::error(field("items"), "expected a list")),
         }
     }
 
-    fn pod(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
-        let Some((pod, faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
+    /// Checks a List without its items, which are objects of their own.
+    fn list_itself(&mut self, node: &Node, base: &FieldPath) {
+        let without_items = |entry: &Entry| match &entry.node.value {
+            NodeValue::List(_) if entry.key == "items" => Rc::new(Node::list(entry.node.mark, Vec::new())),
+            _ => Rc::clone(&entry.node),
+        };
+        let entries = node
+            .entries()
+            .iter()
+            .map(|entry| Entry { key: entry.key.clone(), mark: entry.mark, node: without_items(entry) })
+            .collect();
+        decode(&Node::map(node.mark, entries), List::schema(), Disclosure::TypesOnly, base, self.problems);
+    }
+
+    /// `before` is how many errors there were before this object's first: it is kept when there are no more.
+    fn pod(&mut self, node: &Node, base: &FieldPath, before: usize) {
+        let Some((pod, mut faulty)) = self.typed::<Pod>(Kind::Pod, node, base) else { return };
         for diagnostic in support::check(node) {
+            if diagnostic.is_error() {
+                faulty.push(diagnostic.path.clone());
+            }
             self.about(node, base, diagnostic);
         }
         self.unique(Kind::Pod, &pod.metadata, node, base);
@@ -169,20 +133,19 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn config_map(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    fn config_map(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((config_map, faulty)) = self.typed::<ConfigMap>(Kind::ConfigMap, node, base) else { return };
-        self.validation(validate_config_map(&config_map), &faulty, node, base);
+        self.validation(validate::config_map(&config_map), &faulty, node, base);
         self.unique(Kind::ConfigMap, &config_map.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_config_map(config_map);
         }
     }
 
-    fn secret(&mut self, node: &Node, base: &FieldPath) {
-        let before = self.problems.errors();
+    fn secret(&mut self, node: &Node, base: &FieldPath, before: usize) {
         let Some((secret, faulty)) = self.typed::<Secret>(Kind::Secret, node, base) else { return };
-        self.validation(validate_secret(&secret), &faulty, node, base);
+        let found = validate::secret(&secret).into_iter().map(|diagnostic| as_written(diagnostic, node)).collect();
+        self.validation(found, &faulty, node, base);
         self.unique(Kind::Secret, &secret.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_secret(secret);
@@ -192,11 +155,12 @@ impl Reader<'_, '_> {
     /// The object without what is wrong in it, and the fields that are.
     fn typed<T: DeserializeOwned>(&mut self, kind: Kind, node: &Node, base: &FieldPath) -> Option<(T, Vec<FieldPath>)> {
         let disclosure = if kind == Kind::Secret { Disclosure::TypesOnly } else { Disclosure::Values };
-        let Decoded { mut value, errors, faulty } = decode(node, kind.schema(), disclosure);
-        for (mark, mut diagnostic) in errors {
-            diagnostic.path = base.join(&diagnostic.path);
-            self.problems.push(mark, diagnostic);
+        if node.weight > MAX_OBJECT_WEIGHT {
+            let message = "too large: Kubernetes takes objects of up to 1.5 MiB";
+            self.about(node, base, Diagnostic::error(FieldPath::root(), message));
+            return None;
         }
+        let Decoded { mut value, faulty } = decode(node, kind.schema(), disclosure, base, self.problems);
         // The types check these two themselves; here they have been.
         if let Some(object) = value.as_mapping_mut() {
             object.remove("apiVersion");
@@ -216,10 +180,11 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Reports what validation found, but for fields about which decoding has said what is wrong.
+    /// Reports what validation found, but for fields of which it has been said what is wrong.
     fn validation(&mut self, found: Vec<Diagnostic>, faulty: &[FieldPath], node: &Node, base: &FieldPath) {
         for diagnostic in found {
-            if !faulty.iter().any(|faulty| diagnostic.path.is_at_or_below(faulty)) {
+            let path = &diagnostic.path;
+            if !faulty.iter().any(|faulty| path.is_at_or_below(faulty)) && !is_copied_request(path, node) {
                 self.about(node, base, diagnostic);
             }
         }
@@ -247,34 +212,31 @@ impl Reader<'_, '_> {
     }
 }
 
+/// Whether `path` is a request that the manifest does not have: defaulting copied it from the limit, and what is wrong
+/// with it is said there.
+fn is_copied_request(path: &FieldPath, node: &Node) -> bool {
+    matches!(path.segments(), [.., Segment::Field(requests), Segment::Key(_)] if requests == "requests")
+        && node.find(path.segments()).is_none()
+}
+
+/// Validation sees a Secret's `stringData` in its `data`; a person looks for it where it was written.
+fn as_written(mut diagnostic: Diagnostic, node: &Node) -> Diagnostic {
+    if let [Segment::Field(data), Segment::Key(key)] = diagnostic.path.segments()
+        && data == "data"
+    {
+        let written = field("stringData").key(key);
+        if node.find(diagnostic.path.segments()).is_none() && node.find(written.segments()).is_some() {
+            diagnostic.path = written;
+        }
+    }
+    diagnostic
+}
+
+/// A field that is there and not null.
+fn written<'a>(node: &'a Node, name: &str) -> Option<&'a Entry> {
+    node.entry(name).filter(|entry| !entry.node.is_null())
+}
+
 fn field(name: &str) -> FieldPath {
     FieldPath::root().field(name)
-}
-
-fn known_kinds() -> String {
-    "the kinds that work are Pod, ConfigMap, Secret and List".to_owned()
-}
-
-fn unknown_kind(kind: &str) -> Diagnostic {
-    const WORKLOADS: [&str; 7] =
-        ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicationController"];
-    let names = Kind::ALL.map(Kind::name);
-    let message = match nearest(kind, names.into_iter().chain(["List"])) {
-        Some(meant) => format!("Unsupported value: {kind:?}; did you mean {meant:?}?"),
-        None => format!("Unsupported value: {kind:?}"),
-    };
-    let hint = if WORKLOADS.contains(&kind) {
-        format!("{}; write its pod template as a Pod", known_kinds())
-    } else {
-        known_kinds()
-    };
-    Diagnostic::error(field("kind"), message).hint(hint)
-}
-
-fn validate_config_map(_: &ConfigMap) -> Vec<Diagnostic> {
-    Vec::new()
-}
-
-fn validate_secret(_: &Secret) -> Vec<Diagnostic> {
-    Vec::new()
 }

@@ -24,6 +24,11 @@ impl<'a> Problems<'a> {
         self.errors
     }
 
+    /// Whether what comes now is only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_DIAGNOSTICS
+    }
+
     pub(crate) fn location(&self, mark: Mark) -> Location {
         Location { source: self.source.to_owned(), line: mark.line, column: mark.column }
     }
@@ -32,7 +37,7 @@ impl<'a> Problems<'a> {
         if diagnostic.is_error() {
             self.errors += 1;
         }
-        if self.found.len() >= MAX_DIAGNOSTICS {
+        if self.is_full() {
             self.omitted += 1;
         } else {
             let location = self.location(mark);

@@ -102,6 +102,28 @@ fn anchors_and_merge_keys_work() {
 }
 
 #[test]
+fn a_field_name_may_carry_an_anchor() {
+    let loaded =
+        load_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  &k key: value\n  other: *k\n");
+    assert_eq!(shown(&loaded), NONE);
+    let data = loaded.objects.get_config_map("default", "c").and_then(|found| found.data.clone()).unwrap_or_default();
+    assert_eq!(data.get("other").map(String::as_str), Some("key"));
+}
+
+#[test]
+fn what_a_cluster_gives_out_is_taken_with_warnings() {
+    let text = POD.replace(
+        "  name: web\n",
+        "  name: web\n  creationTimestamp: \"2026-01-31T12:00:00Z\"\n  managedFields:\n  - apiVersion: v1\n    fieldsType: FieldsV1\n    \
+         fieldsV1: {\"f:spec\": {\".\": {}, \"f:x\": [1, 2.5, null, true]}}\n    time: 2026-01-31T12:00:00Z\n",
+    ) + "status:\n  phase: Running\n  containerStatuses:\n  - {name: app, ready: true, restartCount: 0}\n";
+    let loaded = load_text(&text);
+    assert!(!loaded.has_errors(), "{:?}", shown(&loaded));
+    assert_eq!(loaded.diagnostics.len(), 3);
+    assert_eq!(loaded.pods.len(), 1);
+}
+
+#[test]
 fn json_values_may_follow_each_other() {
     let value =
         r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "N"}, "data": {"a": "\ud83d\ude00\/"}}"#;
@@ -141,6 +163,17 @@ fn the_same_name_in_another_kind_or_namespace_is_another_object() {
     let loaded = load_text(&documents.join("---\n"));
     assert_eq!(shown(&loaded), NONE);
     assert_eq!((loaded.objects.config_maps().count(), loaded.objects.secrets().count()), (2, 1));
+}
+
+#[test]
+fn a_kind_that_is_null_is_missing() {
+    assert_eq!(
+        shown(&load_text("apiVersion: v1\nkind:\n"))[0].lines().next(),
+        Some("test.yaml:2:1: error: kind: Required value")
+    );
+    let loaded = load_text(&POD.replace("apiVersion: v1", "apiVersion: ~"));
+    assert_eq!(shown(&loaded)[0].lines().next(), Some("test.yaml:1:1: error: apiVersion: Required value"));
+    assert!(loaded.pods.is_empty());
 }
 
 #[test]
@@ -194,6 +227,11 @@ fn sources_are_bounded() {
     assert!(message(b"---\na\n".repeat(yaml::MAX_DOCUMENTS + 1)).contains("more problems are not shown"));
     assert!(message(b"- ".repeat(500)).contains("too deep"));
     assert!(message([b"{\"a\":".repeat(500), b"1".to_vec()].concat()).contains("too deep"));
+    let key = "k".repeat(5000);
+    assert!(message(format!("? {key}\n: 1\n").into_bytes()).contains("field name too long"));
+    assert!(message(format!("{{\"{key}\": 1}}").into_bytes()).contains("field name too long"));
+    let large = format!("apiVersion: v1\nkind: ConfigMap\ndata: [{}]\n", "1,".repeat(200_000));
+    assert!(message(large.into_bytes()).contains("objects of up to 1.5 MiB"));
     let mut merges = b"a: &a {".to_vec();
     (0..1000).for_each(|key| merges.extend(format!("k{key}: 1,").into_bytes()));
     merges.extend(b"}\nb:\n");

@@ -24,6 +24,9 @@ pub(crate) const MAX_DEPTH: usize = 128;
 /// More documents in one source are refused.
 pub(crate) const MAX_DOCUMENTS: usize = 10_000;
 
+/// Longer field names are refused; Kubernetes has none over 320 bytes outside of `managedFields`.
+const MAX_KEY_BYTES: usize = 4096;
+
 /// What the documents of one source may weigh with their aliases written out (see [`Node::weight`]). It stops alias
 /// bombs ("billion laughs").
 pub(crate) const MAX_WEIGHT: usize = 64 << 20;
@@ -127,10 +130,11 @@ impl Builder {
                 let plain = style == ScalarStyle::Plain;
                 let kind =
                     scalar_kind(&text, plain, tag.as_deref()).map_err(|message| SyntaxError::new(mark, message))?;
-                if self.awaits_key() {
-                    return self.key(text.into_owned(), plain, kind, mark);
-                }
                 let node = Rc::new(Node::scalar(mark, Scalar { text: text.into_owned(), kind }));
+                if let (true, NodeValue::Scalar(scalar)) = (self.awaits_key(), &node.value) {
+                    self.name(anchor, &node);
+                    return self.key(scalar.text.clone(), plain, kind, mark);
+                }
                 self.charge(mark, node.weight)?;
                 self.value(node, anchor)
             }
@@ -197,6 +201,7 @@ impl Builder {
     }
 
     fn key(&mut self, text: String, plain: bool, kind: ScalarKind, mark: Mark) -> Result<(), SyntaxError> {
+        check_key(&text, mark)?;
         let is_merge = plain && text == "<<";
         let renamed = match kind {
             ScalarKind::String => None,
@@ -217,9 +222,7 @@ impl Builder {
     }
 
     fn value(&mut self, node: Rc<Node>, anchor: usize) -> Result<(), SyntaxError> {
-        if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
-        }
+        self.name(anchor, &node);
         match self.open.last_mut() {
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, key, merges, .. }) => match key.take() {
@@ -234,6 +237,13 @@ impl Builder {
             }
         }
         Ok(())
+    }
+
+    /// Remembers an anchor's value; 0 stands for none.
+    fn name(&mut self, anchor: usize, node: &Rc<Node>) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(node));
+        }
     }
 
     fn charge(&mut self, mark: Mark, weight: usize) -> Result<(), SyntaxError> {
@@ -252,6 +262,14 @@ impl Builder {
             None => error,
         }
     }
+}
+
+/// Field names end up in every path below them, so that a long one is multiplied by what is wrong there.
+pub(crate) fn check_key(key: &str, mark: Mark) -> Result<(), SyntaxError> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(SyntaxError::new(mark, format!("a field name too long: at most {MAX_KEY_BYTES} bytes are read")));
+    }
+    Ok(())
 }
 
 fn complex_key(mark: Mark) -> SyntaxError {

@@ -1,6 +1,6 @@
 //! Which fields of a Pod this runtime honours, and what is said about the others.
 //!
-//! One table ([`table`]) covers every field that Kubernetes' Pod has; a test proves that it does, and writes
+//! One table covers every field that Kubernetes' Pod has; a test proves that it does, and writes
 //! `docs/pod-support.md` from it. It is applied to what a manifest says, before defaults are filled in: nobody is
 //! warned about a value that he did not write.
 
@@ -170,7 +170,7 @@ fn verdict(support: &Support, node: &Node, path: &[Segment]) -> Option<Diagnosti
             let mut diagnostic = verdict(otherwise, node, path().segments())?;
             if diagnostic.is_error() {
                 let value = value.unwrap_or_default();
-                diagnostic.message = format!("Unsupported value: {value:?}: {}", diagnostic.message);
+                diagnostic.message = format!("the value {value:?} is {}", diagnostic.message);
             }
             Some(diagnostic)
         }

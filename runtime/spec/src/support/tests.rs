@@ -72,3 +72,56 @@ fn the_documentation_is_the_table() -> std::io::Result<()> {
     assert!(written == expected, "docs/pod-support.md is out of date: run the test with UPDATE_DOCS=1");
     Ok(())
 }
+
+fn said(spec: &str) -> Vec<String> {
+    let text = format!("apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n{spec}");
+    let loaded = crate::load(&[crate::Source { name: "p".to_owned(), bytes: text.into_bytes() }]);
+    loaded.diagnostics.iter().map(ToString::to_string).collect()
+}
+
+const NOTHING: [String; 0] = [];
+
+#[test]
+fn a_field_without_effect_is_a_warning_with_its_reason() {
+    let said = said("  nodeName: n1\n  containers:\n  - {name: app, image: app, tty: true}\n");
+    assert_eq!(
+        said,
+        [
+            "p:6:3: warning: spec.nodeName: has no effect here: there is one node, and the pod runs on it",
+            "p:8:29: warning: spec.containers[0].tty: has no effect here: a WebAssembly guest has no terminal",
+        ]
+    );
+}
+
+#[test]
+fn defaults_that_are_written_out_say_nothing() {
+    let container = "{name: app, image: app, tty: false, terminationMessagePath: /dev/termination-log, \
+                     terminationMessagePolicy: File, securityContext: {}, resources: {}}";
+    let spec = format!(
+        "  dnsPolicy: ClusterFirst\n  schedulerName: default-scheduler\n  hostPID: false\n  tolerations: []\n  \
+         ephemeralContainers: []\n  securityContext: {{}}\n  hostAliases: null\n  containers:\n  - {container}\n"
+    );
+    assert_eq!(said(&spec), NOTHING);
+}
+
+#[test]
+fn limits_are_known_by_their_resource() {
+    let limits = "{cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi, example.com/gpu: 1}";
+    let said = said(&format!("  containers:\n  - name: app\n    image: app\n    resources:\n      limits: {limits}\n"));
+    for key in ["ephemeral-storage", "example.com/gpu"] {
+        let path = format!("error: spec.containers[0].resources.limits[{key}]: not supported yet");
+        assert_eq!(said.iter().filter(|line| line.contains(&path)).count(), 1, "{said:?}");
+    }
+    assert!(!said.iter().any(|line| line.contains("limits[cpu]") || line.contains("limits[memory]")), "{said:?}");
+}
+
+#[test]
+fn own_annotations_that_are_not_known_are_named() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations:\n    nacelle.dev/fule: '1'\n    other/x: '1'\n\
+                spec: {containers: [{name: app, image: app}]}\n";
+    let loaded = crate::load(&[crate::Source { name: "p".to_owned(), bytes: text.into() }]);
+    let said: Vec<_> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("p:6:5: warning: metadata.annotations[nacelle.dev/fule]: "), "{said:?}");
+    assert!(!loaded.has_errors());
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, VolumeMount};
 
 use super::names::relative_path_problem;
 use super::report::Report;
@@ -31,9 +31,23 @@ pub(super) fn check(container: &Container, volumes: &VolumeNames<'_>, path: &Fie
             let detail = "subPathExpr and subPath are mutually exclusive";
             report.invalid(&path.field("subPathExpr"), expression, detail);
         }
-        let propagation = mount.mount_propagation.as_deref();
-        const PROPAGATIONS: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
-        report.one_of(&path.field("mountPropagation"), propagation, &PROPAGATIONS);
+        check_modes(mount, &path, report);
+    }
+}
+
+fn check_modes(mount: &VolumeMount, path: &FieldPath, report: &mut Report) {
+    let propagation = mount.mount_propagation.as_deref();
+    report.one_of(&path.field("mountPropagation"), propagation, &["Bidirectional", "HostToContainer", "None"]);
+    let path = path.field("recursiveReadOnly");
+    let recursive = mount.recursive_read_only.as_deref();
+    report.one_of(&path, recursive, &["Disabled", "Enabled", "IfPossible"]);
+    if matches!(recursive, Some("Enabled" | "IfPossible")) {
+        if mount.read_only != Some(true) {
+            report.forbidden(&path, "may only be specified when readOnly is true");
+        }
+        if propagation.is_some_and(|propagation| propagation != "None") {
+            report.forbidden(&path, "may only be specified when mountPropagation is None or not specified");
+        }
     }
 }
 

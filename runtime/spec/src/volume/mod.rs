@@ -25,7 +25,7 @@ use crate::validate::relative_path_problem;
 /// The mode of a file whose volume gives none.
 pub const DEFAULT_MODE: u32 = 0o644;
 
-/// All files of a volume together may not be larger, in bytes.
+/// All files of a volume together may not be larger, in bytes; a file that replaces another counts beside it.
 pub const MAX_VOLUME_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest path of a file, in bytes: Linux's PATH_MAX.
@@ -111,7 +111,7 @@ struct Files<'a> {
     lookup: &'a dyn ObjectLookup,
     facts: &'a DownwardFacts,
     mode: u32,
-    /// Bytes of all files.
+    /// Bytes of all files, and a byte for each key of each object.
     size: usize,
     by_path: BTreeMap<String, (u32, Vec<u8>)>,
 }
@@ -161,6 +161,7 @@ impl Files<'_> {
         optional: bool,
         missing: impl Fn(&str) -> VolumeError,
     ) -> Result<(), VolumeError> {
+        self.spend(entries.len())?;
         let Some(items) = items.filter(|items| !items.is_empty()) else {
             let mode = self.mode;
             return entries.iter().try_for_each(|(key, bytes)| self.add(key, mode, bytes));
@@ -194,15 +195,14 @@ impl Files<'_> {
 
     fn add(&mut self, path: &str, mode: u32, bytes: &[u8]) -> Result<(), VolumeError> {
         let path = normalised(path).ok_or_else(|| VolumeError::Path { path: path.to_owned() })?;
-        self.size += bytes.len();
-        if let Some((_, old)) = self.by_path.get(&path) {
-            self.size -= old.len();
-        }
-        if self.size > MAX_VOLUME_BYTES {
-            return Err(VolumeError::TooLarge);
-        }
+        self.spend(bytes.len())?;
         self.by_path.insert(path, (mode, bytes.to_vec()));
         Ok(())
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), VolumeError> {
+        self.size = self.size.saturating_add(bytes);
+        if self.size > MAX_VOLUME_BYTES { Err(VolumeError::TooLarge) } else { Ok(()) }
     }
 
     fn finish(self) -> Result<Vec<VolumeFile>, VolumeError> {

@@ -1,0 +1,174 @@
+//! A container's way from a request to its end.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nacelle_container::log::{LogConfig, LogPump, LogSummary};
+use nacelle_container::{Container, ContainerId, ExitCause, Program, Stats, StdinMode, output};
+use nacelle_infra::ContainerFs;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncRead;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::pod::Pod;
+use crate::prepare::{Prepared, discard, prepare};
+use crate::program::Digests;
+use crate::{Attach, Backends, ContainerExited, ContainerRequest, HostEvent, StartError, Started, Stdin};
+
+/// A container that was started, and perhaps has ended.
+pub(crate) struct Running {
+    container: Arc<dyn Container>,
+    /// Taken when the container is removed.
+    fs: Mutex<Option<ContainerFs>>,
+    pub(crate) stdin: Option<Stdin>,
+    pub(crate) log_path: PathBuf,
+    /// Becomes `true` when the log is drained and the event of the end was sent.
+    settled: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("log_path", &self.log_path).finish_non_exhaustive()
+    }
+}
+
+/// Starts a container. Whatever fails, nothing of it is left but its log.
+pub(crate) async fn start(
+    pod: Arc<Pod>,
+    backends: Backends,
+    digests: Arc<Digests>,
+    log: LogConfig,
+    request: ContainerRequest,
+    attach: Attach,
+) -> Result<Started, StartError> {
+    let id = request.id.clone();
+    let stdin_mode = request.stdin;
+    let infra = pod.infra().await;
+    let reservation = pod.reserve(&id)?;
+
+    let network = pod.network;
+    let prepared = spawn_blocking(move || match infra.as_ref() {
+        // The guard goes back too: until the container is known to the pod, the pod must not go.
+        Some(present) => prepare(present, request, network, log, &digests).map(|prepared| (prepared, infra)),
+        None => Err(StartError::config(format!("pod {} is being removed", request.id.pod))),
+    });
+    let (Prepared { config, fs, log }, infra) = prepared.await.map_err(StartError::create)??;
+
+    let backend = match &config.program {
+        Program::Wasm { .. } => &backends.wasm,
+    };
+    let (stdin, reader) = connect_stdin(stdin_mode, attach.stdin);
+    let (sender, receiver) = output::channel();
+    let log_path = log.path().to_owned();
+    let pump = tokio::spawn(LogPump::new(id.clone(), receiver, log, attach.logs).run());
+
+    let container = match backend.create(config, reader, sender).await {
+        Ok(container) => container,
+        Err(error) => {
+            let _ = spawn_blocking(move || discard(fs)).await;
+            return Err(StartError::create(error));
+        }
+    };
+    let started_at = Timestamp::now();
+    if let Err(error) = container.start().await {
+        container.remove().await;
+        let _ = spawn_blocking(move || discard(fs)).await;
+        return Err(StartError::run(error));
+    }
+
+    let (settle, settled) = watch::channel(false);
+    let watch = Watch { id: id.clone(), container: Arc::clone(&container), started_at, pump, settle };
+    tokio::spawn(watch.run(pod.events.clone()));
+    reservation.fulfil(Arc::new(Running { container, fs: Mutex::new(Some(fs)), stdin, log_path, settled }));
+    drop(infra);
+    Ok(Started { container_id: container_id(&id, started_at), started_at })
+}
+
+type Reader = Box<dyn AsyncRead + Send + Unpin>;
+
+fn connect_stdin(mode: StdinMode, attached: Option<Reader>) -> (Option<Stdin>, Option<Reader>) {
+    match (mode, attached) {
+        (StdinMode::Closed, _) => (None, None),
+        (StdinMode::Open { .. }, Some(reader)) => (None, Some(reader)),
+        (StdinMode::Open { once }, None) => {
+            let (stdin, reader) = Stdin::new(once);
+            (Some(stdin), Some(Box::new(reader)))
+        }
+    }
+}
+
+/// Of the form that Kubernetes shows: `TYPE://ID`.
+fn container_id(id: &ContainerId, started_at: Timestamp) -> String {
+    let unique = format!("{id} {}", started_at.as_nanosecond());
+    format!("nacelle://{:x}", Sha256::digest(unique))
+}
+
+/// Waits for a container's end and tells of it.
+struct Watch {
+    id: ContainerId,
+    container: Arc<dyn Container>,
+    started_at: Timestamp,
+    pump: JoinHandle<LogSummary>,
+    settle: watch::Sender<bool>,
+}
+
+impl Watch {
+    async fn run(self, events: mpsc::UnboundedSender<HostEvent>) {
+        let cause = self.container.wait().await;
+        let finished_at = Timestamp::now();
+        match self.pump.await {
+            Ok(LogSummary { dropped: 0, .. }) => {}
+            Ok(LogSummary { dropped, records }) => {
+                tracing::warn!(container = %self.id, dropped, records, "the log is not complete");
+            }
+            Err(error) => tracing::error!(container = %self.id, %error, "the log's task failed"),
+        }
+        let exited = ContainerExited { id: self.id, cause, started_at: self.started_at, finished_at };
+        // A front end that went away needs no event.
+        let _ = events.send(HostEvent::ContainerExited(exited));
+        self.settle.send_replace(true);
+    }
+}
+
+impl Running {
+    /// Asks the container to stop, and kills it at the end of the grace period.
+    pub(crate) async fn stop(&self, grace: Duration) -> ExitCause {
+        self.container.terminate().await;
+        match tokio::time::timeout(grace, self.container.wait()).await {
+            Ok(cause) => cause,
+            Err(_) => self.kill().await,
+        }
+    }
+
+    /// Kills the container.
+    pub(crate) async fn begin_kill(&self) {
+        self.container.kill().await;
+    }
+
+    /// Kills the container and waits for its end.
+    pub(crate) async fn kill(&self) -> ExitCause {
+        self.begin_kill().await;
+        self.container.wait().await
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.container.stats()
+    }
+
+    /// Ends the container, waits for the rest of its log, and frees what it holds. Only the first call does anything.
+    pub(crate) async fn remove(&self) {
+        self.kill().await;
+        let mut settled = self.settled.clone();
+        // The sender is gone without a word only if its task panicked: there is nothing to wait for then either.
+        let _ = settled.wait_for(|settled| *settled).await;
+        let fs = self.fs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(fs) = fs {
+            self.container.remove().await;
+            let _ = spawn_blocking(move || discard(fs)).await;
+        }
+    }
+}

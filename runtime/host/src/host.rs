@@ -1,0 +1,256 @@
+//! The host: what a front end calls.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nacelle_container::log::LiveLine;
+use nacelle_container::{Backend, ContainerId, ExitCause, NetworkAccess, PodUid, Stats};
+use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, VolumeFile};
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use crate::container::{self, Running};
+use crate::pod::Pod;
+use crate::program::Digests;
+use crate::{
+    ContainerRequest, HostConfig, HostEvent, NoSuchContainer, PodError, PodRequest, RemoveError, StartError, Started,
+    Stdin,
+};
+
+/// The backends that a host may use. Which one runs a container is decided by its program.
+#[derive(Clone)]
+pub struct Backends {
+    /// Runs WebAssembly.
+    pub wasm: Arc<dyn Backend>,
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backends").finish_non_exhaustive()
+    }
+}
+
+/// What a front end connects to a container when it starts it.
+#[derive(Default)]
+pub struct Attach {
+    /// Gets every line of the container's log. Must be read by another task than the one that waits for the host: a
+    /// watcher that does not read holds up the container, as a full pipe does, and the event of its end.
+    pub logs: Option<mpsc::Sender<LiveLine>>,
+    /// The container's standard input, if the request opens one. Without it, the host makes a pipe: [`Host::stdin`].
+    pub stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+}
+
+impl fmt::Debug for Attach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attach").field("logs", &self.logs).field("stdin", &self.stdin.is_some()).finish()
+    }
+}
+
+/// The pods of this process. Cheap to clone; all clones are the same host.
+///
+/// Methods that wait must be called within a tokio runtime with time enabled.
+#[derive(Clone, Debug)]
+pub struct Host {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: HostConfig,
+    dirs: NodeDirs,
+    backends: Backends,
+    digests: Arc<Digests>,
+    pods: Mutex<HashMap<PodUid, Arc<Pod>>>,
+}
+
+impl Host {
+    /// A host without pods.
+    pub fn new(config: HostConfig, backends: Backends) -> Self {
+        let dirs = NodeDirs::new(config.state_dir.clone(), config.runtime_dir.clone());
+        Self::with_dirs(config, dirs, backends)
+    }
+
+    fn with_dirs(config: HostConfig, dirs: NodeDirs, backends: Backends) -> Self {
+        let (digests, pods) = Default::default();
+        Self { shared: Arc::new(Shared { config, dirs, backends, digests, pods }) }
+    }
+
+    /// Removes what processes that died left of pods, except of those in `keep`. Returns the pods that are gone.
+    ///
+    /// # Errors
+    /// [`RemoveError`] when something could not be removed; the rest is.
+    pub async fn sweep(&self, keep: BTreeSet<PodUid>) -> Result<BTreeSet<PodUid>, RemoveError> {
+        let dirs = self.shared.dirs.clone();
+        let keep = keep.iter().map(|uid| uid.as_str().to_owned()).collect();
+        let swept = spawn_blocking(move || dirs.sweep(&keep)).await.map_err(RemoveError::new)?;
+        Ok(swept.map_err(RemoveError::new)?.into_iter().map(PodUid::new).collect())
+    }
+
+    /// Creates a pod: its directories and volumes. `events` gets what happens to it.
+    ///
+    /// # Errors
+    /// [`PodError`]; nothing is left behind then, but what hostPath volumes made on the host.
+    pub async fn create_pod(
+        &self,
+        request: PodRequest,
+        events: mpsc::UnboundedSender<HostEvent>,
+    ) -> Result<(), PodError> {
+        let this = self.clone();
+        // In a task of its own: a caller that goes away leaves a pod that is known, not one half made.
+        let created = tokio::spawn(async move {
+            let uid = request.uid.clone();
+            let network = if request.host_network { NetworkAccess::Host } else { NetworkAccess::None };
+            let config = InfraConfig {
+                uid: request.uid.as_str().to_owned(),
+                hostname: request.hostname,
+                volumes: request.volumes,
+            };
+            let dirs = this.shared.dirs.clone();
+            let infra = spawn_blocking(move || Infra::create(config, &dirs)).await.map_err(PodError::sandbox)?;
+            let infra = infra.map_err(|error| pod_error(&uid, error))?;
+            // No other can have this uid: the infra holds the lock of its directory.
+            this.pods().insert(uid, Arc::new(Pod::new(infra, network, events)));
+            Ok(())
+        });
+        created.await.map_err(PodError::sandbox)?
+    }
+
+    /// Gives a content volume (configMap, secret, downwardAPI, projected) other content; containers see all of it or
+    /// nothing. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// [`PodError`] when there is no such pod or volume, or it cannot be written; it then has its content of before.
+    pub async fn update_volume(&self, pod: &PodUid, volume: &str, files: Vec<VolumeFile>) -> Result<bool, PodError> {
+        let Some(found) = self.pod(pod) else { return Err(PodError::sandbox(format!("no pod {pod}"))) };
+        let infra = found.infra().await;
+        let name = volume.to_owned();
+        let updated = spawn_blocking(move || infra.as_ref().map(|infra| infra.update_volume(&name, &files)));
+        match updated.await.map_err(PodError::sandbox)? {
+            Some(result) => result.map_err(|error| PodError::volume(volume, error)),
+            None => Err(PodError::sandbox(format!("pod {pod} is being removed"))),
+        }
+    }
+
+    /// Creates and starts a container in a pod. Once asked for, it is started even if nobody waits for the answer.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left behind then, but the log.
+    pub async fn start_container(&self, request: ContainerRequest, attach: Attach) -> Result<Started, StartError> {
+        let Some(pod) = self.pod(&request.id.pod) else {
+            return Err(StartError::config(format!("no pod {}", request.id.pod)));
+        };
+        let shared = &self.shared;
+        let digests = Arc::clone(&shared.digests);
+        let start = container::start(pod, shared.backends.clone(), digests, shared.config.log, request, attach);
+        tokio::spawn(start).await.map_err(StartError::create)?
+    }
+
+    /// Asks a container to stop, and kills it at the end of `grace`. Returns when it has ended; its last lines, and
+    /// after them the event of its end, may still be on their way.
+    ///
+    /// # Errors
+    /// [`NoSuchContainer`] when it was not started or is removed.
+    pub async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<ExitCause, NoSuchContainer> {
+        Ok(self.running(id)?.stop(grace).await)
+    }
+
+    /// Ends a container by force; returns as [`Host::stop_container`] does.
+    ///
+    /// # Errors
+    /// [`NoSuchContainer`] when it was not started or is removed.
+    pub async fn kill_container(&self, id: &ContainerId) -> Result<ExitCause, NoSuchContainer> {
+        Ok(self.running(id)?.kill().await)
+    }
+
+    /// Removes a container: kills it if need be, waits for the rest of its log, frees everything but the log. There
+    /// is no such container any more afterwards, nor need there have been one.
+    pub async fn remove_container(&self, id: &ContainerId) {
+        let Some(pod) = self.pod(&id.pod) else { return };
+        let id = id.clone();
+        // In a task of its own: once begun, it is finished.
+        let removed = tokio::spawn(async move {
+            // The pod's files must not go while some of them are being removed here.
+            let _infra = pod.infra().await;
+            if let Some(running) = pod.running(&id) {
+                running.remove().await;
+                pod.forget(&id);
+            }
+        });
+        if let Err(error) = removed.await {
+            tracing::error!(%error, "removing a container failed");
+        }
+    }
+
+    /// Removes a pod with its containers, after those that are being started. There is no such pod any more
+    /// afterwards, nor need there have been one.
+    ///
+    /// # Errors
+    /// [`RemoveError`] when files are left; the next sweep tries again.
+    pub async fn remove_pod(&self, uid: &PodUid) -> Result<(), RemoveError> {
+        let Some(pod) = self.pod(uid) else { return Ok(()) };
+        let this = self.clone();
+        let uid = uid.clone();
+        // In a task of its own: once begun, it is finished.
+        let removed = tokio::spawn(async move {
+            let mut infra = pod.infra_alone().await;
+            pod.remove_all().await;
+            let removed = match infra.take() {
+                Some(infra) => spawn_blocking(move || infra.remove()).await.map_err(RemoveError::new)?,
+                // Somebody else removed it while this waited for its turn.
+                None => return Ok(()),
+            };
+            this.pods().remove(&uid);
+            removed.map_err(RemoveError::new)
+        });
+        removed.await.map_err(RemoveError::new)?
+    }
+
+    /// What a container has used so far; its last figures when it has ended.
+    ///
+    /// # Errors
+    /// [`NoSuchContainer`] when it was not started or is removed.
+    pub fn stats(&self, id: &ContainerId) -> Result<Stats, NoSuchContainer> {
+        Ok(self.running(id)?.stats())
+    }
+
+    /// The pipe to a container's standard input, if it has one that the host made.
+    ///
+    /// # Errors
+    /// [`NoSuchContainer`] when it was not started or is removed.
+    pub fn stdin(&self, id: &ContainerId) -> Result<Option<Stdin>, NoSuchContainer> {
+        Ok(self.running(id)?.stdin.clone())
+    }
+
+    /// Where a container's log is.
+    ///
+    /// # Errors
+    /// [`NoSuchContainer`] when it was not started or is removed.
+    pub fn log_path(&self, id: &ContainerId) -> Result<PathBuf, NoSuchContainer> {
+        Ok(self.running(id)?.log_path.clone())
+    }
+
+    fn running(&self, id: &ContainerId) -> Result<Arc<Running>, NoSuchContainer> {
+        self.pod(&id.pod).and_then(|pod| pod.running(id)).ok_or_else(|| NoSuchContainer(id.clone()))
+    }
+
+    fn pod(&self, uid: &PodUid) -> Option<Arc<Pod>> {
+        self.pods().get(uid).cloned()
+    }
+
+    fn pods(&self) -> MutexGuard<'_, HashMap<PodUid, Arc<Pod>>> {
+        // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
+        self.shared.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pod_error(uid: &PodUid, error: InfraError) -> PodError {
+    match error {
+        InfraError::Dirs(DirsError::InUse { .. }) => PodError::Exists(uid.clone()),
+        InfraError::Dirs(error) => PodError::sandbox(error),
+        InfraError::Volume { ref volume, .. } => PodError::volume(volume, &error),
+    }
+}

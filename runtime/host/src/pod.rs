@@ -1,0 +1,114 @@
+//! One pod of the host, and its containers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nacelle_container::{ContainerId, NetworkAccess};
+use nacelle_infra::Infra;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
+
+use crate::container::Running;
+use crate::{HostEvent, StartError};
+
+/// A pod that was created.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    pub(crate) network: NetworkAccess,
+    pub(crate) events: mpsc::UnboundedSender<HostEvent>,
+    /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
+    /// for starts that are under way, and no start follows it.
+    infra: Arc<RwLock<Option<Infra>>>,
+    containers: Mutex<BTreeMap<ContainerId, Slot>>,
+}
+
+/// What is known of a container.
+#[derive(Debug)]
+enum Slot {
+    /// Its id is taken; nobody can do anything with it yet.
+    Starting,
+    /// It was started, and perhaps has ended.
+    Started(Arc<Running>),
+}
+
+impl Pod {
+    pub(crate) fn new(infra: Infra, network: NetworkAccess, events: mpsc::UnboundedSender<HostEvent>) -> Self {
+        Self { network, events, infra: Arc::new(RwLock::new(Some(infra))), containers: Mutex::default() }
+    }
+
+    /// The pod's infra, for as long as the guard lives; `None` inside once the pod is being removed.
+    pub(crate) async fn infra(&self) -> OwnedRwLockReadGuard<Option<Infra>> {
+        Arc::clone(&self.infra).read_owned().await
+    }
+
+    /// Waits until nobody uses the infra.
+    pub(crate) async fn infra_alone(&self) -> OwnedRwLockWriteGuard<Option<Infra>> {
+        Arc::clone(&self.infra).write_owned().await
+    }
+
+    /// Takes a container's id. It is free again when the reservation is dropped without a container.
+    pub(crate) fn reserve(self: &Arc<Self>, id: &ContainerId) -> Result<Reservation, StartError> {
+        let mut slots = self.slots();
+        if slots.contains_key(id) {
+            return Err(StartError::config(format!("container {id} exists already")));
+        }
+        slots.insert(id.clone(), Slot::Starting);
+        Ok(Reservation { pod: Arc::clone(self), id: id.clone() })
+    }
+
+    /// A container that was started and not removed.
+    pub(crate) fn running(&self, id: &ContainerId) -> Option<Arc<Running>> {
+        match self.slots().get(id) {
+            Some(Slot::Started(running)) => Some(Arc::clone(running)),
+            Some(Slot::Starting) | None => None,
+        }
+    }
+
+    /// Removes all containers. Each is killed before any is waited for.
+    pub(crate) async fn remove_all(&self) {
+        let started = |(id, slot): (&ContainerId, &Slot)| match slot {
+            Slot::Started(running) => Some((id.clone(), Arc::clone(running))),
+            Slot::Starting => None,
+        };
+        let all: Vec<_> = self.slots().iter().filter_map(started).collect();
+        for (_, running) in &all {
+            running.begin_kill().await;
+        }
+        for (id, running) in all {
+            running.remove().await;
+            self.forget(&id);
+        }
+    }
+
+    /// Forgets a container.
+    pub(crate) fn forget(&self, id: &ContainerId) {
+        self.slots().remove(id);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Slot>> {
+        // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A container's id, taken while it is being started.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    pod: Arc<Pod>,
+    id: ContainerId,
+}
+
+impl Reservation {
+    /// The container was started.
+    pub(crate) fn fulfil(self, running: Arc<Running>) {
+        self.pod.slots().insert(self.id.clone(), Slot::Started(running));
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut slots = self.pod.slots();
+        if matches!(slots.get(&self.id), Some(Slot::Starting)) {
+            slots.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! From a request to what a backend needs: filesystem, program, log. Blocks on file I/O.
+
+use std::path::PathBuf;
+
+use nacelle_container::log::{LogConfig, LogWriter};
+use nacelle_container::{ContainerConfig, Mount, MountSource, NetworkAccess, Program};
+use nacelle_infra::{ContainerFs, FsConfig, FsError, Infra, MountConfig, normalize_path};
+
+use crate::program::{self, Digests, ProgramError};
+use crate::{ContainerRequest, ImageSource, StartError};
+
+/// A container that only needs its backend.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) config: ContainerConfig,
+    pub(crate) fs: ContainerFs,
+    pub(crate) log: LogWriter,
+}
+
+/// Prepares a container. Nothing is left behind when that fails.
+pub(crate) fn prepare(
+    infra: &Infra,
+    request: ContainerRequest,
+    network: NetworkAccess,
+    log: LogConfig,
+    digests: &Digests,
+) -> Result<Prepared, StartError> {
+    if request.argv.is_empty() {
+        return Err(StartError::config("the container has no command: argv is empty"));
+    }
+    let working_dir = match request.working_dir.as_str() {
+        "" => "/".to_owned(),
+        path if path.starts_with('/') => normalize_path(path),
+        path => return Err(StartError::config(format!("workingDir {path:?} must be an absolute path"))),
+    };
+    let fs = infra.create_fs(&fs_config(&request, &working_dir)).map_err(|error| match error {
+        FsError::Mount { .. } => StartError::config(error),
+        FsError::Root(_) | FsError::NoMemory(_) => StartError::create(error),
+    })?;
+    let env = without_duplicates(&request.env);
+    let rest = find_program(&fs, &request, &working_dir, &env, digests)
+        .and_then(|program| Ok((program, open_log(infra, &request, log)?)));
+    let (program, log) = match rest {
+        Ok(rest) => rest,
+        Err(error) => {
+            discard(fs);
+            return Err(error);
+        }
+    };
+    let mounts = fs.mounts().iter().map(|mount| Mount {
+        path: mount.path.clone(),
+        source: MountSource::HostDir(mount.dir.clone()),
+        read_only: mount.read_only,
+    });
+    let config = ContainerConfig {
+        id: request.id,
+        program,
+        argv: request.argv,
+        env,
+        working_dir,
+        mounts: mounts.collect(),
+        limits: request.limits,
+        stdin: request.stdin,
+        network,
+        http_port: request.http_port,
+        hostname: infra.hostname().to_owned(),
+    };
+    Ok(Prepared { config, fs, log })
+}
+
+/// Removes the filesystem of a container that is not, or no longer, there.
+pub(crate) fn discard(fs: ContainerFs) {
+    if let Err(error) = fs.remove() {
+        tracing::warn!(%error, "cannot remove a container's files: they go with its pod");
+    }
+}
+
+fn fs_config(request: &ContainerRequest, working_dir: &str) -> FsConfig {
+    let mount = |mount: &crate::VolumeMount| MountConfig {
+        volume: mount.volume.clone(),
+        path: mount.path.clone(),
+        sub_path: mount.sub_path.clone(),
+        read_only: mount.read_only,
+    };
+    FsConfig {
+        name: dir_name(request),
+        image: match &request.image {
+            ImageSource::Component { .. } => None,
+            ImageSource::RootFs { dir, .. } => Some(dir.clone()),
+        },
+        read_only_root: request.read_only_root,
+        working_dir: working_dir.to_owned(),
+        mounts: request.mounts.iter().map(mount).collect(),
+    }
+}
+
+fn dir_name(request: &ContainerRequest) -> String {
+    format!("{}-{}", request.id.name, request.id.attempt)
+}
+
+fn find_program(
+    fs: &ContainerFs,
+    request: &ContainerRequest,
+    working_dir: &str,
+    env: &[(String, String)],
+    digests: &Digests,
+) -> Result<Program, StartError> {
+    let image = match &request.image {
+        ImageSource::Component { path, digest } => {
+            return Ok(Program::Wasm { path: path.clone(), digest: digest.clone() });
+        }
+        ImageSource::RootFs { digest, .. } => digest,
+    };
+    let name = request.argv.first().map_or("", String::as_str);
+    program::find(fs, name, working_dir, env, image, digests).map_err(|error| match error {
+        ProgramError::NotInPath(_) | ProgramError::Open { .. } => StartError::run(error),
+        _ => StartError::create(error),
+    })
+}
+
+fn open_log(infra: &Infra, request: &ContainerRequest, config: LogConfig) -> Result<LogWriter, StartError> {
+    let path: PathBuf = match &request.log_path {
+        Some(path) => path.clone(),
+        None => infra.make_dir(&["logs"]).map_err(StartError::create)?.join(format!("{}.log", dir_name(request))),
+    };
+    LogWriter::open(&path, config).map_err(StartError::create)
+}
+
+/// The last value of each name, in the place of its first.
+fn without_duplicates(env: &[(String, String)]) -> Vec<(String, String)> {
+    let mut places = std::collections::HashMap::new();
+    let mut result: Vec<(String, String)> = Vec::with_capacity(env.len());
+    for (name, value) in env {
+        let place = *places.entry(name.as_str()).or_insert(result.len());
+        match result.get_mut(place) {
+            Some(known) => known.1.clone_from(value),
+            None => result.push((name.clone(), value.clone())),
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_variable_replaces_an_earlier_one_in_its_place() {
+        let env = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let result = without_duplicates(&env(&[("A", "1"), ("B", "2"), ("A", "3"), ("C", "4"), ("B", "5")]));
+        assert_eq!(result, env(&[("A", "3"), ("B", "5"), ("C", "4")]));
+    }
+}

@@ -1,0 +1,155 @@
+//! Finds the program that an image with a root filesystem runs.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use nacelle_container::Program;
+use nacelle_infra::{ContainerFs, FsFile};
+use sha2::{Digest as _, Sha256};
+
+/// Where a bare name is looked for when the environment has no PATH: Docker's default.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How many digests are remembered.
+const MAX_DIGESTS: usize = 1024;
+
+/// The most bytes of a program: what a backend could compile is far smaller.
+const MAX_PROGRAM: u64 = 1 << 30;
+
+/// Why a container has no program to run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProgramError {
+    #[error("exec: {0:?}: executable file not found in $PATH")]
+    NotInPath(String),
+    #[error("exec: {program:?}: {source}")]
+    Open { program: String, source: io::Error },
+    #[error(
+        "{0} is a Linux program, and Linux containers are not built yet: use an image whose entrypoint is a WebAssembly file"
+    )]
+    Linux(String),
+    #[error("{0} is not a WebAssembly file: the image's entrypoint or the container's command must name one")]
+    Unknown(String),
+    #[error("{program} has more than {MAX_PROGRAM} bytes")]
+    TooLarge { program: String },
+    #[error("cannot read {program}: {source}")]
+    Read { program: String, source: io::Error },
+}
+
+/// Digests of programs in the image store, whose files never change.
+#[derive(Debug, Default)]
+pub(crate) struct Digests(Mutex<HashMap<(String, PathBuf), String>>);
+
+impl Digests {
+    fn get(&self, image: &str, path: PathBuf, compute: impl FnOnce() -> io::Result<String>) -> io::Result<String> {
+        let key = (image.to_owned(), path);
+        // A map of finished strings is whole even if a thread panicked while it held the lock.
+        if let Some(digest) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(digest.clone());
+        }
+        let digest = compute()?;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_DIGESTS {
+            known.clear();
+        }
+        known.insert(key, digest.clone());
+        Ok(digest)
+    }
+}
+
+/// Finds what `name` (`argv[0]`) means in a container: an absolute path, a path relative to the working directory, or
+/// a bare name in PATH and then in the working directory, which images of one component rely on.
+///
+/// A program in the image is used where it is. One in a volume is copied first: other containers could change it
+/// between its digest and its compilation.
+pub(crate) fn find(
+    fs: &ContainerFs,
+    name: &str,
+    working_dir: &str,
+    env: &[(String, String)],
+    image: &str,
+    digests: &Digests,
+) -> Result<Program, ProgramError> {
+    let (path, mut found) = open(fs, name, working_dir, env)?;
+    let read = |source| ProgramError::Read { program: path.clone(), source };
+    let mut magic = Vec::new();
+    (&found.file).take(4).read_to_end(&mut magic).map_err(read)?;
+    match magic.as_slice() {
+        b"\0asm" => {}
+        b"\x7fELF" | [b'#', b'!', ..] => return Err(ProgramError::Linux(path)),
+        _ => return Err(ProgramError::Unknown(path)),
+    }
+    if found.file.metadata().map_err(read)?.len() > MAX_PROGRAM {
+        return Err(ProgramError::TooLarge { program: path });
+    }
+    let (path, digest) = match found.in_store {
+        Some(stored) => {
+            let digest = digests.get(image, stored.clone(), || copy(&magic, &mut found.file, None)).map_err(read)?;
+            (stored, digest)
+        }
+        None => {
+            let target = fs.home().join("program.wasm");
+            let mut out = File::create_new(&target).map_err(read)?;
+            let digest = copy(&magic, &mut found.file, Some(&mut out)).map_err(read)?;
+            (target, digest)
+        }
+    };
+    Ok(Program::Wasm { path, digest })
+}
+
+fn open(
+    fs: &ContainerFs,
+    name: &str,
+    working_dir: &str,
+    env: &[(String, String)],
+) -> Result<(String, FsFile), ProgramError> {
+    let absolute = |dir: &str, name: &str| match (name.starts_with('/'), dir.starts_with('/')) {
+        (true, _) => name.to_owned(),
+        (false, true) => format!("{dir}/{name}"),
+        (false, false) => format!("{working_dir}/{dir}/{name}"),
+    };
+    if name.contains('/') {
+        let path = absolute(working_dir, name);
+        let source = match fs.open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(source) => source,
+        };
+        return Err(ProgramError::Open { program: name.to_owned(), source });
+    }
+    let search = env.iter().find(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, path)| path.as_str());
+    let dirs = search.split(':').filter(|dir| !dir.is_empty());
+    for dir in dirs.chain([working_dir]) {
+        let path = absolute(dir, name);
+        // As execvp(3) does: what cannot be opened in one directory may be in the next.
+        if let Ok(file) = fs.open(&path) {
+            return Ok((path, file));
+        }
+    }
+    Err(ProgramError::NotInPath(name.to_owned()))
+}
+
+/// The digest of `head` and what follows in `file`, copied to `out` if there is one.
+fn copy(head: &[u8], file: &mut File, mut out: Option<&mut File>) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut piece = head;
+    let mut total = 0_u64;
+    loop {
+        hash.update(piece);
+        if let Some(out) = &mut out {
+            out.write_all(piece)?;
+        }
+        total = total.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        if total > MAX_PROGRAM {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        piece = buffer.get(..read).unwrap_or_default();
+    }
+    Ok(format!("sha256:{:x}", hash.finalize()))
+}

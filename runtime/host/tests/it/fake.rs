@@ -1,0 +1,226 @@
+//! A backend without guests, and a host over it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use nacelle_container::log::LogConfig;
+use nacelle_container::output::{Chunk, OutputSender, Stream};
+use nacelle_container::{
+    Backend, Container, ContainerConfig, ContainerId, CreateError, ExecError, ExecRequest, ExitCause, Limits, PodUid,
+    Stats, StdinMode,
+};
+use nacelle_host::{Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest};
+use nacelle_infra::VolumeConfig;
+use tokio::io::AsyncRead;
+use tokio::sync::{mpsc, watch};
+
+/// What a container does when it is asked to stop.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum OnTerminate {
+    #[default]
+    Ends,
+    Ignores,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Fails {
+    #[default]
+    Nothing,
+    Create,
+    Start,
+}
+
+/// What the next containers do.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Script {
+    pub(crate) terminate: OnTerminate,
+    pub(crate) fails: Fails,
+}
+
+#[derive(Default)]
+pub(crate) struct FakeBackend {
+    pub(crate) script: Mutex<Script>,
+    pub(crate) containers: Mutex<HashMap<ContainerId, Arc<FakeContainer>>>,
+    /// `create` waits while somebody holds this.
+    pub(crate) gate: tokio::sync::Mutex<()>,
+}
+
+pub(crate) struct FakeContainer {
+    pub(crate) config: ContainerConfig,
+    script: Script,
+    output: Mutex<Option<OutputSender>>,
+    pub(crate) stdin: Mutex<Option<Box<dyn AsyncRead + Send + Unpin>>>,
+    end: watch::Sender<Option<ExitCause>>,
+    pub(crate) removed: watch::Sender<bool>,
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    async fn create(
+        &self,
+        config: ContainerConfig,
+        stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+        output: OutputSender,
+    ) -> Result<Arc<dyn Container>, CreateError> {
+        let _open = self.gate.lock().await;
+        let script = *self.script.lock().unwrap();
+        if script.fails == Fails::Create {
+            return Err(CreateError::Other("cannot be created".into()));
+        }
+        let id = config.id.clone();
+        let container = Arc::new(FakeContainer {
+            config,
+            script,
+            output: Mutex::new(Some(output)),
+            stdin: Mutex::new(stdin),
+            end: watch::Sender::new(None),
+            removed: watch::Sender::new(false),
+        });
+        self.containers.lock().unwrap().insert(id, Arc::clone(&container));
+        Ok(container)
+    }
+}
+
+#[async_trait]
+impl Container for FakeContainer {
+    async fn start(&self) -> Result<(), CreateError> {
+        if self.script.fails == Fails::Start {
+            return Err(CreateError::Other("cannot be started".into()));
+        }
+        Ok(())
+    }
+
+    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
+        Err(ExecError::Unsupported("no exec".into()))
+    }
+
+    async fn terminate(&self) {
+        if self.script.terminate == OnTerminate::Ends {
+            self.end(ExitCause::Stopped { graceful: true });
+        }
+    }
+
+    async fn kill(&self) {
+        self.end(ExitCause::Stopped { graceful: false });
+    }
+
+    async fn wait(&self) -> ExitCause {
+        self.end.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap()
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { cpu_nanos: 7, ..Stats::default() }
+    }
+
+    async fn remove(&self) {
+        self.kill().await;
+        self.removed.send_replace(true);
+    }
+}
+
+impl FakeContainer {
+    /// The guest ends, if it has not yet.
+    pub(crate) fn end(&self, cause: ExitCause) {
+        self.output.lock().unwrap().take();
+        self.end.send_if_modified(|end| {
+            let first = end.is_none();
+            end.get_or_insert(cause);
+            first
+        });
+    }
+
+    /// The guest writes.
+    pub(crate) async fn write(&self, text: &str) {
+        let sender = self.output.lock().unwrap().clone().unwrap();
+        let time = "2026-01-01T00:00:00Z".parse().unwrap();
+        let bytes = text.to_owned().into();
+        sender.send(Chunk { stream: Stream::Stdout, time, bytes }).await.unwrap();
+    }
+}
+
+/// A host with its directories.
+pub(crate) struct Fixture {
+    pub(crate) temp: tempfile::TempDir,
+    _memory: tempfile::TempDir,
+    pub(crate) backend: Arc<FakeBackend>,
+    pub(crate) host: Host,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let backend = Arc::new(FakeBackend::default());
+        let host = host(temp.path(), memory.path(), &backend);
+        Self { temp, _memory: memory, backend, host }
+    }
+
+    /// Another host over the same directories, as another process would have.
+    pub(crate) fn other_host(&self) -> Host {
+        host(self.temp.path(), self._memory.path(), &self.backend)
+    }
+
+    pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mpsc::UnboundedReceiver<HostEvent> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.host.create_pod(pod(uid, volumes), sender).await.unwrap();
+        receiver
+    }
+
+    /// Starts a container and returns the fake behind it.
+    pub(crate) async fn start(&self, request: ContainerRequest, attach: Attach) -> Arc<FakeContainer> {
+        let id = request.id.clone();
+        let started = self.host.start_container(request, attach).await.unwrap();
+        assert!(started.container_id.starts_with("nacelle://"));
+        self.fake(&id)
+    }
+
+    pub(crate) fn fake(&self, id: &ContainerId) -> Arc<FakeContainer> {
+        Arc::clone(&self.backend.containers.lock().unwrap()[id])
+    }
+
+    pub(crate) fn script(&self, script: Script) {
+        *self.backend.script.lock().unwrap() = script;
+    }
+
+    pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.temp.path().join("state/pods").join(uid)
+    }
+
+    /// How many containers of a pod have files.
+    pub(crate) fn containers(&self, uid: &str) -> usize {
+        std::fs::read_dir(self.pod_dir(uid).join("containers")).map_or(0, Iterator::count)
+    }
+}
+
+fn host(temp: &Path, memory: &Path, backend: &Arc<FakeBackend>) -> Host {
+    let config =
+        HostConfig { state_dir: temp.join("state"), runtime_dir: Some(memory.to_owned()), log: LogConfig::default() };
+    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> })
+}
+
+pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {
+    PodRequest { uid: PodUid::new(uid), hostname: "web".into(), volumes, host_network: false }
+}
+
+pub(crate) fn id(pod: &str, attempt: u32) -> ContainerId {
+    ContainerId { pod: PodUid::new(pod), name: "app".into(), attempt }
+}
+
+pub(crate) fn request(id: ContainerId) -> ContainerRequest {
+    ContainerRequest {
+        id,
+        image: ImageSource::Component { path: "/store/app.wasm".into(), digest: "sha256:00".into() },
+        argv: vec!["app".into()],
+        env: Vec::new(),
+        working_dir: String::new(),
+        mounts: Vec::new(),
+        read_only_root: false,
+        limits: Limits::default(),
+        stdin: StdinMode::Closed,
+        http_port: 8080,
+        log_path: None,
+    }
+}

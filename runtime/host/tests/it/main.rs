@@ -1,0 +1,5 @@
+//! The host over a backend that does what a test tells it to.
+
+mod fake;
+mod life;
+mod programs;

@@ -1,0 +1,209 @@
+//! Where the pods of a node keep their files, and what removes them after a crash.
+//!
+//! ```text
+//!   <state>/pods.lock                 taken while a pod's directory comes or goes
+//!   <state>/pods/<uid>/lock           held by the process that runs the pod, for as long as it lives
+//!   <state>/pods/<uid>/volumes/NAME   emptyDir and content volumes
+//!   <state>/pods/<uid>/containers/ID  roots of containers
+//!   <memory>/…                        the same for what must not reach a disk
+//! ```
+//!
+//! Whoever runs a pod holds its lock (flock(2)), which ends with the process however it dies. So a directory whose
+//! lock can be taken belongs to nobody, and [`NodeDirs::sweep`] removes it.
+
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{DirsError, IoContext as _};
+use crate::memory::{self, NoMemoryDir};
+use crate::tree;
+
+/// The directories of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeDirs {
+    state: PathBuf,
+    memory: Vec<PathBuf>,
+}
+
+impl NodeDirs {
+    /// Directories below `state`; what must stay in memory goes below `runtime`, or `$XDG_RUNTIME_DIR`, `/run` or
+    /// `/dev/shm`, whichever is the first on a tmpfs.
+    pub fn new(state: PathBuf, runtime: Option<PathBuf>) -> Self {
+        let memory = memory::candidates(&state, runtime);
+        Self { state, memory }
+    }
+
+    /// As [`NodeDirs::new`], with nothing but `memory` as places for what must stay in memory.
+    pub fn with_memory(state: PathBuf, memory: Vec<PathBuf>) -> Self {
+        Self { state, memory }
+    }
+
+    /// Where pods keep what may reach a disk.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Where pods keep what must not.
+    ///
+    /// # Errors
+    /// [`NoMemoryDir`] when this machine has no such place.
+    pub fn memory(&self) -> Result<PathBuf, NoMemoryDir> {
+        memory::find(&self.memory)
+    }
+
+    /// Removes what processes left that died: every pod's directory that nobody holds, except those in `keep`.
+    /// Returns the uids of the pods that were removed.
+    ///
+    /// # Errors
+    /// [`DirsError`] of the first directory that could not be removed; the others are gone.
+    pub fn sweep(&self, keep: &BTreeSet<String>) -> Result<BTreeSet<String>, DirsError> {
+        let mut swept = BTreeSet::new();
+        let mut result = Ok(());
+        let memory = self.memory.iter().filter(|base| memory::is_own(base).is_ok());
+        for base in std::iter::once(&self.state).chain(memory) {
+            let swept_here = sweep_base(base, keep, &mut swept);
+            result = result.and(swept_here);
+        }
+        result.map(|()| swept)
+    }
+}
+
+fn sweep_base(base: &Path, keep: &BTreeSet<String>, swept: &mut BTreeSet<String>) -> Result<(), DirsError> {
+    let pods = base.join("pods");
+    let entries = match std::fs::read_dir(&pods) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(DirsError::io("read", &pods, error)),
+    };
+    let mut result = Ok(());
+    for entry in entries {
+        let entry = entry.context("read", &pods)?;
+        // Pods' names are ASCII: anything else is not ours.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let removed = if name.starts_with(".removing-") {
+            File::open(&pods).and_then(|pods| tree::drain(pods.as_fd(), &name)).context("remove", &entry.path())
+        } else if keep.contains(&name) {
+            Ok(())
+        } else {
+            match PodDir::claim(base, &name) {
+                Ok(abandoned) => {
+                    swept.insert(name);
+                    abandoned.remove()
+                }
+                Err(DirsError::InUse { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        result = result.and(removed);
+    }
+    result
+}
+
+/// The directory of one pod below one base, with its lock.
+#[derive(Debug)]
+pub(crate) struct PodDir {
+    base: PathBuf,
+    uid: String,
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    _lock: File,
+}
+
+impl PodDir {
+    /// Makes the pod's directory and takes its lock. What a dead process left there is removed.
+    pub(crate) fn create(base: &Path, uid: &str) -> Result<Self, DirsError> {
+        check_name(uid)?;
+        let pods = base.join("pods");
+        DirBuilder::new().recursive(true).mode(0o700).create(&pods).context("create", &pods)?;
+        let claimed = Self::claim(base, uid)?;
+        let parent = File::open(&claimed.path).context("open", &claimed.path)?;
+        for entry in std::fs::read_dir(&claimed.path).context("read", &claimed.path)? {
+            let name = entry.context("read", &claimed.path)?.file_name();
+            match name.to_str() {
+                Some("lock") => {}
+                Some(name) => tree::remove_tree(parent.as_fd(), name).context("remove", &claimed.path.join(name))?,
+                None => {
+                    let reason = io::Error::new(io::ErrorKind::InvalidData, "unexpected name");
+                    return Err(DirsError::io("remove", &claimed.path.join(name), reason));
+                }
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Takes the lock of a directory, which is made if missing.
+    fn claim(base: &Path, uid: &str) -> Result<Self, DirsError> {
+        let _guard = lock_base(base)?;
+        let path = base.join("pods").join(uid);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(DirsError::io("create", &path, error)),
+        }
+        let lock_path = path.join("lock");
+        let lock = open_lock(&lock_path).context("open", &lock_path)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { base: base.to_owned(), uid: uid.to_owned(), path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(DirsError::InUse { uid: uid.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(DirsError::io("lock", &lock_path, error)),
+        }
+    }
+
+    /// Makes a directory below it (0700).
+    pub(crate) fn make(&self, below: &[&str]) -> Result<PathBuf, DirsError> {
+        let mut path = self.path.clone();
+        for name in below {
+            check_name(name)?;
+            path.push(name);
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).context("create", &path)?;
+        Ok(path)
+    }
+
+    /// Removes it with all that is in it.
+    pub(crate) fn remove(self) -> Result<(), DirsError> {
+        let guard = lock_base(&self.base)?;
+        let pods = self.base.join("pods");
+        let parent = File::open(&pods).context("open", &pods)?;
+        let trash = format!(".removing-{}", self.uid);
+        // Out of the way first, under the lock of all: nobody then finds a directory that is half gone.
+        match std::fs::create_dir(pods.join(&trash)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(DirsError::io("create", &pods.join(&trash), error)),
+        }
+        let mut target = pods.join(&trash).join("pod");
+        let mut count = 0_u32;
+        while target.exists() {
+            count += 1;
+            target.set_file_name(format!("pod-{count}"));
+        }
+        std::fs::rename(&self.path, &target).context("remove", &self.path)?;
+        drop(guard);
+        tree::drain(parent.as_fd(), &trash).context("remove", &target)
+    }
+}
+
+fn lock_base(base: &Path) -> Result<File, DirsError> {
+    let path = base.join("pods.lock");
+    let lock = open_lock(&path).context("open", &path)?;
+    lock.lock().context("lock", &path)?;
+    Ok(lock)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Names become names of directories: they must be plain.
+pub(crate) fn check_name(name: &str) -> Result<(), DirsError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.bytes().all(plain) {
+        return Err(DirsError::BadName { name: name.chars().take(80).collect() });
+    }
+    Ok(())
+}

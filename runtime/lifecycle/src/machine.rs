@@ -1,0 +1,327 @@
+//! The machine itself: takes an event in, then looks at everything and asks for what is due.
+//!
+//! Like the kubelet it is level-triggered: [`Lifecycle::step`] first records what the event says, and then derives the
+//! effects from the state alone, so that an event that was late, doubled or of no consequence can do no harm.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nacelle_spec::{CheckedPod, ContainerKind};
+
+use crate::backoff::BackOff;
+use crate::container::{Container, Due, Image, Life, Next, StopRequest};
+use crate::course::{Cause, Course, Grace};
+use crate::effect::{Effect, PodEvent};
+use crate::event::Event;
+use crate::order;
+use crate::phase::Phase;
+use crate::sandbox::{Addresses, Sandbox};
+use crate::status::Conditions;
+use crate::time::after;
+use crate::words;
+
+/// One pod, from its acceptance by the node to the removal of its sandbox.
+#[derive(Clone, Debug)]
+pub struct Lifecycle {
+    pub(crate) pod: CheckedPod,
+    pub(crate) qos_class: Option<String>,
+    pub(crate) course: Course,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) addresses: Addresses,
+    /// Init containers and sidecars first, in order of declaration.
+    pub(crate) containers: Vec<Container>,
+    pub(crate) conditions: Conditions,
+    /// When `Start` came.
+    pub(crate) started_at: Option<Timestamp>,
+    sandbox_retries: BackOff,
+    /// The latest time seen; a clock that goes back is held here.
+    now: Timestamp,
+}
+
+impl Lifecycle {
+    /// A pod that nobody works on yet: `Pending`, nothing running. It waits for [`Event::Start`].
+    pub fn new(pod: CheckedPod, now: Timestamp) -> Self {
+        let containers: Vec<Container> = pod.containers().map(Container::new).collect();
+        let conditions = Conditions::new(&containers, now);
+        Self {
+            pod,
+            qos_class: None,
+            course: Course::New,
+            sandbox: Sandbox::Absent,
+            addresses: Addresses::default(),
+            containers,
+            conditions,
+            started_at: None,
+            sandbox_retries: BackOff::delayed(),
+            now,
+        }
+    }
+
+    /// The same with `status.qosClass`, which follows from the manifest and not from anything that happens here.
+    #[must_use]
+    pub fn with_qos_class(mut self, class: impl Into<String>) -> Self {
+        self.qos_class = Some(class.into());
+        self
+    }
+
+    /// Takes in what happened and says what to do about it. `now` should never go back; if it does, the latest time
+    /// seen counts.
+    pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        let mut effects = Vec::new();
+        self.record(event, &mut effects);
+        self.pursue(&mut effects);
+        self.conditions.update(self.phase(), self.sandbox, &self.containers, self.now);
+        effects
+    }
+
+    /// When the driver shall send [`Event::Tick`] at the latest; `None` when only other events can bring anything.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let Course::Active { deadline } = self.course else { return None };
+        let sandbox = match self.sandbox {
+            Sandbox::BackingOff { retry_at } => Some(retry_at),
+            _ => None,
+        };
+        let containers = self.containers.iter().filter_map(Container::next_wake);
+        containers.chain(sandbox).chain(deadline).min()
+    }
+
+    /// Whether the sandbox is removed (or was never made) and nothing is left to do.
+    pub fn is_finished(&self) -> bool {
+        matches!((&self.course, self.sandbox), (Course::Ended(_), Sandbox::Gone))
+    }
+
+    /// `status.phase`. It becomes terminal only when no container lives any more.
+    pub fn phase(&self) -> Phase {
+        match &self.course {
+            Course::Ended(outcome) => outcome.phase,
+            _ if order::apps_created(&self.containers) => Phase::Running,
+            _ => Phase::Pending,
+        }
+    }
+
+    /// The pod as given to [`new`](Self::new).
+    pub fn pod(&self) -> &CheckedPod {
+        &self.pod
+    }
+
+    fn record(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        let (now, policy, pod) = (self.now, self.pod.restart_policy(), self.pod.clone());
+        let restarts = matches!(self.course, Course::Active { .. });
+        let mut emit = |event: PodEvent| effects.push(Effect::Emit(event));
+        match event {
+            Event::Tick => {}
+            Event::Start => self.start(effects),
+            Event::SandboxCreated { pod_ips, host_ips } => {
+                if self.sandbox == Sandbox::Creating {
+                    self.sandbox = Sandbox::Ready;
+                    self.sandbox_retries.reset();
+                    self.addresses = Addresses { pod: pod_ips, host: host_ips };
+                }
+            }
+            Event::SandboxFailed { reason, message } => {
+                if self.sandbox == Sandbox::Creating {
+                    self.sandbox = Sandbox::BackingOff { retry_at: after(now, self.sandbox_retries.fail()) };
+                    emit(words::sandbox_failed(reason, &message));
+                }
+            }
+            Event::SandboxRemoved => {
+                if self.sandbox == Sandbox::Removing {
+                    self.sandbox = Sandbox::Gone;
+                }
+            }
+            Event::ImagePulling { container } => {
+                if let Some(container) = self.container(&container)
+                    && matches!(container.life, Life::Pulling)
+                {
+                    emit(words::pulling(container));
+                }
+            }
+            Event::ImagePulled { container, image, image_id, source } => {
+                if let Some(container) = self.container(&container)
+                    && container.pulled(Image { name: image, id: image_id })
+                {
+                    emit(words::pulled(container, source));
+                }
+            }
+            Event::ImagePullFailed { container, reason, message } => {
+                if let Some(container) = self.container(&container)
+                    && container.pull_failed(reason, message.clone(), now)
+                {
+                    words::pull_failed(container, reason, &message).into_iter().for_each(emit);
+                }
+            }
+            Event::ContainerStarted { container, attempt, container_id } => {
+                if let Some(container) = self.container(&container)
+                    && container.started(attempt, container_id, now)
+                {
+                    words::created_and_started(container).into_iter().for_each(emit);
+                }
+            }
+            Event::ContainerStartFailed { container, attempt, reason, message } => {
+                if let Some(container) = self.container(&container)
+                    && container.start_failed(attempt, reason, message.clone(), policy, now)
+                {
+                    emit(words::start_failed(container, &message));
+                    if restarts && restart_delay(container).is_some() {
+                        emit(words::restart_back_off(container, &pod));
+                    }
+                }
+            }
+            Event::ContainerExited { container, attempt, exit } => {
+                if let Some(container) = self.container(&container) {
+                    let was_running = container.is_running();
+                    if !container.exited(attempt, exit, policy, now) {
+                        return;
+                    }
+                    if !was_running {
+                        words::created_and_started(container).into_iter().for_each(&mut emit);
+                    }
+                    if restarts && restart_delay(container).is_some() {
+                        emit(words::restart_back_off(container, &pod));
+                    }
+                }
+            }
+            Event::Delete { grace } => self.stop(Cause::Deleted, grace),
+            Event::Evict { grace, reason, message } => {
+                if matches!(self.course, Course::New | Course::Active { .. }) {
+                    emit(words::evicted(&message));
+                }
+                self.stop(Cause::Evicted { reason, message }, grace);
+            }
+        }
+    }
+
+    fn container(&mut self, name: &str) -> Option<&mut Container> {
+        self.containers.iter_mut().find(|container| &*container.name == name)
+    }
+
+    fn start(&mut self, effects: &mut Vec<Effect>) {
+        if let Course::New = self.course {
+            self.started_at = Some(self.now);
+            let deadline = self.pod.active_deadline().map(|deadline| after(self.now, deadline));
+            self.course = Course::Active { deadline };
+            effects.push(Effect::Emit(words::scheduled(&self.pod)));
+        }
+    }
+
+    /// Begins to stop the pod. When it stops already the first cause stays, and the shorter period holds.
+    fn stop(&mut self, cause: Cause, grace: Option<Duration>) {
+        let grace = Grace::new(grace.unwrap_or_else(|| self.pod.termination_grace_period()), self.now);
+        match &mut self.course {
+            Course::New | Course::Active { .. } => self.course = Course::Stopping { cause, grace },
+            Course::Stopping { grace: current, .. } => current.shorten(grace),
+            Course::Ended(_) => {}
+        }
+    }
+
+    /// Asks for all that is due in the present state.
+    fn pursue(&mut self, effects: &mut Vec<Effect>) {
+        if let Course::Active { deadline } = self.course {
+            if deadline.is_some_and(|deadline| deadline <= self.now) {
+                effects.push(Effect::Emit(words::deadline_exceeded()));
+                self.stop(Cause::DeadlineExceeded, None);
+            } else if order::init_failed(&self.containers) || order::apps_ended(&self.containers) {
+                self.stop(Cause::RanToEnd, None);
+            } else {
+                self.bring_up(effects);
+            }
+        }
+        if let Course::Stopping { cause, grace } = &self.course {
+            let (cause, grace) = (cause.clone(), *grace);
+            self.bring_down(&cause, grace, effects);
+        }
+        if let Course::Ended(_) = self.course {
+            self.remove_sandbox(effects);
+        }
+    }
+
+    fn bring_up(&mut self, effects: &mut Vec<Effect>) {
+        match self.sandbox {
+            Sandbox::Ready => {}
+            Sandbox::BackingOff { retry_at } if retry_at > self.now => return,
+            Sandbox::Absent | Sandbox::BackingOff { .. } => {
+                self.sandbox = Sandbox::Creating;
+                effects.push(Effect::CreateSandbox);
+                return;
+            }
+            Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => return,
+        }
+        let now = self.now;
+        for index in 0..order::open(&self.containers) {
+            let may_start = order::may_start(&self.containers, index);
+            let Some(container) = self.containers.get_mut(index) else { break };
+            let name = container.name.clone();
+            match container.advance(may_start, now) {
+                None => {}
+                Some(Due::Pull) => effects.push(Effect::PullImage { container: name }),
+                Some(Due::Start { attempt }) => effects.push(Effect::StartContainer { container: name, attempt }),
+                Some(Due::PullBackOffBegins) => {
+                    effects.extend(words::pull_back_off(container).map(Effect::Emit));
+                }
+            }
+        }
+    }
+
+    fn bring_down(&mut self, cause: &Cause, grace: Grace, effects: &mut Vec<Effect>) {
+        self.containers.iter_mut().for_each(Container::give_up);
+        let turn = if grace.is_forced() {
+            (0..self.containers.len()).collect()
+        } else {
+            order::stopping_now(&self.containers)
+        };
+        let kill_at = grace.kill_at(self.now);
+        for index in turn {
+            let Some(container) = self.containers.get_mut(index) else { continue };
+            let Some((attempt, request)) = container.stop(kill_at) else { continue };
+            if request == StopRequest::First {
+                effects.push(Effect::Emit(words::killing(container)));
+            }
+            let grace = Grace::left(kill_at, self.now);
+            effects.push(Effect::StopContainer { container: container.name.clone(), attempt, grace });
+        }
+        if !self.containers.iter().any(Container::is_live) {
+            self.account_for_the_lost();
+            self.course = Course::Ended(cause.outcome(order::apps_succeeded(&self.containers)));
+        }
+    }
+
+    /// Containers that never ran although their turn had come end as unknown, as the kubelet has it: app containers
+    /// if the pod was initialized, init containers up to the last that did anything, the first in any case.
+    fn account_for_the_lost(&mut self) {
+        let initialized = order::initialized(&self.containers);
+        let last_init = self
+            .containers
+            .iter()
+            .rposition(|container| container.kind != ContainerKind::App && container.was_created())
+            .unwrap_or(0);
+        for (index, container) in self.containers.iter_mut().enumerate() {
+            let reached = match container.kind {
+                ContainerKind::App => initialized,
+                ContainerKind::Init | ContainerKind::Sidecar => index <= last_init,
+            };
+            if reached {
+                container.lose(self.now);
+            }
+        }
+    }
+
+    fn remove_sandbox(&mut self, effects: &mut Vec<Effect>) {
+        match self.sandbox {
+            Sandbox::Ready => {
+                self.sandbox = Sandbox::Removing;
+                effects.push(Effect::RemoveSandbox);
+            }
+            Sandbox::Absent | Sandbox::BackingOff { .. } => self.sandbox = Sandbox::Gone,
+            Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => {}
+        }
+    }
+}
+
+/// The wait before the restart that the container is in, when there is one.
+pub(crate) fn restart_delay(container: &Container) -> Option<Duration> {
+    match container.life {
+        Life::Exited { next: Next::Restart { delay, .. }, .. } if !delay.is_zero() => Some(delay),
+        _ => None,
+    }
+}

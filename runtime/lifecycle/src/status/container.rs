@@ -1,0 +1,93 @@
+//! One container's entry in the status.
+
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+};
+use nacelle_spec::ContainerKind;
+
+use crate::container::{Container, Life, Live, Run, Stage};
+use crate::machine::restart_delay;
+use crate::status::time;
+use crate::words;
+
+/// What a container's entry takes from its pod.
+pub(super) struct Defaults<'a> {
+    /// `name_namespace(uid)`.
+    pub(super) pod_label: &'a str,
+    /// The pod has init containers or sidecars.
+    pub(super) with_init: bool,
+}
+
+pub(super) fn status(container: &Container, defaults: &Defaults<'_>) -> ContainerStatus {
+    let (state, last) = states(container, defaults);
+    ContainerStatus {
+        name: container.name.to_string(),
+        image: container.image.as_ref().map_or_else(|| container.image_ref.clone(), |image| image.name.clone()),
+        image_id: container.image.as_ref().map(|image| image.id.clone()).unwrap_or_default(),
+        container_id: container_id(container),
+        ready: is_ready(container),
+        started: Some(container.is_running()),
+        restart_count: i32::try_from(container.restart_count()).unwrap_or(i32::MAX),
+        state: Some(state),
+        last_state: last.map(terminated),
+        ..ContainerStatus::default()
+    }
+}
+
+/// Whether a container counts for the conditions: an init container when it has succeeded, any other while it runs.
+pub(super) fn is_ready(container: &Container) -> bool {
+    match container.kind {
+        ContainerKind::Init => container.final_exit().is_some_and(|exit| exit.is_success()),
+        ContainerKind::Sidecar | ContainerKind::App => container.is_running(),
+    }
+}
+
+/// The present state, and the run before it.
+fn states<'a>(container: &'a Container, defaults: &Defaults<'_>) -> (ContainerState, Option<&'a Run>) {
+    let last = container.last.as_ref();
+    match &container.life {
+        Life::Live(Live { stage: Stage::Running { started_at, .. }, .. }) => {
+            let running = ContainerStateRunning { started_at: time(*started_at) };
+            (ContainerState { running: Some(running), ..ContainerState::default() }, last)
+        }
+        Life::Exited { run, .. } => match restart_delay(container) {
+            None => (terminated(run), last),
+            Some(delay) => {
+                let message = words::crash_loop(container, delay, defaults.pod_label);
+                (waiting("CrashLoopBackOff", Some(message)), Some(run))
+            }
+        },
+        _ => {
+            let why = container.waiting();
+            let reason = why.as_ref().and_then(|why| why.reason);
+            let default = if defaults.with_init { "PodInitializing" } else { "ContainerCreating" };
+            (waiting(reason.unwrap_or(default), why.and_then(|why| why.message)), last)
+        }
+    }
+}
+
+fn container_id(container: &Container) -> Option<String> {
+    match &container.life {
+        Life::Live(Live { stage: Stage::Running { container_id, .. }, .. }) => Some(container_id.clone()),
+        Life::Exited { run, .. } => run.container_id.clone(),
+        _ => container.last.as_ref().and_then(|run| run.container_id.clone()),
+    }
+}
+
+fn waiting(reason: &str, message: Option<String>) -> ContainerState {
+    let waiting = ContainerStateWaiting { reason: Some(reason.to_owned()), message };
+    ContainerState { waiting: Some(waiting), ..ContainerState::default() }
+}
+
+fn terminated(run: &Run) -> ContainerState {
+    let terminated = ContainerStateTerminated {
+        container_id: run.container_id.clone(),
+        exit_code: i32::from(run.exit.code),
+        finished_at: time(run.finished_at),
+        message: run.exit.message.clone(),
+        reason: Some(run.exit.reason.as_str().to_owned()),
+        signal: None,
+        started_at: run.started_at.and_then(time),
+    };
+    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+}

@@ -1,0 +1,58 @@
+//! `status` as the kubelet writes it, rendered from the machine's state. Nothing here decides anything.
+
+mod conditions;
+mod container;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{HostIP, PodIP, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use nacelle_spec::ContainerKind;
+
+pub(crate) use conditions::Conditions;
+
+use crate::course::Course;
+use crate::machine::Lifecycle;
+use crate::words;
+
+impl Lifecycle {
+    /// The pod's status. App containers are sorted by name, init containers and sidecars stand in order of
+    /// declaration, as the kubelet has them.
+    pub fn status(&self) -> PodStatus {
+        let label = words::pod_label(&self.pod);
+        let defaults = container::Defaults { pod_label: &label, with_init: self.has_init_containers() };
+        let (apps, inits): (Vec<_>, Vec<_>) =
+            self.containers.iter().partition(|container| container.kind == ContainerKind::App);
+        let mut apps: Vec<_> = apps.into_iter().map(|app| container::status(app, &defaults)).collect();
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        let inits: Vec<_> = inits.into_iter().map(|init| container::status(init, &defaults)).collect();
+        let (reason, message) = match &self.course {
+            Course::Ended(outcome) => (outcome.reason.clone(), outcome.message.clone()),
+            _ => (None, None),
+        };
+        let pod_ips: Vec<_> = self.addresses.pod.iter().map(|ip| PodIP { ip: ip.to_string() }).collect();
+        let host_ips: Vec<_> = self.addresses.host.iter().map(|ip| HostIP { ip: ip.to_string() }).collect();
+        PodStatus {
+            phase: Some(self.phase().as_str().to_owned()),
+            reason,
+            message,
+            conditions: Some(self.conditions.render()),
+            container_statuses: Some(apps),
+            init_container_statuses: Some(inits).filter(|inits| !inits.is_empty()),
+            pod_ip: pod_ips.first().map(|ip| ip.ip.clone()),
+            pod_ips: Some(pod_ips).filter(|ips| !ips.is_empty()),
+            host_ip: host_ips.first().map(|ip| ip.ip.clone()),
+            host_ips: Some(host_ips).filter(|ips| !ips.is_empty()),
+            start_time: self.started_at.map(Time),
+            qos_class: self.qos_class.clone(),
+            ..PodStatus::default()
+        }
+    }
+
+    fn has_init_containers(&self) -> bool {
+        self.containers.iter().any(|container| container.kind != ContainerKind::App)
+    }
+}
+
+fn time(timestamp: Timestamp) -> Option<Time> {
+    Some(Time(timestamp))
+}

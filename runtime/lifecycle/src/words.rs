@@ -1,0 +1,119 @@
+//! The events that users see, in the kubelet's words.
+
+use nacelle_spec::CheckedPod;
+
+use crate::backoff::go_duration;
+use crate::container::Container;
+use crate::course::DEADLINE_MESSAGE;
+use crate::effect::{EventKind, PodEvent, Subject};
+use crate::event::{ImageSource, PullFailure, SandboxFailure};
+
+fn about_pod(kind: EventKind, reason: &'static str, message: String) -> PodEvent {
+    PodEvent { kind, reason, message, subject: Subject::Pod }
+}
+
+fn normal(container: &Container, reason: &'static str, message: String) -> PodEvent {
+    PodEvent { kind: EventKind::Normal, reason, message, subject: container.subject() }
+}
+
+fn warning(container: &Container, reason: &'static str, message: String) -> PodEvent {
+    PodEvent { kind: EventKind::Warning, reason, message, subject: container.subject() }
+}
+
+/// The pod as the kubelet writes it in messages: `name_namespace(uid)`.
+pub(crate) fn pod_label(pod: &CheckedPod) -> String {
+    format!("{}_{}({})", pod.name(), pod.namespace(), pod.uid())
+}
+
+pub(crate) fn scheduled(pod: &CheckedPod) -> PodEvent {
+    let node = pod.spec().node_name.as_deref().unwrap_or("this node");
+    let message = format!("Successfully assigned {}/{} to {node}", pod.namespace(), pod.name());
+    about_pod(EventKind::Normal, "Scheduled", message)
+}
+
+pub(crate) fn sandbox_failed(reason: SandboxFailure, message: &str) -> PodEvent {
+    let message = match reason {
+        SandboxFailure::CreatePodSandBox => format!("Failed to create pod sandbox: {message}"),
+        SandboxFailure::Mount => message.to_owned(),
+    };
+    about_pod(EventKind::Warning, reason.as_str(), message)
+}
+
+pub(crate) fn deadline_exceeded() -> PodEvent {
+    about_pod(EventKind::Normal, "DeadlineExceeded", DEADLINE_MESSAGE.to_owned())
+}
+
+pub(crate) fn evicted(message: &str) -> PodEvent {
+    about_pod(EventKind::Warning, "Evicted", message.to_owned())
+}
+
+pub(crate) fn pulling(container: &Container) -> PodEvent {
+    normal(container, "Pulling", format!("Pulling image {:?}", container.image_ref))
+}
+
+pub(crate) fn pulled(container: &Container, source: ImageSource) -> PodEvent {
+    let image = &container.image_ref;
+    let message = match source {
+        ImageSource::Present => format!("Container image {image:?} already present on machine"),
+        ImageSource::Fetched { took, bytes } => {
+            let millis = took.as_millis();
+            let (seconds, millis) = (millis / 1000, millis % 1000);
+            format!("Successfully pulled image {image:?} in {seconds}.{millis:03}s. Image size: {bytes} bytes.")
+        }
+    };
+    normal(container, "Pulled", message)
+}
+
+/// A failed pull makes two events: what happened, and the state that it led to.
+pub(crate) fn pull_failed(container: &Container, reason: PullFailure, message: &str) -> [PodEvent; 2] {
+    let image = &container.image_ref;
+    let what = match reason {
+        PullFailure::ErrImagePull | PullFailure::RegistryUnavailable => {
+            warning(container, "Failed", format!("Failed to pull image {image:?}: {message}"))
+        }
+        PullFailure::InvalidImageName => {
+            warning(container, "InspectFailed", format!("Failed to parse image name {image:?}: {message}"))
+        }
+        PullFailure::ImageInspectError => {
+            warning(container, "InspectFailed", format!("Failed to inspect image {image:?}: {message}"))
+        }
+        PullFailure::ErrImageNeverPull => {
+            let message = format!("Container image {image:?} is not present with pull policy of Never");
+            warning(container, "ErrImageNeverPull", message)
+        }
+    };
+    [what, warning(container, "Failed", format!("Error: {}", reason.as_str()))]
+}
+
+pub(crate) fn pull_back_off(container: &Container) -> [PodEvent; 2] {
+    [
+        normal(container, "BackOff", format!("Back-off pulling image {:?}", container.image_ref)),
+        warning(container, "Failed", "Error: ImagePullBackOff".to_owned()),
+    ]
+}
+
+pub(crate) fn created_and_started(container: &Container) -> [PodEvent; 2] {
+    let name = &container.name;
+    [
+        normal(container, "Created", format!("Created container: {name}")),
+        normal(container, "Started", format!("Started container {name}")),
+    ]
+}
+
+pub(crate) fn start_failed(container: &Container, message: &str) -> PodEvent {
+    warning(container, "Failed", format!("Error: {message}"))
+}
+
+pub(crate) fn restart_back_off(container: &Container, pod: &CheckedPod) -> PodEvent {
+    let message = format!("Back-off restarting failed container {} in pod {}", container.name, pod_label(pod));
+    warning(container, "BackOff", message)
+}
+
+/// `state.waiting.message` of a container in `CrashLoopBackOff`.
+pub(crate) fn crash_loop(container: &Container, delay: std::time::Duration, pod_label: &str) -> String {
+    format!("back-off {} restarting failed container={} pod={pod_label}", go_duration(delay), container.name)
+}
+
+pub(crate) fn killing(container: &Container) -> PodEvent {
+    normal(container, "Killing", format!("Stopping container {}", container.name))
+}

@@ -1,0 +1,340 @@
+//! A small language for scenarios: say what happens, then what is asked for and what users see.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+use nacelle_lifecycle::{
+    ContainerExit, Effect, Event, ExitReason, ImageSource, Lifecycle, PodEvent, PullFailure, SandboxFailure,
+    StartFailure,
+};
+use nacelle_spec::CheckedPod;
+
+/// A checked pod named `web` with this `spec`; containers without an image get one.
+pub(crate) fn pod(spec: &str) -> CheckedPod {
+    let mut spec: serde_yaml::Value = serde_yaml::from_str(spec).expect("scenario is YAML");
+    for list in ["initContainers", "containers"] {
+        for container in spec.get_mut(list).and_then(serde_yaml::Value::as_sequence_mut).into_iter().flatten() {
+            let fields = container.as_mapping_mut().expect("a container is a mapping");
+            fields.entry("image".into()).or_insert("example/image:1".into());
+        }
+    }
+    let mut object: serde_yaml::Value =
+        serde_yaml::from_str("{apiVersion: v1, kind: Pod, metadata: {name: web, uid: u1}}").unwrap();
+    object.as_mapping_mut().unwrap().insert("spec".into(), spec);
+    let (pod, _) = CheckedPod::check(serde_yaml::from_value(object).unwrap()).expect("scenario is a valid pod");
+    pod
+}
+
+/// A pod in a scenario. Time starts at 0 and moves only when told.
+pub(crate) struct Scenario {
+    pub(crate) machine: Lifecycle,
+    now: Timestamp,
+    asked: Vec<Effect>,
+    told: Vec<PodEvent>,
+    attempts: HashMap<Arc<str>, u32>,
+}
+
+impl Scenario {
+    /// A pod that nobody works on yet.
+    pub(crate) fn new(spec: &str) -> Self {
+        let now = Timestamp::UNIX_EPOCH;
+        let machine = Lifecycle::new(pod(spec), now);
+        Self { machine, now, asked: Vec::new(), told: Vec::new(), attempts: HashMap::new() }
+    }
+
+    /// A pod whose sandbox stands.
+    pub(crate) fn up(spec: &str) -> Self {
+        let mut scenario = Self::new(spec);
+        scenario.event(Event::Start).sandbox_created().ignore("create sandbox");
+        scenario
+    }
+
+    pub(crate) fn event(&mut self, event: Event) -> &mut Self {
+        for effect in self.machine.step(event, self.now) {
+            match effect {
+                Effect::Emit(event) => self.told.push(event),
+                Effect::StartContainer { ref container, attempt } => {
+                    self.attempts.insert(container.clone(), attempt);
+                    self.asked.push(effect);
+                }
+                effect => self.asked.push(effect),
+            }
+        }
+        self
+    }
+
+    // ── what happens ──
+
+    pub(crate) fn start(&mut self) -> &mut Self {
+        self.event(Event::Start)
+    }
+
+    pub(crate) fn sandbox_created(&mut self) -> &mut Self {
+        let pod_ips = vec!["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()];
+        self.event(Event::SandboxCreated { pod_ips, host_ips: vec!["192.0.2.1".parse().unwrap()] })
+    }
+
+    pub(crate) fn sandbox_failed(&mut self, message: &str) -> &mut Self {
+        self.event(Event::SandboxFailed { reason: SandboxFailure::CreatePodSandBox, message: message.into() })
+    }
+
+    pub(crate) fn sandbox_removed(&mut self) -> &mut Self {
+        self.event(Event::SandboxRemoved)
+    }
+
+    pub(crate) fn pulled(&mut self, container: &str) -> &mut Self {
+        self.event(Event::ImagePulled {
+            container: container.into(),
+            image: "docker.io/example/image:1".into(),
+            image_id: "docker.io/example/image@sha256:feed".into(),
+            source: ImageSource::Present,
+        })
+    }
+
+    pub(crate) fn pull_fails(&mut self, container: &str) -> &mut Self {
+        self.pull_fails_with(container, PullFailure::ErrImagePull, "no such host")
+    }
+
+    pub(crate) fn pull_fails_with(&mut self, container: &str, reason: PullFailure, message: &str) -> &mut Self {
+        self.event(Event::ImagePullFailed { container: container.into(), reason, message: message.into() })
+    }
+
+    /// The latest attempt runs.
+    pub(crate) fn started(&mut self, container: &str) -> &mut Self {
+        let attempt = self.attempt(container);
+        self.started_as(container, attempt)
+    }
+
+    pub(crate) fn started_as(&mut self, container: &str, attempt: u32) -> &mut Self {
+        let container_id = format!("nacelle://{container}-{attempt}");
+        self.event(Event::ContainerStarted { container: container.into(), attempt, container_id })
+    }
+
+    pub(crate) fn start_fails(&mut self, container: &str, reason: StartFailure, message: &str) -> &mut Self {
+        let attempt = self.attempt(container);
+        self.event(Event::ContainerStartFailed {
+            container: container.into(),
+            attempt,
+            reason,
+            message: message.into(),
+        })
+    }
+
+    /// The image is there and the container starts: from its turn to running.
+    pub(crate) fn runs(&mut self, container: &str) -> &mut Self {
+        self.pulled(container).started(container)
+    }
+
+    /// The latest attempt ends with this code.
+    pub(crate) fn exits(&mut self, container: &str, code: u8) -> &mut Self {
+        let attempt = self.attempt(container);
+        self.exits_as(container, attempt, code)
+    }
+
+    pub(crate) fn exits_as(&mut self, container: &str, attempt: u32, code: u8) -> &mut Self {
+        self.event(Event::ContainerExited { container: container.into(), attempt, exit: ContainerExit::code(code) })
+    }
+
+    pub(crate) fn is_oom_killed(&mut self, container: &str) -> &mut Self {
+        let attempt = self.attempt(container);
+        let exit = ContainerExit { reason: ExitReason::OomKilled, code: 137, message: Some("limit 1Mi".into()) };
+        self.event(Event::ContainerExited { container: container.into(), attempt, exit })
+    }
+
+    pub(crate) fn delete(&mut self) -> &mut Self {
+        self.event(Event::Delete { grace: None })
+    }
+
+    pub(crate) fn delete_within(&mut self, seconds: u64) -> &mut Self {
+        self.event(Event::Delete { grace: Some(Duration::from_secs(seconds)) })
+    }
+
+    pub(crate) fn evict(&mut self) -> &mut Self {
+        self.event(Event::Evict { grace: None, reason: "Evicted".into(), message: "low on memory".into() })
+    }
+
+    /// Time passes; nobody looks.
+    pub(crate) fn after(&mut self, seconds: u64) -> &mut Self {
+        self.now += Duration::from_secs(seconds);
+        self
+    }
+
+    /// The clock is set back.
+    pub(crate) fn clock_goes_back(&mut self, seconds: u64) -> &mut Self {
+        self.now -= Duration::from_secs(seconds);
+        self
+    }
+
+    /// The machine wants to be woken in so many seconds, and is.
+    #[track_caller]
+    pub(crate) fn wakes_in(&mut self, seconds: u64) -> &mut Self {
+        let wake = self.machine.next_wake().expect("a time to wake up");
+        assert_eq!(wake.duration_since(self.now).as_secs(), i64::try_from(seconds).unwrap(), "time until next wake");
+        self.now = wake;
+        self.event(Event::Tick)
+    }
+
+    /// A failed pull stops to show its own error, one second after.
+    #[track_caller]
+    pub(crate) fn pull_error_fades(&mut self) -> &mut Self {
+        self.wakes_in(1)
+    }
+
+    // ── what follows ──
+
+    /// What was asked for since the last look, all of it, in order.
+    #[track_caller]
+    pub(crate) fn asks<const N: usize>(&mut self, expected: [&str; N]) -> &mut Self {
+        let asked: Vec<String> = self.asked.drain(..).map(|effect| describe(&effect)).collect();
+        assert_eq!(asked, expected, "what was asked for");
+        self
+    }
+
+    /// Looks away from what was asked for up to now. `what` says to the reader what it was.
+    pub(crate) fn ignore(&mut self, _what: &str) -> &mut Self {
+        self.asked.clear();
+        self
+    }
+
+    /// The events that users saw since the last look, as `Reason subject`.
+    #[track_caller]
+    pub(crate) fn tells<const N: usize>(&mut self, expected: [&str; N]) -> &mut Self {
+        let told: Vec<String> = self
+            .told
+            .drain(..)
+            .map(|event| match event.subject.container() {
+                Some(container) => format!("{} {container}", event.reason),
+                None => event.reason.to_owned(),
+            })
+            .collect();
+        assert_eq!(told, expected, "events");
+        self
+    }
+
+    /// The latest event with this reason has this type and message.
+    #[track_caller]
+    pub(crate) fn said(&mut self, reason: &str, expected: &str) -> &mut Self {
+        let event = self.told.iter().rfind(|event| event.reason == reason).expect("an event with that reason");
+        assert_eq!(format!("{}: {}", event.kind.as_str(), event.message), expected);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn phase(&mut self, expected: &str) -> &mut Self {
+        assert_eq!(self.machine.phase().as_str(), expected, "phase");
+        assert_eq!(self.status().phase.as_deref(), Some(expected), "phase in the status");
+        self
+    }
+
+    /// The container's state: `waiting Reason`, `running`, `terminated Reason code`.
+    #[track_caller]
+    pub(crate) fn shows(&mut self, container: &str, expected: &str) -> &mut Self {
+        assert_eq!(describe_state(self.container(container).state.as_ref()), expected, "state of {container}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn last(&mut self, container: &str, expected: &str) -> &mut Self {
+        let last = self.container(container).last_state;
+        assert_eq!(describe_state(last.as_ref()), expected, "last state of {container}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn waits_with(&mut self, container: &str, expected: &str) -> &mut Self {
+        let waiting = self.container(container).state.unwrap().waiting.expect("a waiting container");
+        assert_eq!(waiting.message.as_deref(), Some(expected), "message of {container}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn restarts(&mut self, container: &str, expected: i32) -> &mut Self {
+        assert_eq!(self.container(container).restart_count, expected, "restart count of {container}");
+        self
+    }
+
+    /// A condition as `Status`, `Status Reason` or `Status Reason: message`.
+    #[track_caller]
+    pub(crate) fn condition(&mut self, kind: &str, expected: &str) -> &mut Self {
+        let conditions = self.status().conditions.unwrap();
+        let condition = conditions.into_iter().find(|condition| condition.type_ == kind).expect("a known condition");
+        let mut shown = condition.status;
+        shown.extend(condition.reason.map(|reason| format!(" {reason}")));
+        shown.extend(condition.message.map(|message| format!(": {message}")));
+        assert_eq!(shown, expected, "condition {kind}");
+        self
+    }
+
+    /// The second at which a condition last changed.
+    pub(crate) fn changed_at(&self, kind: &str) -> i64 {
+        let conditions = self.status().conditions.unwrap();
+        let condition = conditions.into_iter().find(|condition| condition.type_ == kind).expect("a known condition");
+        condition.last_transition_time.unwrap().0.as_second()
+    }
+
+    #[track_caller]
+    pub(crate) fn sleeps(&mut self) -> &mut Self {
+        assert_eq!(self.machine.next_wake(), None, "time to wake up");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn is_finished(&mut self) -> &mut Self {
+        assert!(self.machine.is_finished(), "finished");
+        self.asks([])
+    }
+
+    #[track_caller]
+    pub(crate) fn is_not_finished(&mut self) -> &mut Self {
+        assert!(!self.machine.is_finished(), "not finished");
+        self
+    }
+
+    /// The sandbox goes, and with it the pod.
+    #[track_caller]
+    pub(crate) fn ends(&mut self, phase: &str) -> &mut Self {
+        self.asks(["remove sandbox"]).is_not_finished().sandbox_removed().is_finished().phase(phase)
+    }
+
+    pub(crate) fn status(&self) -> PodStatus {
+        self.machine.status()
+    }
+
+    pub(crate) fn container(&self, name: &str) -> ContainerStatus {
+        let status = self.status();
+        let lists = [status.init_container_statuses, status.container_statuses];
+        lists.into_iter().flatten().flatten().find(|status| status.name == name).expect("a container of the pod")
+    }
+
+    fn attempt(&self, container: &str) -> u32 {
+        self.attempts.get(container).copied().expect("a container that was asked to start")
+    }
+}
+
+fn describe(effect: &Effect) -> String {
+    match effect {
+        Effect::CreateSandbox => "create sandbox".to_owned(),
+        Effect::PullImage { container } => format!("pull {container}"),
+        Effect::StartContainer { container, attempt } => format!("start {container}/{attempt}"),
+        Effect::StopContainer { container, attempt, grace } => format!("stop {container}/{attempt} {grace:?}"),
+        Effect::RemoveSandbox => "remove sandbox".to_owned(),
+        Effect::Emit(event) => format!("tell {}", event.reason),
+    }
+}
+
+fn describe_state(state: Option<&ContainerState>) -> String {
+    match state {
+        None => "none".to_owned(),
+        Some(ContainerState { waiting: Some(waiting), .. }) => {
+            format!("waiting {}", waiting.reason.as_deref().unwrap_or("?"))
+        }
+        Some(ContainerState { running: Some(_), .. }) => "running".to_owned(),
+        Some(ContainerState { terminated: Some(terminated), .. }) => {
+            format!("terminated {} {}", terminated.reason.as_deref().unwrap_or("?"), terminated.exit_code)
+        }
+        Some(_) => "empty".to_owned(),
+    }
+}

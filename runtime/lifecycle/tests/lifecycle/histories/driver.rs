@@ -1,0 +1,73 @@
+//! What a driver has under way: the simulated side of every effect.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use nacelle_lifecycle::Effect;
+
+/// Work that the driver will report on.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Work {
+    CreateSandbox,
+    Pull(Arc<str>),
+    Start(Incarnation),
+    Run(Incarnation),
+    RemoveSandbox,
+}
+
+/// One incarnation of one container.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Incarnation {
+    pub(super) container: Arc<str>,
+    pub(super) attempt: u32,
+    pub(super) stopping: bool,
+    pub(super) since: Timestamp,
+}
+
+/// All that is under way.
+#[derive(Default)]
+pub(super) struct Driver {
+    pub(super) work: Vec<Work>,
+}
+
+impl Driver {
+    /// Begins what an effect asks for.
+    pub(super) fn take_on(&mut self, effect: &Effect, now: Timestamp) {
+        match effect {
+            Effect::CreateSandbox => self.work.push(Work::CreateSandbox),
+            Effect::PullImage { container } => self.work.push(Work::Pull(container.clone())),
+            Effect::StartContainer { container, attempt } => {
+                let (container, attempt) = (container.clone(), *attempt);
+                self.work.push(Work::Start(Incarnation { container, attempt, stopping: false, since: now }));
+            }
+            Effect::StopContainer { container, attempt, .. } => {
+                for work in &mut self.work {
+                    if let Work::Start(one) | Work::Run(one) = work
+                        && one.container == *container
+                        && one.attempt == *attempt
+                    {
+                        one.stopping = true;
+                    }
+                }
+            }
+            Effect::RemoveSandbox => self.work.push(Work::RemoveSandbox),
+            Effect::Emit(_) => {}
+        }
+    }
+
+    /// The incarnation of a container that exists or is being made.
+    pub(super) fn live(&self, name: &str) -> Option<&Incarnation> {
+        self.work.iter().find_map(|work| match work {
+            Work::Start(one) | Work::Run(one) if *one.container == *name => Some(one),
+            _ => None,
+        })
+    }
+
+    pub(super) fn is_any_live(&self) -> bool {
+        self.work.iter().any(|work| matches!(work, Work::Start(_) | Work::Run(_)))
+    }
+
+    pub(super) fn is_running(&self, name: &str) -> bool {
+        self.work.iter().any(|work| matches!(work, Work::Run(one) if *one.container == *name))
+    }
+}

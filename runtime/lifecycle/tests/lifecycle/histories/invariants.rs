@@ -1,0 +1,349 @@
+//! What must hold in every history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
+use nacelle_lifecycle::{Effect, Event, Lifecycle, Phase, StartFailure};
+use nacelle_spec::{CheckedPod, ContainerKind, RestartPolicy};
+
+use super::driver::Driver;
+
+/// An invariant that did not hold.
+#[derive(Debug)]
+pub(super) struct Broken(pub(super) String);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! must {
+    ($holds:expr, $($what:tt)+) => { if !$holds { return Err(Broken(format!($($what)+))); } };
+}
+
+/// Watches events and effects, and keeps its own books: it shares no code with the machine.
+pub(super) struct Observer {
+    policy: RestartPolicy,
+    containers: Vec<Watched>,
+    started: bool,
+    /// `Delete` or `Evict` has come.
+    stopped: bool,
+    /// Something was asked to stop, for whatever reason.
+    stopping: bool,
+    sandbox: bool,
+    removal_asked: bool,
+    finished: bool,
+    phase: Phase,
+    now: Timestamp,
+    conditions: Vec<PodCondition>,
+}
+
+struct Watched {
+    name: Arc<str>,
+    kind: ContainerKind,
+    /// Starts asked for.
+    attempts: u32,
+    /// A pull was asked for and has not been reported on.
+    pulling: bool,
+    /// The pull that was asked for last has succeeded and no start has used it.
+    image: bool,
+    live: Option<Live>,
+    ever_ran: bool,
+    last_code: Option<u8>,
+    restart_count: i32,
+    restarts: Waits,
+    pulls: Waits,
+    starts: Waits,
+    /// When its next pull is due: not before, and no later than that.
+    due: Option<Timestamp>,
+}
+
+struct Live {
+    attempt: u32,
+    running_since: Option<Timestamp>,
+}
+
+/// The back-off that the documentation describes, counted in failures.
+struct Waits {
+    failures: u32,
+    free: u32,
+}
+
+impl Waits {
+    fn fail(&mut self) -> Duration {
+        self.failures += 1;
+        let Some(doublings) = self.failures.checked_sub(self.free + 1) else { return Duration::ZERO };
+        Duration::from_secs(10 << doublings.min(5)).min(Duration::from_secs(300))
+    }
+}
+
+impl Observer {
+    pub(super) fn new(pod: &CheckedPod) -> Self {
+        let waits = |free| Waits { failures: 0, free };
+        let watch = |container: nacelle_spec::PodContainer<'_>| Watched {
+            name: container.spec.name.as_str().into(),
+            kind: container.kind,
+            attempts: 0,
+            pulling: false,
+            image: false,
+            live: None,
+            ever_ran: false,
+            last_code: None,
+            restart_count: 0,
+            restarts: waits(1),
+            pulls: waits(0),
+            starts: waits(0),
+            due: None,
+        };
+        Self {
+            policy: pod.restart_policy(),
+            containers: pod.containers().map(watch).collect(),
+            started: false,
+            stopped: false,
+            stopping: false,
+            sandbox: false,
+            removal_asked: false,
+            finished: false,
+            phase: Phase::Pending,
+            now: Timestamp::UNIX_EPOCH,
+            conditions: Vec::new(),
+        }
+    }
+
+    pub(super) fn was_started(&self) -> bool {
+        self.started
+    }
+
+    pub(super) fn attempts(&self, name: &str) -> u32 {
+        self.containers.iter().find(|watched| *watched.name == *name).map_or(0, |watched| watched.attempts)
+    }
+
+    /// Books what is about to be reported, if it is so.
+    pub(super) fn before(&mut self, event: &Event, now: Timestamp) {
+        self.now = self.now.max(now);
+        let (now, policy) = (self.now, self.policy);
+        match event {
+            Event::Start => self.started = true,
+            Event::Delete { .. } | Event::Evict { .. } => self.stopped = true,
+            Event::SandboxCreated { .. } => self.sandbox = true,
+            Event::ImagePulled { container, .. } => {
+                let Some(watched) = self.watched(container) else { return };
+                watched.image = std::mem::take(&mut watched.pulling);
+                watched.pulls.failures = 0;
+            }
+            Event::ImagePullFailed { container, .. } => {
+                let Some(watched) = self.watched(container) else { return };
+                if std::mem::take(&mut watched.pulling) {
+                    watched.due = Some(now + watched.pulls.fail());
+                }
+            }
+            Event::ContainerStarted { container, attempt, .. } => {
+                let Some(watched) = self.live(container, *attempt) else { return };
+                watched.runs(now);
+            }
+            Event::ContainerStartFailed { container, attempt, reason, .. } => {
+                let Some(watched) = self.live(container, *attempt) else { return };
+                watched.live = None;
+                if *reason == StartFailure::RunContainerError {
+                    watched.ends(128, policy, now);
+                } else {
+                    watched.due = Some(now + watched.starts.fail());
+                }
+            }
+            Event::ContainerExited { container, attempt, exit } => {
+                let Some(watched) = self.live(container, *attempt) else { return };
+                watched.runs(now);
+                let since = watched.live.take().and_then(|live| live.running_since).unwrap_or(now);
+                if now.duration_since(since).as_secs() >= 600 {
+                    watched.restarts.failures = 0;
+                }
+                watched.ends(exit.code, policy, now);
+            }
+            Event::Tick | Event::SandboxFailed { .. } | Event::SandboxRemoved | Event::ImagePulling { .. } => {}
+        }
+    }
+
+    /// Looks at one thing that is asked for.
+    pub(super) fn effect(&mut self, effect: &Effect, driver: &Driver) -> Result<(), Broken> {
+        must!(!self.finished || matches!(effect, Effect::Emit(_)), "a finished pod asks for {effect:?}");
+        if matches!(effect, Effect::CreateSandbox | Effect::PullImage { .. } | Effect::StartContainer { .. }) {
+            must!(self.started, "{effect:?} before the start");
+            must!(!self.stopped, "{effect:?} after a delete or an eviction");
+            must!(!self.stopping, "{effect:?} while the pod stops");
+            must!(!self.phase.is_terminal() && !self.removal_asked, "{effect:?} after the end");
+        }
+        match effect {
+            Effect::CreateSandbox => must!(!self.sandbox, "a second sandbox"),
+            Effect::RemoveSandbox => {
+                must!(self.sandbox && !self.removal_asked, "a sandbox removed twice or never made");
+                must!(!driver.is_any_live(), "the sandbox is removed under a live container");
+                self.removal_asked = true;
+            }
+            Effect::PullImage { container } => self.pull(container, driver)?,
+            Effect::StartContainer { container, attempt } => self.start(container, *attempt, driver)?,
+            Effect::StopContainer { container, attempt, grace } => self.stop(container, *attempt, *grace, driver)?,
+            Effect::Emit(event) => must!(!event.message.is_empty(), "an event without words"),
+        }
+        Ok(())
+    }
+
+    fn pull(&mut self, container: &str, driver: &Driver) -> Result<(), Broken> {
+        must!(self.sandbox, "a pull before the sandbox stands");
+        must!(driver.live(container).is_none(), "a pull for {container} while it lives");
+        let (now, policy) = (self.now, self.policy);
+        self.turn_of(container)?;
+        let Some(watched) = self.watched(container) else { return Err(Broken(format!("no container {container}"))) };
+        must!(watched.may_run_again(policy), "{container} is tried again against its policy");
+        must!(watched.due.take().is_none_or(|due| due <= now), "{container} is tried again too early");
+        watched.image = false;
+        watched.pulling = true;
+        Ok(())
+    }
+
+    fn start(&mut self, container: &str, attempt: u32, driver: &Driver) -> Result<(), Broken> {
+        must!(self.sandbox, "a start before the sandbox stands");
+        must!(driver.live(container).is_none(), "two incarnations of {container}");
+        self.turn_of(container)?;
+        let Some(watched) = self.watched(container) else { return Err(Broken(format!("no container {container}"))) };
+        must!(watched.image, "{container} starts without its image");
+        must!(watched.attempts == attempt, "{container} starts as attempt {attempt}, not {}", watched.attempts);
+        watched.attempts += 1;
+        watched.image = false;
+        watched.live = Some(Live { attempt, running_since: None });
+        Ok(())
+    }
+
+    /// All before it have come as far as they must.
+    fn turn_of(&self, container: &str) -> Result<(), Broken> {
+        for earlier in self.containers.iter().take_while(|watched| *watched.name != *container) {
+            let open = match earlier.kind {
+                ContainerKind::Init => earlier.last_code == Some(0),
+                ContainerKind::Sidecar => earlier.ever_ran,
+                ContainerKind::App => true,
+            };
+            must!(open, "{container} does not wait for {}", earlier.name);
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, container: &str, attempt: u32, grace: Duration, driver: &Driver) -> Result<(), Broken> {
+        self.stopping = true;
+        let live = driver.live(container).is_some_and(|one| one.attempt == attempt);
+        must!(live, "{container}/{attempt} is stopped, which does not live");
+        let index = self.containers.iter().position(|watched| *watched.name == *container).unwrap_or(0);
+        if self.containers[index].kind == ContainerKind::Sidecar && !grace.is_zero() {
+            for later in &self.containers[index + 1..] {
+                must!(driver.live(&later.name).is_none(), "sidecar {container} is stopped before {}", later.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the machine after a step.
+    pub(super) fn after(&mut self, machine: &Lifecycle, driver: &Driver) -> Result<(), Broken> {
+        let phase = machine.phase();
+        must!(!self.phase.is_terminal() || self.phase == phase, "phase went from {:?} to {phase:?}", self.phase);
+        must!(self.phase != Phase::Running || phase != Phase::Pending, "phase went back to Pending");
+        must!(!phase.is_terminal() || !driver.is_any_live(), "{phase:?} while a container lives");
+        let succeeded = self.of_kind(ContainerKind::App).all(|app| app.last_code == Some(0));
+        must!(phase != Phase::Succeeded || succeeded, "Succeeded although an app failed");
+        self.phase = phase;
+
+        must!(!self.finished || machine.is_finished(), "a finished pod came back");
+        self.finished = machine.is_finished();
+        let wake = machine.next_wake();
+        must!(wake.is_none_or(|wake| wake > self.now), "a wake-up in the past: {wake:?}");
+        let waits = self.started && !self.finished && driver.work.is_empty();
+        must!(!waits || wake.is_some(), "nothing is under way, and nothing will ever happen");
+        let works = !self.stopped && !self.stopping && !phase.is_terminal();
+        for watched in self.containers.iter().filter(|_| works) {
+            let sleeps = watched.due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
+            must!(!sleeps, "{} is not woken when its back-off ends", watched.name);
+        }
+        self.status(&machine.status(), driver)
+    }
+
+    fn status(&mut self, status: &PodStatus, driver: &Driver) -> Result<(), Broken> {
+        must!(status.phase.as_deref() == Some(self.phase.as_str()), "another phase in the status");
+        let shown = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+        must!(shown().count() == self.containers.len(), "a container too many or too few in the status");
+        for watched in &mut self.containers {
+            let mut same = shown().filter(|shown| shown.name == *watched.name);
+            let (Some(shown), None) = (same.next(), same.next()) else {
+                return Err(Broken(format!("{} is not in the status exactly once", watched.name)));
+            };
+            watched.status(shown, driver)?;
+        }
+        let conditions = status.conditions.clone().unwrap_or_default();
+        must!(conditions.len() == 5, "a condition too many or too few");
+        for (old, new) in self.conditions.iter().zip(&conditions) {
+            let changed = old.last_transition_time != new.last_transition_time;
+            must!(!changed || old.status != new.status, "{} changed its time and not its status", new.type_);
+            must!(
+                old.status == new.status || new.last_transition_time.as_ref().is_some_and(|t| t.0 == self.now),
+                "{} changed without its time",
+                new.type_
+            );
+        }
+        self.conditions = conditions;
+        Ok(())
+    }
+
+    fn of_kind(&self, kind: ContainerKind) -> impl Iterator<Item = &Watched> {
+        self.containers.iter().filter(move |watched| watched.kind == kind)
+    }
+
+    fn watched(&mut self, name: &str) -> Option<&mut Watched> {
+        self.containers.iter_mut().find(|watched| *watched.name == *name)
+    }
+
+    fn live(&mut self, name: &str, attempt: u32) -> Option<&mut Watched> {
+        self.watched(name).filter(|watched| watched.live.as_ref().is_some_and(|live| live.attempt == attempt))
+    }
+}
+
+impl Watched {
+    fn ends(&mut self, code: u8, policy: RestartPolicy, now: Timestamp) {
+        self.last_code = Some(code);
+        if self.may_run_again(policy) {
+            self.due = Some(now + self.restarts.fail());
+        }
+    }
+
+    fn may_run_again(&self, policy: RestartPolicy) -> bool {
+        let Some(code) = self.last_code else { return true };
+        match (self.kind, policy) {
+            (ContainerKind::Sidecar, _) | (ContainerKind::App, RestartPolicy::Always) => true,
+            (_, RestartPolicy::Never) => false,
+            (ContainerKind::Init, _) | (ContainerKind::App, RestartPolicy::OnFailure) => code != 0,
+        }
+    }
+
+    fn runs(&mut self, now: Timestamp) {
+        self.ever_ran = true;
+        self.starts.failures = 0;
+        if let Some(live) = &mut self.live {
+            live.running_since.get_or_insert(now);
+        }
+    }
+
+    fn status(&mut self, shown: &ContainerStatus, driver: &Driver) -> Result<(), Broken> {
+        let name = &self.name;
+        must!(shown.restart_count >= self.restart_count, "the restart count of {name} fell");
+        self.restart_count = shown.restart_count;
+        let state = shown.state.clone().unwrap_or_default();
+        let states = [state.waiting.is_some(), state.running.is_some(), state.terminated.is_some()];
+        must!(states.iter().filter(|is| **is).count() == 1, "{name} is in several states or none");
+        let running = driver.is_running(name);
+        must!(state.running.is_some() == running, "{name} runs: {running}, but is shown as {state:?}");
+        must!(shown.started == Some(running), "{name} runs: {running}, but started is {:?}", shown.started);
+        if let Some(terminated) = state.terminated {
+            let code = self.last_code.map_or(137, i32::from);
+            must!(terminated.exit_code == code, "{name} ended with {code}, not {}", terminated.exit_code);
+        }
+        Ok(())
+    }
+}

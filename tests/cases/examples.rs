@@ -1,0 +1,48 @@
+//! Every manifest in docs/examples runs, and prints what the file beside it says.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nacelle_tests::{Nacelle, guest, repository_root};
+
+/// Runs one example and compares. Lines are sorted, since containers of a pod print at the same time.
+/// `UPDATE_EXAMPLES=1` writes the file anew.
+fn check(manifest: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(manifest)?;
+    // Says how to build them where they are missing.
+    for sample in text.lines().filter_map(|line| line.split("target/guests/").nth(1)?.split(".wasm").next()) {
+        guest(sample);
+    }
+    let finished = Nacelle::new()?.run(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;
+    let mut lines: Vec<&str> = finished.stdout.lines().collect();
+    lines.sort_unstable();
+    let mut got = String::new();
+    for line in lines {
+        let _ = writeln!(got, "{}", line.trim_end());
+    }
+    let _ = writeln!(got, "exit code {}", finished.code);
+
+    let expected_file = manifest.with_extension("out");
+    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+        std::fs::write(&expected_file, &got)?;
+    }
+    let expected = std::fs::read_to_string(&expected_file)
+        .with_context(|| format!("{} (UPDATE_EXAMPLES=1 writes it)", expected_file.display()))?;
+    assert_eq!(got, expected, "{}: {}", manifest.display(), finished.stderr);
+    Ok(())
+}
+
+#[test]
+fn examples_print_what_they_say() -> Result<()> {
+    let mut manifests: Vec<_> = std::fs::read_dir(repository_root().join("docs/examples"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    manifests.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    manifests.sort();
+    assert!(manifests.len() >= 7, "docs/examples has lost its manifests");
+    for manifest in manifests {
+        check(&manifest)?;
+    }
+    Ok(())
+}
