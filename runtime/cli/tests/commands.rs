@@ -3,6 +3,8 @@
 
 #[path = "commands/completions.rs"]
 mod completions;
+#[path = "commands/documentation.rs"]
+mod documentation;
 #[path = "commands/help.rs"]
 mod help;
 #[path = "commands/images.rs"]

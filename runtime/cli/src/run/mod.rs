@@ -251,5 +251,9 @@ pub(crate) fn print_exit(format: OutputFormat, outcome: &Outcome) -> Result<(), 
         container: outcome.container.as_deref(),
         message: outcome.message.as_deref(),
     };
-    crate::output::print(&String::from_utf8_lossy(&record.to_line()))
+    match crate::output::print(&String::from_utf8_lossy(&record.to_line())) {
+        // The run has its own exit code for that.
+        Err(error) if error.kind == ErrorKind::OutputClosed => Ok(()),
+        printed => printed,
+    }
 }
