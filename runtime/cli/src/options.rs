@@ -11,9 +11,12 @@ use crate::dirs::DirEnv;
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::tracing_setup::Verbosity;
 
+/// Reads an environment variable.
+type Variables = Box<dyn Fn(&str) -> Option<OsString>>;
+
 /// What a process finds around itself; in tests, a made-up one.
 pub(crate) struct Surroundings {
-    var: Box<dyn Fn(&str) -> Option<OsString>>,
+    var: Variables,
     root: bool,
     current_dir: PathBuf,
     host_name: String,

@@ -1,6 +1,8 @@
 //! The `nacelle` binary's words and exit codes, command by command, as snapshots. Nothing here starts a pod: tests with
 //! guests are in the repository's `tests/`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set its world up has failed")]
+
 #[path = "commands/completions.rs"]
 mod completions;
 #[path = "commands/documentation.rs"]

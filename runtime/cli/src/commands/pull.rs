@@ -42,6 +42,7 @@ pub(crate) fn run(
         auth: DockerConfig::load_default(),
         insecure_registries,
         progress: Some(Arc::clone(&bars) as Arc<dyn Progress>),
+        ..PullOptions::default()
     };
     let pulled = crate::async_runtime()?.block_on(pull_all(&store, &references, &options, &bars, |image| {
         if talkative {
