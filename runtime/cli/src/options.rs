@@ -11,9 +11,12 @@ use crate::dirs::DirEnv;
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::tracing_setup::Verbosity;
 
+/// Reads an environment variable.
+type Variables = Box<dyn Fn(&str) -> Option<OsString>>;
+
 /// What a process finds around itself; in tests, a made-up one.
 pub(crate) struct Surroundings {
-    var: Box<dyn Fn(&str) -> Option<OsString>>,
+    var: Variables,
     root: bool,
     current_dir: PathBuf,
     host_name: String,
@@ -109,8 +112,10 @@ pub(crate) fn sources(args: &SourceArgs) -> Result<(), CliError> {
 pub(crate) fn registries(args: &RegistryArgs) -> Result<Vec<String>, CliError> {
     match args.insecure_registry.iter().find(|registry| !is_host_and_port(registry)) {
         None => Ok(args.insecure_registry.clone()),
-        Some(wrong) => Err(CliError::new(ErrorKind::Usage, format!("--insecure-registry {wrong:?} is not HOST[:PORT]"))
-            .hint("without http:// in front and without a path behind, such as registry.internal:5000")),
+        Some(wrong) => {
+            Err(CliError::new(ErrorKind::Usage, format!("--insecure-registry {wrong:?} is not HOST[:PORT]"))
+                .hint("without http:// in front and without a path behind, such as registry.internal:5000"))
+        }
     }
 }
 

@@ -20,10 +20,14 @@ impl Verbosity {
         match self {
             Self::Quiet => "error",
             Self::Normal => "warn",
-            Self::Verbose => "warn,nacelle_spec=info,nacelle_image=info,nacelle_infra=info,nacelle_container=info,\
-                              nacelle_wasm=info,nacelle_host=info,nacelle_node=info,nacelle=info",
-            Self::Debug => "info,nacelle_spec=debug,nacelle_image=debug,nacelle_infra=debug,nacelle_container=debug,\
-                            nacelle_wasm=debug,nacelle_host=debug,nacelle_node=debug,nacelle=debug",
+            Self::Verbose => {
+                "warn,nacelle_spec=info,nacelle_image=info,nacelle_infra=info,nacelle_container=info,\
+                              nacelle_wasm=info,nacelle_host=info,nacelle_node=info,nacelle=info"
+            }
+            Self::Debug => {
+                "info,nacelle_spec=debug,nacelle_image=debug,nacelle_infra=debug,nacelle_container=debug,\
+                            nacelle_wasm=debug,nacelle_host=debug,nacelle_node=debug,nacelle=debug"
+            }
         }
     }
 }

@@ -14,6 +14,9 @@ pub(crate) use images::{ImagesArgs, PruneArgs, PullArgs, RmiArgs};
 pub(crate) use manifests::{SourceArgs, ValidateArgs};
 pub(crate) use run::RunArgs;
 
+/// The heading of flags that every command takes.
+const COMMON: &str = "Common options";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -29,11 +32,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 
     /// Say more on standard error; -vv for more still (RUST_LOG overrides)
-    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet", help_heading = COMMON)]
     verbose: u8,
 
     /// Say only what is asked for, and errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = COMMON)]
     quiet: bool,
 }
 
@@ -73,10 +76,10 @@ pub(crate) enum Command {
 /// The form of a command's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
-    /// For people
+    // For people.
     #[default]
     Text,
-    /// For programs
+    // For programs.
     Json,
 }
 

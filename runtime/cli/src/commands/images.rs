@@ -94,7 +94,7 @@ mod tests {
                 .collect(),
             image_id: digest.clone(),
             manifest_digest: digest.clone(),
-            platform: "wasi/wasm".parse().unwrap(),
+            platform: nacelle_image::Platform::new("wasi", "wasm"),
             size: 1_234_567,
             created: None,
             pulled: Timestamp::UNIX_EPOCH,

@@ -42,6 +42,7 @@ pub(crate) fn run(
         auth: DockerConfig::load_default(),
         insecure_registries,
         progress: Some(Arc::clone(&bars) as Arc<dyn Progress>),
+        ..PullOptions::default()
     };
     let pulled = crate::async_runtime()?.block_on(pull_all(&store, &references, &options, &bars, |image| {
         if talkative {
@@ -60,8 +61,9 @@ fn parse(texts: &[String], current_dir: &Path) -> Result<Vec<Reference>, Errors>
     for text in texts {
         match Reference::parse(text, current_dir) {
             Ok(reference) => references.push(reference),
-            Err(error) => errors
-                .push(CliError::new(ErrorKind::Usage, format!("{text:?} is no image reference")).because(error)),
+            Err(error) => {
+                errors.push(CliError::new(ErrorKind::Usage, format!("{text:?} is no image reference")).because(error))
+            }
         }
     }
     Errors::check(errors)?;

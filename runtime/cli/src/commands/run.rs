@@ -44,11 +44,7 @@ pub(crate) fn run(
 }
 
 /// Loads the manifests and tells what is wrong with them.
-fn check(
-    manifests: Vec<Manifest>,
-    verbosity: Verbosity,
-    streams: &Streams,
-) -> Result<(Vec<PodToRun>, Loaded), Errors> {
+fn check(manifests: Vec<Manifest>, verbosity: Verbosity, streams: &Streams) -> Result<(Vec<PodToRun>, Loaded), Errors> {
     let folders: HashMap<String, PathBuf> =
         manifests.iter().map(|manifest| (manifest.source.name.clone(), manifest.base_dir.clone())).collect();
     let sources: Vec<_> = manifests.into_iter().map(|manifest| manifest.source).collect();
@@ -70,10 +66,7 @@ fn check(
     }
     let pods = std::mem::take(&mut loaded.pods)
         .into_iter()
-        .map(|loaded| PodToRun {
-            base_dir: folders.get(&loaded.source).cloned().unwrap_or_default(),
-            pod: loaded.pod,
-        })
+        .map(|loaded| PodToRun { base_dir: folders.get(&loaded.source).cloned().unwrap_or_default(), pod: loaded.pod })
         .collect();
     Ok((pods, loaded))
 }

@@ -99,8 +99,15 @@ mod tests {
             bytes,
             partial: false,
         };
-        let exit =
-            Record::Exit { time, code: 0, reason: "Succeeded", namespace: None, pod: None, container: None, message: None };
+        let exit = Record::Exit {
+            time,
+            code: 0,
+            reason: "Succeeded",
+            namespace: None,
+            pod: None,
+            container: None,
+            message: None,
+        };
         insta::assert_snapshot!(line(&log) + &line(&exit), @r#"
         {"type":"log","time":"2026-01-02T03:04:05.678Z","namespace":"default","pod":"p","container":"c","stream":"stdout","line":"caf�","bytes":"Y2Fm6Q==","partial":false}
         {"type":"exit","time":"2026-01-02T03:04:05.678Z","code":0,"reason":"Succeeded"}

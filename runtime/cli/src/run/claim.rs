@@ -60,13 +60,8 @@ pub(crate) fn try_claim(state_dir: &Path, namespace: &str, name: &str) -> Result
     };
     fs::create_dir_all(&folder).map_err(failed)?;
     loop {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -119,11 +119,8 @@ mod tests {
 
     #[test]
     fn init_containers_count() {
-        let failed = status(
-            "Failed",
-            vec![container("init", ended(7, 1))],
-            vec![container("app", waiting("PodInitializing"))],
-        );
+        let failed =
+            status("Failed", vec![container("init", ended(7, 1))], vec![container("app", waiting("PodInitializing"))]);
         let failed = pod("p", RestartPolicy::Never, failed);
         assert_eq!(blamed(final_failure(&[failed])), Some(("init".to_owned(), 7)));
     }

@@ -16,7 +16,6 @@ mod stuck;
 mod supervisor;
 mod view;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -196,14 +195,13 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
 
 /// Passes signals on as events.
 fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
-    for (kind, meaning) in
-        [(SignalKind::interrupt(), Signal::Interrupt), (SignalKind::terminate(), Signal::Terminate)]
+    for (kind, meaning) in [(SignalKind::interrupt(), Signal::Interrupt), (SignalKind::terminate(), Signal::Terminate)]
     {
         let mut stream = signal(kind)?;
         let events = events.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() && events.send(Event::Signal(meaning)).is_ok() {}
-        });
+        tokio::spawn(
+            async move { while stream.recv().await.is_some() && events.send(Event::Signal(meaning)).is_ok() {} },
+        );
     }
     Ok(())
 }
@@ -253,5 +251,9 @@ pub(crate) fn print_exit(format: OutputFormat, outcome: &Outcome) -> Result<(), 
         container: outcome.container.as_deref(),
         message: outcome.message.as_deref(),
     };
-    crate::output::print(&String::from_utf8_lossy(&record.to_line()))
+    match crate::output::print(&String::from_utf8_lossy(&record.to_line())) {
+        // The run has its own exit code for that.
+        Err(error) if error.kind == ErrorKind::OutputClosed => Ok(()),
+        printed => printed,
+    }
 }

@@ -23,7 +23,8 @@ pub(crate) fn remarks(old: Option<&PodStatus>, new: &PodStatus, stopping: bool) 
         }
         let restarts_before = before.map_or(0, |before| before.restart_count);
         if now.restart_count > restarts_before {
-            remarks.push(Remark { container: Some(now.name.clone()), text: format!("restarts ({})", now.restart_count) });
+            remarks
+                .push(Remark { container: Some(now.name.clone()), text: format!("restarts ({})", now.restart_count) });
         }
     }
     let reason = |status: &PodStatus| status.reason.clone();

@@ -26,8 +26,6 @@ use crate::output::progress::PullBars;
 use crate::output::{Streams, printable};
 use crate::tracing_setup::Verbosity;
 
-/// Reasons of events that say the same as the status does, or that come again and again: not said a second time.
-const SAID_BY_STATUS: [&str; 1] = ["Killing"];
 /// Reasons of warnings that the supervisor may have to act upon.
 const SANDBOX_FAILURES: [&str; 2] = ["FailedMount", "FailedCreatePodSandBox"];
 
@@ -165,7 +163,7 @@ impl Printer {
             Verbosity::Quiet => false,
             Verbosity::Verbose | Verbosity::Debug => true,
             Verbosity::Normal if event.kind == EventKind::Normal => false,
-            Verbosity::Normal if SAID_BY_STATUS.contains(&event.reason) => false,
+            Verbosity::Normal if is_echo(event) => false,
             Verbosity::Normal => {
                 let key = (pod.uid.clone(), container.map(str::to_owned));
                 let text = format!("{} {}", event.reason, event.message);
@@ -233,6 +231,13 @@ impl Printer {
         // As above.
         let _ = self.setup.events.send(supervisor::Event::OutputFailed(why));
     }
+}
+
+/// The kubelet follows up some failures with a second event that has nothing but the waiting reason:
+/// `Error: ErrImagePull`.
+fn is_echo(event: &PodEvent) -> bool {
+    let rest = event.message.strip_prefix("Error: ");
+    event.reason == "Failed" && rest.is_some_and(|rest| !rest.contains(char::is_whitespace))
 }
 
 fn container_name(pod: &PodRef, container: &str) -> ContainerName {

@@ -1,11 +1,11 @@
 //! Whether a pod waits for something that nobody is going to change while `nacelle run` is in the foreground.
 //!
 //! A kubelet tries forever, as somebody may push the image or create the ConfigMap. Here all objects were given at the
-//! start, so a missing one stays missing, and whoever looks at the terminal wants to know. Registries that do not
-//! answer may come back: these are tried again.
+//! start, so a missing one stays missing, and whoever looks at the terminal wants to know. An image counts after its
+//! first back-off: what a second look can mend, such as a registry that does not answer at once, the pull itself has
+//! tried several times by then.
 
-use std::collections::BTreeMap;
-
+use k8s_openapi::api::core::v1::ContainerStatus;
 use nacelle_spec::RestartPolicy;
 
 use super::view::PodView;
@@ -18,11 +18,9 @@ pub(crate) struct Stuck {
     pub(crate) message: String,
 }
 
-/// What earlier statuses and events said that the latest status does not say any more.
+/// What events said that a status does not say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    /// The last pull error of each container: `ImagePullBackOff` follows on any of them.
-    pull_errors: BTreeMap<String, String>,
     /// Why the pod's volumes or sandbox could not be made, until something of it runs.
     sandbox: Option<Stuck>,
 }
@@ -30,15 +28,11 @@ pub(crate) struct Memory {
 impl Memory {
     /// Takes note of a status.
     pub(crate) fn see(&mut self, pod: &PodView) {
-        for container in pod.containers() {
-            let Some(state) = &container.state else { continue };
-            if state.running.is_some() || state.terminated.is_some() {
-                self.sandbox = None;
-            }
-            let reason = state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref());
-            if let Some(reason @ ("ErrImagePull" | "RegistryUnavailable")) = reason {
-                self.pull_errors.insert(container.name.clone(), reason.to_owned());
-            }
+        let runs = |container: &ContainerStatus| {
+            container.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        };
+        if pod.containers().any(runs) {
+            self.sandbox = None;
         }
     }
 
@@ -83,7 +77,7 @@ pub(crate) fn stuck(pod: &PodView, memory: &Memory) -> Option<Stuck> {
             // Waits for an init container, which has been looked at.
             continue;
         }
-        if !is_hopeless(reason, memory.pull_errors.get(&container.name).map(String::as_str)) {
+        if !is_hopeless(reason) {
             return None;
         }
         let message = waiting.message.clone().unwrap_or_default();
@@ -93,13 +87,16 @@ pub(crate) fn stuck(pod: &PodView, memory: &Memory) -> Option<Stuck> {
     found
 }
 
-fn is_hopeless(reason: &str, last_pull_error: Option<&str>) -> bool {
-    match reason {
-        "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => true,
-        "CreateContainerConfigError" | "CreateContainerError" => true,
-        "ImagePullBackOff" => last_pull_error != Some("RegistryUnavailable"),
-        _ => false,
-    }
+fn is_hopeless(reason: &str) -> bool {
+    matches!(
+        reason,
+        "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "ImageInspectError"
+            | "ImagePullBackOff"
+            | "CreateContainerConfigError"
+            | "CreateContainerError"
+    )
 }
 
 fn is_init(pod: &PodView, name: &str) -> bool {
@@ -137,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pull_error_counts_after_the_first_back_off_and_not_when_the_registry_is_away() {
-        let first = apps(&[("a", waiting("ErrImagePull"))]);
-        let away = apps(&[("a", waiting("RegistryUnavailable"))]);
-        let back_off = apps(&[("a", waiting("ImagePullBackOff"))]);
-        assert_eq!(judge(RestartPolicy::Always, std::slice::from_ref(&first)), None);
-        assert_eq!(judge(RestartPolicy::Always, &[first, back_off.clone()]), Some("a: ImagePullBackOff".to_owned()));
-        assert_eq!(judge(RestartPolicy::Always, &[away, back_off]), None);
+    fn a_pull_error_counts_after_the_first_back_off() {
+        for first in ["ErrImagePull", "RegistryUnavailable"] {
+            let first = apps(&[("a", waiting(first))]);
+            assert_eq!(judge(RestartPolicy::Always, std::slice::from_ref(&first)), None);
+            let back_off = apps(&[("a", waiting("ImagePullBackOff"))]);
+            assert_eq!(judge(RestartPolicy::Always, &[first, back_off]), Some("a: ImagePullBackOff".to_owned()));
+        }
     }
 
     #[test]

@@ -103,8 +103,7 @@ fn when_the_time_is_up_only_what_failed_before_counts() {
 fn a_run_gives_up_when_nothing_but_stuck_pods_is_left() {
     let early = history(2, false, vec![seen(0, no_image()), seen(1, up())]);
     assert_eq!(early, []);
-    let actions =
-        history(2, false, vec![seen(0, no_image()), seen(1, up()), gone(1, exited(0)), seen(0, no_image())]);
+    let actions = history(2, false, vec![seen(0, no_image()), seen(1, up()), gone(1, exited(0)), seen(0, no_image())]);
     assert_eq!(graces(&actions), [None]);
     assert!(actions.contains(&Action::Complain("pod0/app cannot start: ErrImageNeverPull: why".to_owned())));
     let actions = history(1, false, vec![seen(0, no_image()), gone(0, no_image())]);

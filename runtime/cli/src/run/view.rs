@@ -95,6 +95,12 @@ pub(crate) mod fixtures {
     }
 
     pub(crate) fn pod(name: &str, restart_policy: RestartPolicy, status: Arc<PodStatus>) -> PodView {
-        PodView { namespace: "default".to_owned(), name: name.to_owned(), sidecars: BTreeSet::new(), restart_policy, status }
+        PodView {
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+            sidecars: BTreeSet::new(),
+            restart_policy,
+            status,
+        }
     }
 }
