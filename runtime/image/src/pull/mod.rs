@@ -131,15 +131,13 @@ impl Store {
 
     /// `file:`: the content is copied, so that what was hashed is what runs.
     fn import_file(&self, reference: &Reference, path: &std::path::Path) -> Result<PulledImage, PullErrorKind> {
-        // A sweep between the copy and the lease can take the copy away again: so once more, now leased.
-        let (mut digest, _) = self.import(path, limits::BLOB_BYTES)?;
-        let (lease, size) = loop {
+        // A sweep between the copy and the lease can take the copy away again: then once more.
+        let (digest, size, lease) = loop {
+            let (digest, size) = self.import(path, limits::BLOB_BYTES)?;
             let lease = self.lease(vec![digest.clone()])?;
-            let (again, size) = self.import(path, limits::BLOB_BYTES)?;
-            if again == digest {
-                break (lease, size);
+            if self.blob(&digest, Some(size))?.is_some() {
+                break (digest, size, lease);
             }
-            digest = again;
         };
         let blob = self.blob_path(&digest);
         shape::check_wasm(&blob, &path.display().to_string())?;

@@ -4,7 +4,7 @@
 //! steps: each parent is walked component by component, symbolic links are followed by hand as if the root were `/`,
 //! and so the path handed to the system never contains one.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -42,18 +42,22 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> TreeError + '_ {
 pub(super) struct Tree {
     root: PathBuf,
     /// What the current layer wrote: whiteouts hide only what is below it.
-    written: HashSet<PathBuf>,
+    /// Ordered, so that what lies below a directory is found without looking at all.
+    written: BTreeSet<PathBuf>,
+    /// Directories that the current layer has made opaque: once is enough, and each time costs a walk.
+    opaque: HashSet<PathBuf>,
     /// The parent of the last entry, resolved: most entries share it with the one before.
     last: Option<(Vec<OsString>, PathBuf)>,
 }
 
 impl Tree {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), written: HashSet::new(), last: None }
+        Self { root: root.to_owned(), written: BTreeSet::new(), opaque: HashSet::new(), last: None }
     }
 
     pub(super) fn start_layer(&mut self) {
         self.written.clear();
+        self.opaque.clear();
         self.last = None;
     }
 
@@ -137,6 +141,9 @@ impl Tree {
     pub(super) fn opaque(&mut self, dir: &[OsString]) -> Result<(), TreeError> {
         let dir = self.parent(dir)?;
         self.last = None;
+        if !self.opaque.insert(dir.clone()) {
+            return Ok(());
+        }
         let mut pending = vec![dir];
         while let Some(dir) = pending.pop() {
             for entry in fs::read_dir(&dir).map_err(at(&dir))? {
@@ -145,7 +152,7 @@ impl Tree {
                 let is_dir = entry.file_type().map_err(at(&path))?.is_dir();
                 // Below a directory that this layer wrote there may be remains of lower layers.
                 let ours = self.written.contains(&path);
-                let holds_ours = is_dir && self.written.iter().any(|written| written.starts_with(&path));
+                let holds_ours = is_dir && self.below(&path).next().is_some();
                 if is_dir && (ours || holds_ours) {
                     pending.push(path);
                 } else if !ours {
@@ -154,6 +161,11 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// What the current layer wrote at `path` and below it: paths are ordered by component.
+    fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
+        self.written.range(path.to_owned()..).take_while(move |written| written.starts_with(path))
     }
 
     /// Makes room: whatever is at `path` goes, links not followed.
@@ -166,7 +178,10 @@ impl Tree {
                     self.last = None;
                 }
                 if metadata.is_dir() {
-                    self.written.retain(|written| !written.starts_with(path));
+                    let gone: Vec<_> = self.below(path).cloned().collect();
+                    for path in gone {
+                        self.written.remove(&path);
+                    }
                 }
                 remove(path)
             }

@@ -204,6 +204,17 @@ async fn a_registry_that_is_not_there() {
     assert_eq!(error.reason(), "RegistryUnavailable", "{error}");
 }
 
+/// The name is reserved never to exist (RFC 6761): this is about the way there, TLS set-up included.
+#[tokio::test]
+async fn a_registry_that_has_no_address() {
+    let (_dir, store) = store();
+    let mut how = options(PullPolicy::IfNotPresent);
+    how.network.attempts = 1;
+    let error = store.pull(&reference("registry.invalid/app:v1"), how).await.unwrap_err();
+    assert_eq!(error.reason(), "RegistryUnavailable", "{error}");
+    assert!(error.to_string().starts_with("failed to pull image \"registry.invalid/app:v1\": registry"), "{error}");
+}
+
 #[tokio::test]
 async fn the_pull_policies() {
     let image = image();
