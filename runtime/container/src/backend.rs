@@ -41,7 +41,7 @@ pub trait Backend: Send + Sync {
 /// One container, from its creation to its removal.
 #[async_trait]
 pub trait Container: Send + Sync {
-    /// Lets the entry point run.
+    /// Lets the entry point run. An HTTP component's port is bound here.
     ///
     /// # Errors
     /// [`CreateError`] when the guest could not be started at all; a guest that fails later is an [`ExitCause`].
@@ -53,10 +53,11 @@ pub trait Container: Send + Sync {
     /// [`ExecError`] when there is no such program or the container does not run.
     async fn exec(&self, request: ExecRequest, output: OutputSender) -> Result<ExitCause, ExecError>;
 
-    /// Asks the guest to stop: end of standard input, drained http server, termination signal.
+    /// Asks the guest to stop: end of standard input, drained http server, termination signal. A guest that then ends
+    /// by itself keeps its exit code; one that was never started ends as [`ExitCause::Stopped`] with `graceful`.
     async fn terminate(&self);
 
-    /// Ends the guest by force.
+    /// Ends the guest by force, busy or waiting. The cause is [`ExitCause::Stopped`] without `graceful`.
     async fn kill(&self);
 
     /// Waits for the container's end.

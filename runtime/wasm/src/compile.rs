@@ -102,7 +102,9 @@ fn compile_here(engine: &Engine, input: &Path, output: &Path, digest: &str) -> R
         return Err(CompileError::BadProgram(format!("its content has changed: it was {digest} and is {found}")));
     }
     let code = precompile(engine, bytes)?;
-    std::fs::write(output, code).map_err(|error| failed("write", output, error))
+    // Not created anew: when it is gone, whoever asked for it is too.
+    let file = std::fs::File::options().write(true).truncate(true).open(output);
+    file.and_then(|mut file| file.write_all(&code)).map_err(|error| failed("write", output, error))
 }
 
 fn precompile(engine: &Engine, bytes: Vec<u8>) -> Result<Vec<u8>, CompileError> {

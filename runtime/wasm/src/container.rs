@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use crate::engine::TickGuard;
 use crate::executor::{CpuAccount, Executor};
 use crate::flag::Control;
-use crate::guest::Launch;
+use crate::guest::{Launch, StartReply};
 use crate::http::Server;
 use crate::memory::MemoryAccount;
 use crate::program::Entry;
@@ -33,7 +33,7 @@ const INSTANTIATION: Duration = Duration::from_secs(2);
 /// A container of this backend.
 pub(crate) struct WasmContainer {
     control: Arc<Control>,
-    start: Mutex<Option<oneshot::Sender<oneshot::Sender<Result<(), CreateError>>>>>,
+    start: Mutex<Option<oneshot::Sender<StartReply>>>,
     exit: watch::Receiver<Option<ExitCause>>,
     memory: Arc<MemoryAccount>,
     cpu: Arc<CpuAccount>,
@@ -78,10 +78,9 @@ impl WasmContainer {
             let cause = finish(ended, output, &control).await;
             exit_sender.send_replace(Some(cause));
         });
-        match tokio::time::timeout(INSTANTIATION, is_ready).await {
-            Ok(Ok(result)) => result?,
-            // Gone without a word: the guest's task failed, which `wait` tells.
-            Ok(Err(_)) | Err(_) => {}
+        // Otherwise it takes long, or the guest's task failed: the container's end tells.
+        if let Ok(Ok(result)) = tokio::time::timeout(INSTANTIATION, is_ready).await {
+            result?;
         }
         Ok(container)
     }

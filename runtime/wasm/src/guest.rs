@@ -28,8 +28,10 @@ pub(crate) struct Launch {
     pub(crate) control: Arc<Control>,
 }
 
-/// The moment when a created container may run: whoever starts it hands in where to say that it does.
-pub(crate) type StartGate = oneshot::Receiver<oneshot::Sender<Result<(), CreateError>>>;
+/// What a created container waits for: whoever starts it hands in where to say that it runs, or why it does not.
+pub(crate) type StartGate = oneshot::Receiver<StartReply>;
+/// Where to say that a container runs, or why it does not.
+pub(crate) type StartReply = oneshot::Sender<Result<(), CreateError>>;
 /// Where to say that a container is ready to start, or why it cannot be.
 pub(crate) type Ready = oneshot::Sender<Result<(), CreateError>>;
 

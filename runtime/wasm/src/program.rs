@@ -20,8 +20,11 @@ pub(crate) enum Entry {
     Proxy(ProxyPre<GuestState>),
 }
 
+/// Finds a component's entry point.
+type MakeEntry = fn(InstancePre<GuestState>) -> wasmtime::Result<Entry>;
+
 /// The exports that make a component runnable, the preferred first.
-const ENTRIES: [(&str, fn(InstancePre<GuestState>) -> wasmtime::Result<Entry>); 4] = [
+const ENTRIES: [(&str, MakeEntry); 4] = [
     ("wasi:cli/run@0.2.", |pre| p2::bindings::CommandPre::new(pre).map(Entry::Command2)),
     ("wasi:cli/run@0.3.", |pre| p3::bindings::CommandPre::new(pre).map(Entry::Command3)),
     ("wasi:http/incoming-handler@0.2.", |pre| {
