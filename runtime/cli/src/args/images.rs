@@ -7,8 +7,11 @@ use super::{OutputFormat, RegistryArgs, StateArgs};
 /// `nacelle pull`.
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
-    /// An image: registry/name:tag[@digest], oci:DIR[:tag], oci-archive:FILE or file:PATH.wasm
-    #[arg(value_name = "REF", required = true)]
+    #[arg(
+        value_name = "REF",
+        required = true,
+        help = "An image: registry/name:tag[@digest], oci:DIR[:tag], oci-archive:FILE or file:PATH.wasm"
+    )]
     pub(crate) references: Vec<String>,
 
     /// The form of the output
