@@ -15,7 +15,8 @@ fn run(pod: &Pod) -> Result<Finished> {
 fn run_json(pod: &Pod) -> Result<(Records, i32)> {
     let nacelle = Nacelle::new()?;
     let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
-    let finished = nacelle.run(["run".as_ref(), "--output".as_ref(), "json".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;
+    let finished =
+        nacelle.run(["run".as_ref(), "--output".as_ref(), "json".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;
     Ok((Records::parse(&finished.stdout)?, finished.code))
 }
 
@@ -131,7 +132,10 @@ fn a_worker_in_python_reads_and_writes_files() -> Result<()> {
     let nacelle = Nacelle::new()?;
     nacelle.write("in.json", r#"{"numbers": [1, 2, 39]}"#)?;
     let pod = Pod::new("p")
-        .spec(&format!("volumes: [{{name: d, hostPath: {{path: '{}', type: Directory}}}}]", nacelle.work_dir().display()))
+        .spec(&format!(
+            "volumes: [{{name: d, hostPath: {{path: '{}', type: Directory}}}}]",
+            nacelle.work_dir().display()
+        ))
         .container("c", "python-worker", &["/d/in.json", "/d/out.json"], "volumeMounts: [{name: d, mountPath: /d}]");
     let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
     let finished = nacelle.run(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;

@@ -120,7 +120,7 @@ fn what_is_no_wasm_or_not_there_is_said_so() -> Result<()> {
     let nacelle = Nacelle::new()?;
     nacelle.write("text.wasm", "this is no WebAssembly")?;
     for (image, words) in [
-        ("file:text.wasm", "not a WebAssembly"),
+        ("file:text.wasm", "is not WebAssembly"),
         ("file:absent.wasm", "not found"),
         ("127.0.0.1:1/nobody/here:1", "unavailable"),
         ("UPPER/case", "lowercase"),

@@ -63,9 +63,12 @@ fn a_failed_init_container_fails_the_pod_and_no_app_starts() -> Result<()> {
 #[test]
 fn on_failure_restarts_until_success() -> Result<()> {
     // Fails while its file is missing, and makes it in the first run.
-    let pod = Pod::with_policy("p", "OnFailure")
-        .spec("volumes: [{name: v, emptyDir: {}}]")
-        .container("flaky", "crasher", &["exit", "1"], "volumeMounts: [{name: v, mountPath: /v}]");
+    let pod = Pod::with_policy("p", "OnFailure").spec("volumes: [{name: v, emptyDir: {}}]").container(
+        "flaky",
+        "crasher",
+        &["exit", "1"],
+        "volumeMounts: [{name: v, mountPath: /v}]",
+    );
     let nacelle = Nacelle::new()?;
     let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
     let mut running =
@@ -81,9 +84,12 @@ fn on_failure_restarts_until_success() -> Result<()> {
 
 #[test]
 fn a_pod_past_its_active_deadline_fails() -> Result<()> {
-    let pod = Pod::new("p")
-        .spec("activeDeadlineSeconds: 1\nterminationGracePeriodSeconds: 0")
-        .container("c", "hello", &["sleep", "3600"], "");
+    let pod = Pod::new("p").spec("activeDeadlineSeconds: 1\nterminationGracePeriodSeconds: 0").container(
+        "c",
+        "hello",
+        &["sleep", "3600"],
+        "",
+    );
     let (records, code) = run_json(&Nacelle::new()?, &pod)?;
     assert_ne!(code, 0);
     let status = records.last_status()?;

@@ -28,7 +28,12 @@ fn a_read_only_mount_refuses_writes() -> Result<()> {
     nacelle.write("kept", "as it was")?;
     let pod = Pod::new("p")
         .spec(&format!("volumes: [{{name: h, hostPath: {{path: '{}'}}}}]", nacelle.work_dir().display()))
-        .container("c", "hello", &["write", "/h/kept", "changed"], "volumeMounts: [{name: h, mountPath: /h, readOnly: true}]");
+        .container(
+            "c",
+            "hello",
+            &["write", "/h/kept", "changed"],
+            "volumeMounts: [{name: h, mountPath: /h, readOnly: true}]",
+        );
     let finished = run(&nacelle, "", &pod)?;
     assert_eq!(finished.code, 1, "{}", finished.stdout);
     assert_eq!(std::fs::read_to_string(nacelle.work_dir().join("kept"))?, "as it was");
@@ -94,7 +99,8 @@ fn a_host_path_of_the_wrong_type_is_named() -> Result<()> {
 #[test]
 fn a_secret_is_never_written_to_the_state_directory() -> Result<()> {
     let nacelle = Nacelle::new()?;
-    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: find-me-if-you-can}\n---\n";
+    let objects =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: \"find-me-if-you-can\\n\"}\n---\n";
     let pod = Pod::new("p")
         .spec("terminationGracePeriodSeconds: 0\nvolumes: [{name: s, secret: {secretName: s}}]")
         .init("read", "hello", &["cat", "/s/key"], "volumeMounts: [{name: s, mountPath: /s}]")

@@ -19,9 +19,9 @@ impl Records {
 
     /// `CONTAINER REASON` of each event about a container, in order.
     pub fn container_events(&self) -> Vec<String> {
-        let events = self.of_type("event").filter_map(|event| {
-            Some(format!("{} {}", event["container"].as_str()?, event["reason"].as_str()?))
-        });
+        let events = self
+            .of_type("event")
+            .filter_map(|event| Some(format!("{} {}", event["container"].as_str()?, event["reason"].as_str()?)));
         events.collect()
     }
 

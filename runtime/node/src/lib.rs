@@ -19,7 +19,7 @@ pub use config::{Compiler, NodeConfig};
 pub use handle::PodHandle;
 pub use nacelle_container::log::LogLine;
 pub use nacelle_container::output::Stream;
-pub use nacelle_wasm::compile_worker_main;
 pub use nacelle_lifecycle::{EventKind, PodEvent, Subject};
+pub use nacelle_wasm::compile_worker_main;
 pub use node::{Node, NodeError, PodStart};
 pub use notice::{Notice, PodRef};

@@ -111,8 +111,7 @@ impl Node {
             notices,
             clock,
         );
-        let wires =
-            Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
+        let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
         tokio::spawn(Driver::new(Arc::new(context), wires).run());
         PodHandle { pod, commands, status: statuses, gone: going }
     }

@@ -30,8 +30,10 @@ impl Preopens {
     /// [`CreateError::Mount`] when a directory cannot be opened, or the working directory is missing and cannot be made.
     pub(crate) fn open(mounts: &[Mount], working_dir: &str) -> Result<Self, CreateError> {
         let mut preopens = mounts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        // First, since wasi-libc strips both `.` and `/` to nothing and then takes the later of two equals: absolute
+        // paths must start from `/`, whatever the working directory is.
         if let Some(dir) = working(&preopens, working_dir)? {
-            preopens.push(dir);
+            preopens.insert(0, dir);
         }
         Ok(Self(preopens))
     }
@@ -108,7 +110,7 @@ mod tests {
         let (root, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mounts = [mount("/", root.path(), false), mount("/data", data.path(), false)];
         let preopens = Preopens::open(&mounts, "/data/work/now").unwrap();
-        assert_eq!(paths(&preopens), ["/", "/data", "."]);
+        assert_eq!(paths(&preopens), [".", "/", "/data"]);
         assert!(data.path().join("work/now").is_dir());
         // Not a prefix by component.
         Preopens::open(&mounts, "/database").unwrap();

@@ -63,10 +63,8 @@ async fn source(context: &Arc<Context>, volume: &Volume, facts: &DownwardFacts) 
     if has_files(volume) {
         let files =
             resolve_files(&context.pod, volume, context.objects.as_ref(), facts).map_err(|error| error.to_string())?;
-        let files = files
-            .into_iter()
-            .map(|file| VolumeFile { path: file.path, mode: file.mode, bytes: file.bytes })
-            .collect();
+        let files =
+            files.into_iter().map(|file| VolumeFile { path: file.path, mode: file.mode, bytes: file.bytes }).collect();
         return Ok(VolumeSource::Files { files, medium: medium_of_files(volume) });
     }
     if let Some(empty_dir) = &volume.empty_dir {
