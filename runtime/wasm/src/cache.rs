@@ -18,8 +18,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
 pub use prune::{Pruned, prune_cache};
+use rustix::fs::FlockOperation;
 use seal::Seal;
 
 /// How the names of unfinished files begin.

@@ -73,7 +73,7 @@ async fn live(
         biased;
         started = &mut starting => started,
         // The driver, which holds the sender, keeps it until the start is answered.
-        _ = stops.wait_for(Option::is_some) => {
+        () = async { drop(stops.wait_for(Option::is_some).await) } => {
             // Without a receiver the start has just come to its end.
             let _ = give_up.send(());
             starting.await

@@ -69,7 +69,10 @@ async fn an_empty_word_and_a_limit_of_zero_are_none() {
     world.run("command: [app], workingDir: '', resources: {limits: {memory: 0, cpu: 0}}").await;
     world.run("args: [x], workingDir: /data, resources: {limits: {memory: 64Mi, cpu: 250m}}").await;
     let configs = world.backend.configs();
-    assert_eq!((configs[0].working_dir.as_str(), configs[0].limits.memory, configs[0].limits.cpu_millis), ("/", None, None));
+    assert_eq!(
+        (configs[0].working_dir.as_str(), configs[0].limits.memory, configs[0].limits.cpu_millis),
+        ("/", None, None)
+    );
     assert_eq!(configs[1].working_dir, "/data");
     assert_eq!((configs[1].limits.memory, configs[1].limits.cpu_millis), (Some(64 << 20), Some(250)));
     assert_eq!(configs[1].argv, ["app.wasm", "x"]);
@@ -84,7 +87,10 @@ async fn a_deadline_ends_the_pod() {
     );
     let (pod, mut queue) = world.start(&manifest, ROOMY);
     let (status, time) = crate::world::took(pod.finished()).await;
-    assert_eq!((status_words(&status).as_str(), status.reason.as_deref()), ("Failed app=exit 137", Some("DeadlineExceeded")));
+    assert_eq!(
+        (status_words(&status).as_str(), status.reason.as_deref()),
+        ("Failed app=exit 137", Some("DeadlineExceeded"))
+    );
     assert!(time >= Duration::from_secs(15) && time < Duration::from_secs(16), "{time:?}");
     assert!(told(&mut queue).await.contains(&"event DeadlineExceeded pod".to_owned()));
     world.assert_clean();

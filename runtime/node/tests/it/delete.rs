@@ -26,7 +26,7 @@ async fn while_a_container_is_being_created() {
 #[tokio::test(start_paused = true)]
 async fn at_any_moment_of_a_start() {
     // Each yield lets the pod come a little further.
-    for moment in 0..200 {
+    for moment in (0..400).step_by(10) {
         let world = World::new();
         let (pod, mut queue) = world.start(&one_container("command: [app, write x, wait]"), ROOMY);
         for _ in 0..moment {

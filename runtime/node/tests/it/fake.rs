@@ -13,9 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
-use nacelle_container::{
-    Backend, Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, Stats,
-};
+use nacelle_container::{Backend, Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, Stats};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 

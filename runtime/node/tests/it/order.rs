@@ -18,7 +18,8 @@ async fn init_containers_then_sidecars_then_apps_and_back() {
         .map(String::as_str)
         .filter(|words| words.starts_with("log") || words.starts_with("event Started") || words.contains("Killing"))
         .collect();
-    let place = |step: &str| steps.iter().position(|words| *words == step).unwrap_or_else(|| panic!("{step}: {told:#?}"));
+    let place =
+        |step: &str| steps.iter().position(|words| *words == step).unwrap_or_else(|| panic!("{step}: {told:#?}"));
     assert!(place("log prepare ready") < place("event Started proxy"));
     assert!(place("event Started prepare") < place("event Started proxy"));
     assert!(place("event Started proxy") < place("event Started web"));

@@ -48,7 +48,8 @@ impl Cache {
         let mut pruned = Pruned::default();
         let mut failed = None;
         for key in keys {
-            let wanted = key.get(HEX + 1..) == Some(current) && key.get(..HEX).is_some_and(|hex| keep(&format!("sha256:{hex}")));
+            let wanted =
+                key.get(HEX + 1..) == Some(current) && key.get(..HEX).is_some_and(|hex| keep(&format!("sha256:{hex}")));
             let of_key = names.iter().filter(|name| key_of(name) == Some(key));
             let doomed: Vec<&str> =
                 of_key.filter(|name| !wanted || name.starts_with(NEW)).map(String::as_str).collect();

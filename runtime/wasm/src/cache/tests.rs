@@ -76,10 +76,8 @@ fn a_directory_that_others_can_write_to_is_refused() {
 
 /// All names in the cache's directory.
 fn names(cache: &Cache) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(&cache.dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        fs::read_dir(&cache.dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
