@@ -78,7 +78,7 @@ impl Driver {
             }
         }
         self.context.release_images();
-        self.context.flush().await;
+        self.see_off().await;
         // No receiver is a front end that does not care.
         let _ = self.wires.gone.send(true);
     }
@@ -93,8 +93,24 @@ impl Driver {
         }
     }
 
-    fn delete(&mut self, grace: Option<Duration>) {
+    /// Waits until the front end was given everything, or somebody wants the pod gone all the same.
+    async fn see_off(&mut self) {
+        let context = Arc::clone(&self.context);
+        let mut delivered = std::pin::pin!(context.flush());
+        loop {
+            tokio::select! {
+                () = &mut delivered => return,
+                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.hurry(grace),
+            }
+        }
+    }
+
+    fn hurry(&self, grace: Option<Duration>) {
         self.context.front.hurry(grace.unwrap_or_else(|| self.context.pod.termination_grace_period()));
+    }
+
+    fn delete(&mut self, grace: Option<Duration>) {
+        self.hurry(grace);
         self.step(Event::Delete { grace });
     }
 

@@ -63,6 +63,17 @@ async fn a_guest_that_has_ended_leaves_its_last_lines_unread_when_the_pod_is_kil
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_is_over_waits_for_its_front_end_until_it_is_deleted() {
+    let world = World::new();
+    let (pod, _unread) = world.start(&one_container("command: [app, exit 0]"), 1);
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(status_words(&pod.status()), "Succeeded app=exit 0");
+    world.assert_clean();
+    pod.delete(Some(Duration::ZERO));
+    pod.finished().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_front_end_that_is_slow_but_reads_gets_all_of_a_pod_that_is_killed() {
     let world = World::new();
     let (pod, mut queue) = world.start(&one_container("command: [app, flood 50, ignore]"), 1);
