@@ -34,7 +34,7 @@ impl Surroundings {
         }
     }
 
-    fn dirs(&self) -> DirEnv<'_> {
+    pub(crate) fn dirs(&self) -> DirEnv<'_> {
         DirEnv { var: &*self.var, root: self.root, current_dir: &self.current_dir }
     }
 

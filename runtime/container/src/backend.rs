@@ -28,6 +28,8 @@ pub trait Backend: Send + Sync {
     ///
     /// `output` receives everything the container writes; the backend drops it before `wait` returns.
     ///
+    /// May be given up: when the future is dropped before it is done, nothing of the container stays.
+    ///
     /// # Errors
     /// [`CreateError`] when the container cannot be made; nothing of it is then left behind.
     async fn create(

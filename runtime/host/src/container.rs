@@ -11,7 +11,7 @@ use nacelle_container::{Container, ContainerId, ExitCause, Program, Stats, Stdin
 use nacelle_infra::ContainerFs;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::pod::Pod;
@@ -66,18 +66,29 @@ pub(crate) async fn start(
     let log_path = log.path().to_owned();
     let pump = tokio::spawn(LogPump::new(id.clone(), receiver, log, attach.logs).run());
 
-    let container = match backend.create(config, reader, sender).await {
+    let mut given_up = std::pin::pin!(given_up(attach.give_up));
+    let created = tokio::select! {
+        biased;
+        error = &mut given_up => Err(error),
+        created = backend.create(config, reader, sender) => created.map_err(StartError::create),
+    };
+    let container = match created {
         Ok(container) => container,
         Err(error) => {
             let _ = spawn_blocking(move || discard(fs)).await;
-            return Err(StartError::create(error));
+            return Err(error);
         }
     };
     let started_at = Timestamp::now();
-    if let Err(error) = container.start().await {
+    let started = tokio::select! {
+        biased;
+        error = &mut given_up => Err(error),
+        started = container.start() => started.map_err(StartError::run),
+    };
+    if let Err(error) = started {
         container.remove().await;
         let _ = spawn_blocking(move || discard(fs)).await;
-        return Err(StartError::run(error));
+        return Err(error);
     }
 
     let (settle, settled) = watch::channel(false);
@@ -86,6 +97,16 @@ pub(crate) async fn start(
     reservation.fulfil(Arc::new(Running { container, fs: Mutex::new(Some(fs)), stdin, log_path, settled }));
     drop(infra);
     Ok(Started { container_id: container_id(&id, started_at), started_at })
+}
+
+/// Waits until the start is given up; forever when nobody can.
+async fn given_up(asked: Option<oneshot::Receiver<()>>) -> StartError {
+    if let Some(asked) = asked
+        && asked.await.is_ok()
+    {
+        return StartError::create("the start was given up, because the container was asked to stop");
+    }
+    std::future::pending().await
 }
 
 type Reader = Box<dyn AsyncRead + Send + Unpin>;

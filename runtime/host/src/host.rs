@@ -10,7 +10,7 @@ use nacelle_container::log::LiveLine;
 use nacelle_container::{Backend, ContainerId, ExitCause, NetworkAccess, PodUid, Stats};
 use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, VolumeFile};
 use tokio::io::AsyncRead;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::container::{self, Running};
@@ -42,6 +42,9 @@ pub struct Attach {
     pub logs: Option<mpsc::Sender<LiveLine>>,
     /// The container's standard input, if the request opens one. Without it, the host makes a pipe: [`Host::stdin`].
     pub stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    /// Gives the start up when something is sent: it then fails, however long its backend would still have taken. Does
+    /// nothing to a container that runs already. Dropping the sender without a word lets the start go on.
+    pub give_up: Option<oneshot::Receiver<()>>,
 }
 
 impl fmt::Debug for Attach {
@@ -135,7 +138,8 @@ impl Host {
         }
     }
 
-    /// Creates and starts a container in a pod. Once asked for, it is started even if nobody waits for the answer.
+    /// Creates and starts a container in a pod. Once asked for, it is started even if nobody waits for the answer;
+    /// [`Attach::give_up`] takes the request back.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left behind then, but the log.
@@ -153,7 +157,8 @@ impl Host {
     /// after them the event of its end, may still be on their way.
     ///
     /// # Errors
-    /// [`NoSuchContainer`] when it was not started, is still being started, or is removed.
+    /// [`NoSuchContainer`] when it was not started, is still being started ([`Attach::give_up`] is for that), or is
+    /// removed.
     pub async fn stop_container(&self, id: &ContainerId, grace: Duration) -> Result<ExitCause, NoSuchContainer> {
         Ok(self.running(id)?.stop(grace).await)
     }

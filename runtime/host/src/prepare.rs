@@ -1,6 +1,7 @@
 //! From a request to what a backend needs: filesystem, program, log. Blocks on file I/O.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use nacelle_container::log::{LogConfig, LogWriter};
 use nacelle_container::{ContainerConfig, Mount, MountSource, NetworkAccess, Program};
@@ -121,9 +122,37 @@ fn find_program(
 fn open_log(infra: &Infra, request: &ContainerRequest, config: LogConfig) -> Result<LogWriter, StartError> {
     let path: PathBuf = match &request.log_path {
         Some(path) => path.clone(),
-        None => infra.make_dir(&["logs"]).map_err(StartError::create)?.join(format!("{}.log", dir_name(request))),
+        None => {
+            let dir = infra.make_dir(&["logs"]).map_err(StartError::create)?;
+            if let Err(error) = remove_old_logs(&dir, &request.id.name, request.id.attempt) {
+                tracing::warn!(container = %request.id, %error, "old logs stay until the pod goes");
+            }
+            dir.join(format!("{}.log", dir_name(request)))
+        }
     };
     LogWriter::open(&path, config).map_err(StartError::create)
+}
+
+/// Removes the logs of a container's former incarnations but the last one that wrote anything, as the kubelet does: a
+/// crash loop does not fill the disk. A log may have several files.
+fn remove_old_logs(dir: &Path, container: &str, attempt: u32) -> io::Result<()> {
+    let mut old = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(container)?.strip_prefix('-'));
+        let number = rest.and_then(|rest| rest.split_once(".log")?.0.parse::<u32>().ok());
+        if let Some(number) = number.filter(|number| *number < attempt) {
+            old.push((number, entry.metadata()?.len(), entry.path()));
+        }
+    }
+    let last = old.iter().filter(|(_, size, _)| *size > 0).map(|(number, ..)| *number).max();
+    for (number, _, path) in old {
+        if Some(number) != last {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// The last value of each name, in the place of its first.
@@ -143,6 +172,20 @@ fn without_duplicates(env: &[(String, String)]) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_log_that_says_anything_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let names =
+            ["app-0.log", "app-1.log", "app-1.log.20260101-000000", "app-2.log", "app-1-0.log", "ap-0.log", "x"];
+        for name in names {
+            let content = if name == "app-2.log" { "" } else { "line" };
+            std::fs::write(dir.path().join(name), content).unwrap();
+        }
+        remove_old_logs(dir.path(), "app", 3).unwrap();
+        let left: Vec<_> = names.into_iter().filter(|name| dir.path().join(name).exists()).collect();
+        assert_eq!(left, ["app-1.log", "app-1.log.20260101-000000", "app-1-0.log", "ap-0.log", "x"]);
+    }
 
     #[test]
     fn a_later_variable_replaces_an_earlier_one_in_its_place() {

@@ -77,6 +77,11 @@ impl Lifecycle {
         containers.chain(sandbox).chain(deadline).min()
     }
 
+    /// Whether nothing is started any more: the pod stops, or has ended. Pulls that are under way have lost their point.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.course, Course::Stopping { .. } | Course::Ended(_))
+    }
+
     /// Whether the sandbox is removed (or was never made) and nothing is left to do.
     pub fn is_finished(&self) -> bool {
         matches!((&self.course, self.sandbox), (Course::Ended(_), Sandbox::Gone))

@@ -64,7 +64,8 @@ impl PodHandle {
         self.status.clone()
     }
 
-    /// Waits until nothing of the pod runs or is left on the machine, and returns its last status.
+    /// Waits until nothing of the pod runs or is left on the machine and the front end was given all
+    /// [notices](crate::Notice), and returns the last status. So whoever reads the notices must do so in another task.
     pub async fn finished(&self) -> Arc<PodStatus> {
         let mut gone = self.gone.clone();
         // An error means that the driver has ended, which is what is waited for.

@@ -13,13 +13,16 @@ mod facts;
 mod handle;
 mod node;
 mod notice;
+mod prune;
 
 pub use clock::Clock;
 pub use config::{Compiler, NodeConfig};
 pub use handle::PodHandle;
 pub use nacelle_container::log::LogLine;
 pub use nacelle_container::output::Stream;
+pub use nacelle_host::Backends;
 pub use nacelle_lifecycle::{EventKind, PodEvent, Subject};
 pub use nacelle_wasm::compile_worker_main;
 pub use node::{Node, NodeError, PodStart};
 pub use notice::{Notice, PodRef};
+pub use prune::{PruneError, PrunedCode, prune_compiled};

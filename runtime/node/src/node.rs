@@ -15,10 +15,11 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::NodeConfig;
-use crate::driver::{Context, Driver, Shared, Wires};
+use crate::driver::{Context, Driver, FrontEnd, Outlets, Shared, Wires};
 use crate::facts;
 use crate::handle::PodHandle;
 use crate::notice::Notice;
+use crate::prune::compile_cache;
 
 /// The characters of generated names: no vowels, so no words (Kubernetes' `utilrand`).
 const NAME_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -59,13 +60,21 @@ impl Node {
     /// # Errors
     /// When a directory or the engine cannot be used.
     pub fn open(config: NodeConfig) -> Result<Arc<Self>, NodeError> {
-        let images = Arc::new(Store::open(&config.state_dir.join("images"))?);
-        let cache = config.compile_cache.unwrap_or_else(|| config.state_dir.join("compiled"));
-        let wasm = WasmBackend::new(WasmConfig { compiler: config.compiler, ..WasmConfig::new(cache) })
+        let cache = config.compile_cache.clone().unwrap_or_else(|| compile_cache(&config.state_dir));
+        let wasm = WasmBackend::new(WasmConfig { compiler: config.compiler.clone(), ..WasmConfig::new(cache) })
             .map_err(|error| NodeError::Engine(error.to_string()))?;
+        Self::with_backends(config, Backends { wasm: Arc::new(wasm) })
+    }
+
+    /// As [`Node::open`], with backends of the caller's; what the configuration says about compiling is not used.
+    ///
+    /// # Errors
+    /// When a directory cannot be used.
+    pub fn with_backends(config: NodeConfig, backends: Backends) -> Result<Arc<Self>, NodeError> {
+        let images = Arc::new(Store::open(&config.state_dir.join("images"))?);
         let host = Host::new(
             HostConfig { state_dir: config.state_dir, runtime_dir: config.runtime_dir, log: LogConfig::default() },
-            Backends { wasm: Arc::new(wasm) },
+            backends,
         );
         let facts = facts::of_this_machine(&config.node_name);
         let shared = Shared { host, images, facts, insecure_registries: config.insecure_registries };
@@ -89,6 +98,8 @@ impl Node {
 
     /// Starts a pod. What becomes of it is told through `notices` and the handle; a pod that cannot run is a pod
     /// with a status that says so.
+    ///
+    /// Notices must be read, or the receiver dropped: see [`Notice`] for what happens otherwise.
     pub fn start_pod(&self, start: PodStart, notices: mpsc::Sender<Notice>) -> PodHandle {
         let clock = Clock::start();
         let uid = Uuid::new_v4();
@@ -106,9 +117,7 @@ impl Node {
             pod.clone(),
             start.objects,
             base_dir,
-            events,
-            host_events,
-            notices,
+            Outlets { events, host_events, front: Arc::new(FrontEnd::new(notices)) },
             clock,
         );
         let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };

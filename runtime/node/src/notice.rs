@@ -27,8 +27,17 @@ impl PodRef {
     }
 }
 
-/// One thing that happened. Notices about one pod come in order; a slow reader slows the guests that write logs, and
-/// nothing else.
+/// One thing that happened.
+///
+/// - A container's lines come in order, and all of them before the `Status` that shows its end. Events and statuses
+///   come in order. Lines and events that happen at the same time may come in either order.
+/// - A reader that is slow holds up the guests that write logs, as a full pipe does, and nothing else. A container
+///   that has ended counts as ended when its lines were taken.
+/// - A reader that went away (the receiver was dropped) holds up nothing.
+/// - A reader that takes nothing may not keep a pod from being deleted: from the end of the grace period on, once it
+///   has taken none of the pod's notices for two seconds, the pod gives up on it. What was not taken by then is lost,
+///   log lines and the last status alike; [`PodHandle::status`](crate::PodHandle::status) still has that status.
+/// - Nothing else makes a pod give up on its reader, so that a pager that is left alone for an hour loses nothing.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A container wrote a line.

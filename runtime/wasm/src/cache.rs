@@ -3,12 +3,14 @@
 //! ```text
 //!   KEY.cwasm   the compiled component, as wasmtime gave it
 //!   KEY.seal    its length and SHA-256, and the inode and change time under which the checksum was last verified
-//!   KEY.lock    held (flock) by the one process that compiles KEY
+//!   KEY.lock    held (flock) by the one process that compiles KEY, or that removes what there is of KEY
+//!   .new-KEY-…  what will become one of the first two; left by a process that was killed unless somebody holds the lock
 //! ```
 //!
 //! An entry is used when its seal fits: the length, and either inode and change time (the file has not been touched
 //! since it was verified) or, failing that, the checksum. Anything else is rebuilt. Files appear by rename only.
 
+mod prune;
 mod seal;
 
 use std::fs::{self, File};
@@ -16,8 +18,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+pub use prune::{Pruned, prune_cache};
 use rustix::fs::FlockOperation;
 use seal::Seal;
+
+/// How the names of unfinished files begin.
+const NEW: &str = ".new-";
 
 /// A cache directory that only this user can write to.
 #[derive(Clone, Debug)]
@@ -37,12 +43,17 @@ impl Key {
     pub(crate) fn new(digest: &str, compatibility: &str) -> Result<Self, String> {
         match digest.strip_prefix("sha256:") {
             Some(hex) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) => {
-                let short = compatibility.get(..32).unwrap_or(compatibility);
-                Ok(Self(format!("{hex}-{short}-{}", crate::adapt::VERSION)))
+                Ok(Self(format!("{hex}-{}", version(compatibility))))
             }
             _ => Err(format!("its digest {digest:?} is not a sha256 digest")),
         }
     }
+}
+
+/// The part of a key that all programs compiled by one version have in common.
+fn version(compatibility: &str) -> String {
+    let short = compatibility.get(..32).unwrap_or(compatibility);
+    format!("{short}-{}", crate::adapt::VERSION)
 }
 
 /// Holds an entry's lock; released when dropped.
@@ -78,14 +89,13 @@ impl Cache {
     /// The path of an entry that is whole, or `None`.
     pub(crate) fn find(&self, key: &Key) -> Option<PathBuf> {
         let code = self.path(key, "cwasm");
-        let seal_path = self.path(key, "seal");
-        let seal = Seal::parse(&fs::read_to_string(&seal_path).ok()?)?;
+        let seal = Seal::parse(&fs::read_to_string(self.path(key, "seal")).ok()?)?;
         match seal.check(&code) {
             Ok(seal::Verdict::Untouched) => Some(code),
             Ok(seal::Verdict::Verified(fresh)) => {
                 // Copied or restored from elsewhere; the next start need not read all of it again.
-                if let Err(error) = self.write_seal(&seal_path, &fresh) {
-                    tracing::debug!(%error, path = %seal_path.display(), "seal not renewed");
+                if let Err(error) = self.write_seal(key, &fresh) {
+                    tracing::debug!(%error, path = %code.display(), "seal not renewed");
                 }
                 Some(code)
             }
@@ -99,14 +109,25 @@ impl Cache {
 
     /// Waits until no other process compiles `key`. Blocks.
     pub(crate) fn lock(&self, key: &Key) -> io::Result<Lock> {
-        let file = File::options().create(true).truncate(false).write(true).open(self.path(key, "lock"))?;
-        rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
-        Ok(Lock(file))
+        let path = self.path(key, "lock");
+        loop {
+            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
+            // Whoever prunes removes the file while holding its lock: then there is another one by now, or none.
+            if is_at(&file, &path)? {
+                return Ok(Lock(file));
+            }
+        }
     }
 
-    /// A file to compile into; it goes away when it is dropped without being [stored](Self::store).
-    pub(crate) fn scratch(&self) -> io::Result<tempfile::TempPath> {
-        Ok(tempfile::Builder::new().prefix(".new-").tempfile_in(&self.dir)?.into_temp_path())
+    /// A file to compile `key` into; it goes away when it is dropped without being [stored](Self::store). The caller
+    /// holds the lock.
+    pub(crate) fn scratch(&self, key: &Key) -> io::Result<tempfile::TempPath> {
+        Ok(self.new_file(key)?.into_temp_path())
+    }
+
+    fn new_file(&self, key: &Key) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new().prefix(&format!("{NEW}{}-", key.0)).tempfile_in(&self.dir)
     }
 
     /// Makes what was compiled into `scratch` the entry of `key`.
@@ -120,19 +141,29 @@ impl Cache {
             _ => {}
         }
         scratch.persist(&code).map_err(|error| error.error)?;
-        self.write_seal(&seal_path, &Seal::of(&code)?)?;
+        self.write_seal(key, &Seal::of(&code)?)?;
         Ok(code)
     }
 
-    fn write_seal(&self, path: &Path, seal: &Seal) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.dir)?;
+    fn write_seal(&self, key: &Key, seal: &Seal) -> io::Result<()> {
+        let mut file = self.new_file(key)?;
         io::Write::write_all(&mut file, seal.to_string().as_bytes())?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.persist(self.path(key, "seal")).map_err(|error| error.error)?;
         Ok(())
     }
 
     fn path(&self, key: &Key, extension: &str) -> PathBuf {
         self.dir.join(format!("{}.{extension}", key.0))
+    }
+}
+
+/// Whether `path` still names this open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -62,6 +62,7 @@ impl WasmContainer {
             cpu: Arc::clone(&cpu),
             _executor: Arc::clone(&executor),
         };
+        let mut guard = KillUnlessKept(Some(Arc::clone(&launch.control)));
         let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
         let task = if let Entry::Proxy(_) = &*launch.entry {
             let server = Server { launch, executor: Arc::clone(&executor), cpu, concurrency: http_concurrency };
@@ -82,7 +83,19 @@ impl WasmContainer {
         if let Ok(Ok(result)) = tokio::time::timeout(INSTANTIATION, is_ready).await {
             result?;
         }
+        guard.0 = None;
         Ok(container)
+    }
+}
+
+/// Ends the guest of a creation that failed or that nobody waits for any more.
+struct KillUnlessKept(Option<Arc<Control>>);
+
+impl Drop for KillUnlessKept {
+    fn drop(&mut self) {
+        if let Some(control) = self.0.take() {
+            control.kill.set();
+        }
     }
 }
 

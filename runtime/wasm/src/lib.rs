@@ -34,6 +34,7 @@ mod stdio;
 mod trap;
 
 pub use backend::{WasmBackend, WasmError};
+pub use cache::{Pruned, prune_cache};
 pub use compile::compile_worker_main;
 pub use config::{Compiler, Pooling, WasmConfig};
 

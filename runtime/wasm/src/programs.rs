@@ -72,7 +72,7 @@ impl Programs {
         if let Some(component) = self.load_cached(key).await? {
             return Ok(component);
         }
-        let scratch = self.cache.scratch().map_err(cache_error)?;
+        let scratch = self.cache.scratch(key).map_err(cache_error)?;
         tracing::debug!(path = %path.display(), digest, "compiling");
         let job = Job { input: path, output: &scratch, digest, compatibility: &self.compatibility };
         compile::compile(&self.compiler, &self.engine, job).await.map_err(|error| match error {
@@ -81,8 +81,10 @@ impl Programs {
         })?;
         let (cache, stored) = (self.cache.clone(), key.clone());
         let code = blocking(move || cache.store(&stored, scratch)).await?.map_err(cache_error)?;
+        let loaded = self.load_code(code).await?;
+        // Only now: nobody prunes an entry that is locked.
         drop(lock);
-        self.load_code(code).await?.map_err(|error| {
+        loaded.map_err(|error| {
             CreateError::Other(format!("{}: the compiled program cannot be loaded: {error:#}", path.display()))
         })
     }

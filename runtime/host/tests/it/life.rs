@@ -8,7 +8,7 @@ use nacelle_container::{ExitCause, MountSource, NetworkAccess, PodUid, StdinMode
 use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
 use nacelle_infra::{Medium, VolumeConfig, VolumeFile, VolumeSource};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::fake::{Fails, Fixture, OnTerminate, Script, id, pod, request};
@@ -60,7 +60,7 @@ async fn the_end_is_told_after_the_last_line() {
     let mut events = fixture.pod("uid", vec![]).await;
     // A watcher with room for one line that does not read yet.
     let (logs, mut watched) = mpsc::channel(1);
-    let attach = Attach { logs: Some(logs), stdin: None };
+    let attach = Attach { logs: Some(logs), ..Attach::default() };
     let container = fixture.start(request(id("uid", 0)), attach).await;
     container.write("one\ntwo\nthree\nfo").await;
     container.write("ur").await;
@@ -222,6 +222,24 @@ async fn a_pod_whose_volume_fails_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_start_that_is_given_up_leaves_nothing() {
+    let fixture = Fixture::new();
+    let _events = fixture.pod("uid", vec![]).await;
+    let closed = fixture.backend.gate.lock().await;
+    let (give_up, given_up) = oneshot::channel();
+    let attach = Attach { give_up: Some(given_up), ..Attach::default() };
+    let starting = fixture.host.start_container(request(id("uid", 0)), attach);
+    give_up.send(()).unwrap();
+    assert!(matches!(starting.await, Err(StartError::Create { .. })));
+    assert_eq!(fixture.containers("uid"), 0);
+    drop(closed);
+    // The id is free again, and a sender that goes away without a word gives nothing up.
+    let (_, given_up) = oneshot::channel();
+    fixture.start(request(id("uid", 0)), Attach { give_up: Some(given_up), ..Attach::default() }).await;
+    fixture.host.remove_pod(&PodUid::new("uid")).await.unwrap();
+}
+
+#[tokio::test]
 async fn content_volumes_follow_their_source() {
     let fixture = Fixture::new();
     let file = |content: &str| vec![VolumeFile { path: "key".into(), mode: 0o644, bytes: content.into() }];
@@ -260,7 +278,7 @@ async fn standard_input_is_a_pipe_that_ends_as_the_request_says() {
     assert!(stdin.write_all(b"x").await.is_err());
 
     let own: Box<dyn tokio::io::AsyncRead + Send + Unpin> = Box::new(&b"own"[..]);
-    let attached = fixture.start(open(3, true), Attach { stdin: Some(own), logs: None }).await;
+    let attached = fixture.start(open(3, true), Attach { stdin: Some(own), ..Attach::default() }).await;
     assert!(fixture.host.stdin(&id("uid", 3)).unwrap().is_none());
     let mut reader = attached.stdin.lock().unwrap().take().unwrap();
     text.clear();

@@ -18,6 +18,7 @@ mod blobs;
 mod disk;
 mod gc;
 mod lease;
+mod programs;
 mod record;
 mod stamps;
 #[cfg(test)]

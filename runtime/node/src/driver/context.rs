@@ -8,8 +8,9 @@ use nacelle_host::{Host, HostEvent};
 use nacelle_image::{PulledImage, Store};
 use nacelle_lifecycle::Event;
 use nacelle_spec::{CheckedPod, DownwardFacts, Objects};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::front::FrontEnd;
 use crate::clock::Clock;
 use crate::notice::Notice;
 
@@ -31,10 +32,19 @@ pub(crate) struct Context {
     events: mpsc::UnboundedSender<Event>,
     pub(crate) host_events: mpsc::UnboundedSender<HostEvent>,
     relay: mpsc::UnboundedSender<Relayed>,
-    /// The front end's queue, for those who should wait when it is full: the writers of logs.
-    pub(crate) notices: mpsc::Sender<Notice>,
-    /// The image of each container that has one, and of each image volume (by `volume/NAME`); holds the leases.
-    images: Mutex<HashMap<String, PulledImage>>,
+    /// For those who should wait when the front end is busy: the writers of logs.
+    pub(crate) front: Arc<FrontEnd>,
+    /// The image of each container that has one, and of each image volume (by `volume/NAME`); holds the leases. `None`
+    /// once the pod is gone.
+    images: Mutex<Option<HashMap<String, PulledImage>>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// Where the tasks of a pod send what they have to say.
+pub(crate) struct Outlets {
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) host_events: mpsc::UnboundedSender<HostEvent>,
+    pub(crate) front: Arc<FrontEnd>,
 }
 
 /// What goes through the relay to the front end.
@@ -50,15 +60,31 @@ impl Context {
         pod: CheckedPod,
         objects: Arc<Objects>,
         base_dir: PathBuf,
-        events: mpsc::UnboundedSender<Event>,
-        host_events: mpsc::UnboundedSender<HostEvent>,
-        notices: mpsc::Sender<Notice>,
+        outlets: Outlets,
         clock: Clock,
     ) -> Self {
+        let Outlets { events, host_events, front } = outlets;
         let (relay, queue) = mpsc::unbounded_channel();
-        tokio::spawn(deliver(queue, notices.clone()));
-        let images = Mutex::new(HashMap::new());
-        Self { node, pod, objects, base_dir, clock, events, host_events, relay, notices, images }
+        tokio::spawn(deliver(queue, Arc::clone(&front)));
+        let images = Mutex::new(Some(HashMap::new()));
+        let stopping = watch::Sender::new(false);
+        Self { node, pod, objects, base_dir, clock, events, host_events, relay, front, images, stopping }
+    }
+
+    /// The pod stops, or has ended.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_if_modified(|stopping| !std::mem::replace(stopping, true));
+    }
+
+    /// What `work` comes to; `None` when the pod stops before, which drops the work.
+    pub(crate) async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            biased;
+            // The sender is in `self`, so that the wait cannot end by its going away.
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+            result = work => Some(result),
+        }
     }
 
     /// Tells the driver.
@@ -82,11 +108,18 @@ impl Context {
     }
 
     pub(crate) fn keep_image(&self, owner: String, image: PulledImage) {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(owner, image);
+        if let Some(images) = &mut *self.images.lock().unwrap_or_else(PoisonError::into_inner) {
+            images.insert(owner, image);
+        }
     }
 
     pub(crate) fn image(&self, owner: &str) -> Option<PulledImage> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).get(owner).cloned()
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(owner).cloned()
+    }
+
+    /// The pod is gone: its images may go, too.
+    pub(crate) fn release_images(&self) {
+        drop(self.images.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// The addresses that the pod's containers have.
@@ -99,11 +132,11 @@ impl Context {
     }
 }
 
-async fn deliver(mut queue: mpsc::UnboundedReceiver<Relayed>, notices: mpsc::Sender<Notice>) {
+async fn deliver(mut queue: mpsc::UnboundedReceiver<Relayed>, front: Arc<FrontEnd>) {
     while let Some(relayed) = queue.recv().await {
         match relayed {
             // A front end that no longer listens misses nothing.
-            Relayed::Notice(notice) => drop(notices.send(notice).await),
+            Relayed::Notice(notice) => drop(front.send(notice).await),
             Relayed::Flush(done) => drop(done.send(())),
         }
     }

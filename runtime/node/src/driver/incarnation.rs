@@ -1,7 +1,7 @@
 //! One incarnation of one container, from its start to its removal: a task of its own.
 //!
 //! ```text
-//!   resolve, create, start ──failed──► ContainerStartFailed
+//!   resolve, create, start ──failed, given up (stop asked)──► ContainerStartFailed
 //!        │ started ──► ContainerStarted
 //!        ▼
 //!   running ──(stop asked: terminate, grace, kill)──┐
@@ -59,16 +59,30 @@ async fn live(
     context: Arc<Context>,
     container: Arc<str>,
     attempt: u32,
-    stops: watch::Receiver<Option<Duration>>,
+    mut stops: watch::Receiver<Option<Duration>>,
     exit: oneshot::Receiver<ContainerExited>,
 ) {
     let id = ContainerId { pod: PodUid::new(context.pod.uid()), name: container.to_string(), attempt };
     let (logs, lines) = mpsc::channel(LOG_QUEUE);
     let watcher = tokio::spawn(forward(Arc::clone(&context), lines));
 
-    let started = match start::start(&context, &id, Attach { logs: Some(logs), stdin: None }).await {
+    let (give_up, given_up) = oneshot::channel();
+    let attach = Attach { logs: Some(logs), stdin: None, give_up: Some(given_up) };
+    let mut starting = std::pin::pin!(start::start(&context, &id, attach));
+    let started = tokio::select! {
+        biased;
+        started = &mut starting => started,
+        // The driver, which holds the sender, keeps it until the start is answered.
+        () = async { drop(stops.wait_for(Option::is_some).await) } => {
+            // Without a receiver the start has just come to its end.
+            let _ = give_up.send(());
+            starting.await
+        }
+    };
+    let started = match started {
         Ok(started) => started,
         Err(failed) => {
+            delivered(watcher).await;
             let start::Failed { reason, message } = failed;
             return context.report(Event::ContainerStartFailed { container, attempt, reason, message });
         }
@@ -120,8 +134,8 @@ async fn forward(context: Arc<Context>, mut lines: mpsc::Receiver<LiveLine>) {
     let pod = PodRef::of(&context.pod);
     while let Some(LiveLine { container, line }) = lines.recv().await {
         let notice = Notice::Log { pod: pod.clone(), container: container.name.clone(), line };
-        if context.notices.send(notice).await.is_err() {
-            // Nobody listens any more; the log is on disk. Reading on keeps the container from waiting.
+        if context.front.send(notice).await.is_err() {
+            // The log is on disk. Reading on keeps the container from waiting.
             while lines.recv().await.is_some() {}
         }
     }

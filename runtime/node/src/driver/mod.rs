@@ -9,10 +9,12 @@
 //! ```
 //!
 //! The driver itself never waits for work, nor for a front end: each effect is a task of its own, and notices leave
-//! through a queue. Only this task touches the state machine.
+//! through a queue. Only this task touches the state machine. When the pod stops, pulls are dropped and starts are given
+//! up, so that nothing outside can keep it from going.
 
 mod context;
 mod exit;
+mod front;
 mod incarnation;
 mod pull;
 mod sandbox;
@@ -27,7 +29,8 @@ use nacelle_host::HostEvent;
 use nacelle_lifecycle::{Effect, Event, Lifecycle};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use context::{Context, Shared};
+pub(crate) use context::{Context, Outlets, Shared};
+pub(crate) use front::FrontEnd;
 use incarnation::Incarnation;
 
 use crate::handle::Command;
@@ -70,11 +73,12 @@ impl Driver {
                 biased;
                 Some(event) = self.wires.host_events.recv() => self.dispatch(event),
                 Some(event) = self.wires.events.recv() => self.step(event),
-                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.step(Event::Delete { grace }),
+                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.delete(grace),
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
             }
         }
-        self.context.flush().await;
+        self.context.release_images();
+        self.see_off().await;
         // No receiver is a front end that does not care.
         let _ = self.wires.gone.send(true);
     }
@@ -89,6 +93,27 @@ impl Driver {
         }
     }
 
+    /// Waits until the front end was given everything, or somebody wants the pod gone all the same.
+    async fn see_off(&mut self) {
+        let context = Arc::clone(&self.context);
+        let mut delivered = std::pin::pin!(context.flush());
+        loop {
+            tokio::select! {
+                () = &mut delivered => return,
+                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.hurry(grace),
+            }
+        }
+    }
+
+    fn hurry(&self, grace: Option<Duration>) {
+        self.context.front.hurry(grace.unwrap_or_else(|| self.context.pod.termination_grace_period()));
+    }
+
+    fn delete(&mut self, grace: Option<Duration>) {
+        self.hurry(grace);
+        self.step(Event::Delete { grace });
+    }
+
     fn step(&mut self, event: Event) {
         tracing::debug!(pod = %self.context.pod.name(), ?event, "event");
         // A start that failed has no end to wait for.
@@ -96,6 +121,9 @@ impl Driver {
             self.incarnations.remove(&(Arc::clone(container), *attempt));
         }
         let effects = self.machine.step(event, self.context.clock.now());
+        if self.machine.is_stopping() {
+            self.context.stop();
+        }
         for effect in effects {
             self.begin(effect);
         }
@@ -110,7 +138,12 @@ impl Driver {
                 tokio::spawn(async move { context.report(sandbox::create(&context).await) });
             }
             Effect::PullImage { container } => {
-                tokio::spawn(async move { context.report(pull::for_container(&context, container).await) });
+                tokio::spawn(async move {
+                    // A pod that stops waits for no image.
+                    if let Some(event) = context.unless_stopping(pull::for_container(&context, container)).await {
+                        context.report(event);
+                    }
+                });
             }
             Effect::StartContainer { container, attempt } => {
                 let incarnation = Incarnation::begin(context, Arc::clone(&container), attempt);

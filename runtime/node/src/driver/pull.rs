@@ -70,8 +70,11 @@ async fn pull(
 ) -> Result<PulledImage, PullError> {
     let reference =
         Reference::parse(image, &context.base_dir).map_err(|error| PullError::invalid_name(image, error))?;
-    let mut auth = pull_secrets(context);
-    auth.extend(DockerConfig::load_default());
+    let mut auth = Vec::new();
+    if let Reference::Registry(_) = reference {
+        auth = pull_secrets(context);
+        auth.extend(DockerConfig::load_default());
+    }
     let options = PullOptions {
         // Defaulting has filled the policy in; validation has made sure that it is one of the three.
         policy: policy.and_then(|policy| policy.parse().ok()).unwrap_or(PullPolicy::IfNotPresent),
@@ -145,7 +148,7 @@ impl Progress for Watch {
         };
         if passing {
             // One of thousands: the next says more. A front end that is busy does without.
-            let _ = self.context.notices.try_send(notice);
+            self.context.front.offer(notice);
         } else {
             self.context.notify(notice);
         }

@@ -81,8 +81,10 @@ async fn source(context: &Arc<Context>, volume: &Volume, facts: &DownwardFacts) 
     if let Some(image) = &volume.image {
         let name = image.reference.as_deref().unwrap_or_default();
         let owner = format!("volume/{}", volume.name);
-        let pulled = pull::for_volume(context, owner, name, image.pull_policy.as_deref())
+        let pulled = context
+            .unless_stopping(pull::for_volume(context, owner, name, image.pull_policy.as_deref()))
             .await
+            .ok_or("the pod is being stopped")?
             .map_err(|error| error.to_string())?;
         return match pulled.content {
             ImageContent::RootFs { dir, .. } => Ok(VolumeSource::Image { root: dir }),

@@ -83,7 +83,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         image: source,
         argv,
         env,
-        working_dir: container.working_dir.clone().unwrap_or_else(|| image.config.working_dir.clone()),
+        working_dir: working_dir(container, &image.config),
         mounts,
         read_only_root: container.security_context.as_ref().and_then(|context| context.read_only_root_filesystem)
             == Some(true),
@@ -148,6 +148,13 @@ fn mounts(container: &Container, env: &[(String, String)]) -> Result<Vec<VolumeM
     Ok(mounts)
 }
 
+/// Kubernetes takes an empty `workingDir` for none.
+fn working_dir(container: &Container, image: &ImageConfig) -> String {
+    let own = container.working_dir.as_ref().filter(|dir| !dir.is_empty());
+    own.unwrap_or(&image.working_dir).clone()
+}
+
+/// A limit of zero is none, as container runtimes have it.
 fn limits(container: &Container) -> Result<Limits, String> {
     let amount = |name: &str| {
         let quantity = container.resources.as_ref()?.limits.as_ref()?.get(name)?;
@@ -155,10 +162,9 @@ fn limits(container: &Container) -> Result<Limits, String> {
     };
     let memory = amount("memory").transpose()?;
     let cpu = amount("cpu").transpose()?;
-    Ok(Limits {
-        memory: memory.map(|amount| amount.bytes()).transpose().map_err(|error| error.to_string())?,
-        cpu_millis: cpu.map(|amount| amount.millis()).transpose().map_err(|error| error.to_string())?,
-    })
+    let memory = memory.map(|amount| amount.bytes()).transpose().map_err(|error| error.to_string())?;
+    let cpu_millis = cpu.map(|amount| amount.millis()).transpose().map_err(|error| error.to_string())?;
+    Ok(Limits { memory: memory.filter(|bytes| *bytes > 0), cpu_millis: cpu_millis.filter(|millis| *millis > 0) })
 }
 
 /// The port named `http`, else the first TCP port, else 8080.

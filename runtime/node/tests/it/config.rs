@@ -1,0 +1,101 @@
+//! What a container is given: environment, ports, limits, programs.
+
+use std::time::Duration;
+
+use crate::world::{ROOMY, World, becomes, one_container, status_words, told};
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_config_map_holds_a_container_back() {
+    let world = World::new();
+    let (pod, mut queue) =
+        world.start(&one_container("command: [app], envFrom: [{configMapRef: {name: missing}}]"), ROOMY);
+    let status = becomes(&pod, |status| status_words(status).ends_with("=CreateContainerConfigError")).await;
+    let state = status.container_statuses.as_ref().unwrap()[0].state.clone().unwrap();
+    let message = state.waiting.unwrap().message.unwrap();
+    assert!(message.contains("configmap \"missing\" not found"), "{message}");
+    assert!(world.backend.configs().is_empty());
+    pod.delete(None);
+    pod.finished().await;
+    assert!(told(&mut queue).await.contains(&"event Failed app".to_owned()));
+    world.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_optional_may_be_missing() {
+    let world = World::new();
+    let (status, _) = world
+        .run(
+            "command: [app], envFrom: [{secretRef: {name: missing, optional: true}}], \
+             env: [{name: A, valueFrom: {configMapKeyRef: {name: missing, key: a, optional: true}}}, {name: B, value: b}]",
+        )
+        .await;
+    assert_eq!(status.phase.as_deref(), Some("Succeeded"));
+    assert_eq!(world.backend.configs()[0].env, pairs(&[("HOSTNAME", "web"), ("B", "b")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_manifest_has_the_last_word_on_the_environment() {
+    let world = World::new();
+    world
+        .run(
+            "command: [app, '$(A)', '$(HOSTNAME)'], \
+             env: [{name: A, value: one}, {name: HOSTNAME, value: mine}, {name: A, value: two}, {name: C, value: $(A)}]",
+        )
+        .await;
+    let config = &world.backend.configs()[0];
+    assert_eq!(config.env, pairs(&[("HOSTNAME", "mine"), ("A", "two"), ("C", "two")]));
+    assert_eq!(config.argv, ["app", "two", "mine"]);
+    assert_eq!(config.hostname, "web");
+}
+
+#[tokio::test(start_paused = true)]
+async fn http_is_served_on_the_port_that_the_manifest_names() {
+    let world = World::new();
+    let ports = [
+        ("", 8080),
+        (", ports: [{containerPort: 53, protocol: UDP}, {containerPort: 81}, {containerPort: 82}]", 81),
+        (", ports: [{containerPort: 81}, {containerPort: 82, name: http}]", 82),
+    ];
+    for (ports, _) in ports {
+        world.run(&format!("command: [app]{ports}")).await;
+    }
+    let served: Vec<_> = world.backend.configs().iter().map(|config| config.http_port).collect();
+    assert_eq!(served, ports.map(|(_, port)| port));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_word_and_a_limit_of_zero_are_none() {
+    let world = World::new();
+    world.run("command: [app], workingDir: '', resources: {limits: {memory: 0, cpu: 0}}").await;
+    world.run("args: [x], workingDir: /data, resources: {limits: {memory: 64Mi, cpu: 250m}}").await;
+    let configs = world.backend.configs();
+    assert_eq!(
+        (configs[0].working_dir.as_str(), configs[0].limits.memory, configs[0].limits.cpu_millis),
+        ("/", None, None)
+    );
+    assert_eq!(configs[1].working_dir, "/data");
+    assert_eq!((configs[1].limits.memory, configs[1].limits.cpu_millis), (Some(64 << 20), Some(250)));
+    assert_eq!(configs[1].argv, ["app.wasm", "x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_the_pod() {
+    let world = World::new();
+    let manifest = crate::world::pod(
+        "activeDeadlineSeconds: 10, restartPolicy: Never, terminationGracePeriodSeconds: 5, \
+         containers: [{name: app, image: 'file:app.wasm', command: [app, ignore]}]",
+    );
+    let (pod, mut queue) = world.start(&manifest, ROOMY);
+    let (status, time) = crate::world::took(pod.finished()).await;
+    assert_eq!(
+        (status_words(&status).as_str(), status.reason.as_deref()),
+        ("Failed app=exit 137", Some("DeadlineExceeded"))
+    );
+    assert!(time >= Duration::from_secs(15) && time < Duration::from_secs(16), "{time:?}");
+    assert!(told(&mut queue).await.contains(&"event DeadlineExceeded pod".to_owned()));
+    world.assert_clean();
+}
+
+fn pairs(env: &[(&str, &str)]) -> Vec<(String, String)> {
+    env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}

@@ -1,0 +1,141 @@
+//! A backend whose guests do what their arguments say.
+//!
+//! | argument | the guest |
+//! |---|---|
+//! | `write TEXT` | writes a line |
+//! | `flood N` | writes `N` lines |
+//! | `wait` | runs until it is asked to stop |
+//! | `ignore` | runs until it is killed |
+//! | `exit N` | ends |
+//! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use nacelle_container::output::{Chunk, OutputSender, Stream};
+use nacelle_container::{Backend, Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, Stats};
+use tokio::io::AsyncRead;
+use tokio::sync::watch;
+
+/// Remembers what it was asked to create.
+#[derive(Default)]
+pub(crate) struct FakeBackend {
+    configs: Mutex<Vec<ContainerConfig>>,
+    /// How many creations were begun.
+    pub(crate) creations: watch::Sender<usize>,
+}
+
+impl FakeBackend {
+    /// What was created, in order.
+    pub(crate) fn configs(&self) -> Vec<ContainerConfig> {
+        self.configs.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    async fn create(
+        &self,
+        config: ContainerConfig,
+        _: Option<Box<dyn AsyncRead + Send + Unpin>>,
+        output: OutputSender,
+    ) -> Result<Arc<dyn Container>, CreateError> {
+        let script = config.argv.clone();
+        self.configs.lock().unwrap().push(config);
+        self.creations.send_modify(|creations| *creations += 1);
+        if script.iter().any(|word| word == "hang-create") {
+            std::future::pending::<()>().await;
+        }
+        if script.iter().any(|word| word == "fail-create") {
+            return Err(CreateError::Other("cannot be created".into()));
+        }
+        let guest = FakeContainer {
+            script,
+            output: Mutex::new(Some(output)),
+            terminate: watch::Sender::new(false),
+            kill: watch::Sender::new(false),
+            end: watch::Sender::new(None),
+        };
+        Ok(Arc::new(guest))
+    }
+}
+
+struct FakeContainer {
+    script: Vec<String>,
+    output: Mutex<Option<OutputSender>>,
+    terminate: watch::Sender<bool>,
+    kill: watch::Sender<bool>,
+    end: watch::Sender<Option<ExitCause>>,
+}
+
+#[async_trait]
+impl Container for FakeContainer {
+    async fn start(&self) -> Result<(), CreateError> {
+        if self.script.iter().any(|word| word == "fail-start") {
+            self.output.lock().unwrap().take();
+            return Err(CreateError::Other("cannot be started".into()));
+        }
+        let output = self.output.lock().unwrap().take().unwrap();
+        let (terminate, mut kill) = (self.terminate.subscribe(), self.kill.subscribe());
+        let (script, end) = (self.script.clone(), self.end.clone());
+        tokio::spawn(async move {
+            let cause = tokio::select! {
+                biased;
+                _ = kill.wait_for(|kill| *kill) => ExitCause::Stopped { graceful: false },
+                cause = play(script, output, terminate) => cause,
+            };
+            end.send_replace(Some(cause));
+        });
+        Ok(())
+    }
+
+    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
+        Err(ExecError::Unsupported("no exec".into()))
+    }
+
+    async fn terminate(&self) {
+        self.terminate.send_replace(true);
+    }
+
+    async fn kill(&self) {
+        self.kill.send_replace(true);
+    }
+
+    async fn wait(&self) -> ExitCause {
+        self.end.subscribe().wait_for(Option::is_some).await.unwrap().clone().unwrap()
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+
+    async fn remove(&self) {
+        self.kill().await;
+    }
+}
+
+async fn play(script: Vec<String>, output: OutputSender, mut terminate: watch::Receiver<bool>) -> ExitCause {
+    let write = async |text: String| {
+        let time = "2026-01-01T00:00:00Z".parse().unwrap();
+        // The host reads until the last sender is gone.
+        output.send(Chunk { stream: Stream::Stdout, time, bytes: (text + "\n").into() }).await.unwrap();
+    };
+    for word in script {
+        match word.split_once(' ').unwrap_or((&word, "")) {
+            ("write", text) => write(text.to_owned()).await,
+            ("flood", count) => {
+                for line in 0..count.parse::<usize>().unwrap() {
+                    write(line.to_string()).await;
+                }
+            }
+            ("wait", _) => {
+                terminate.wait_for(|asked| *asked).await.unwrap();
+                return ExitCause::Stopped { graceful: true };
+            }
+            ("ignore", _) => std::future::pending().await,
+            ("exit", code) => return ExitCause::Exited { code: code.parse().unwrap() },
+            _ => {}
+        }
+    }
+    ExitCause::Exited { code: 0 }
+}

@@ -1,0 +1,13 @@
+//! Whole pods, with everything real but the guests. Time stands still while anything is at work (tokio's paused clock),
+//! so that grace periods and back-offs cost nothing; cases that speak to a socket use the real clock, and wait for
+//! nothing but the pod.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod config;
+mod delete;
+mod fake;
+mod front_end;
+mod images;
+mod order;
+mod restarts;
+mod world;

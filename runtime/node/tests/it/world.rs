@@ -1,0 +1,147 @@
+//! A node over temporary directories, and the words in which cases speak of notices.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nacelle_container::Backend;
+use nacelle_node::{Backends, Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
+use nacelle_spec::{Source, load};
+use tokio::sync::mpsc;
+
+use crate::fake::FakeBackend;
+
+/// More notices than any case makes.
+pub(crate) const ROOMY: usize = 4096;
+
+pub(crate) struct World {
+    temp: tempfile::TempDir,
+    memory: tempfile::TempDir,
+    pub(crate) backend: Arc<FakeBackend>,
+    pub(crate) node: Arc<Node>,
+}
+
+impl World {
+    /// A node, and `app.wasm` in the folder that images are taken from.
+    pub(crate) fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let backend = Arc::new(FakeBackend::default());
+        let config = NodeConfig {
+            state_dir: temp.path().join("state"),
+            runtime_dir: Some(memory.path().to_owned()),
+            compile_cache: None,
+            node_name: "here".into(),
+            compiler: Compiler::InProcess,
+            insecure_registries: Vec::new(),
+        };
+        let wasm = Arc::clone(&backend) as Arc<dyn Backend>;
+        let node = Node::with_backends(config, Backends { wasm }).unwrap();
+        std::fs::create_dir(temp.path().join("manifests")).unwrap();
+        // The header of a component: enough for the store to see what it is.
+        std::fs::write(temp.path().join("manifests/app.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+        Self { temp, memory, backend, node }
+    }
+
+    /// Where images are taken from.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.temp.path().join("manifests")
+    }
+
+    pub(crate) fn state(&self, path: &str) -> PathBuf {
+        self.temp.path().join("state").join(path)
+    }
+
+    /// Starts the one pod of a manifest, for a front end with room for so many notices.
+    pub(crate) fn start(&self, manifest: &str, room: usize) -> (PodHandle, mpsc::Receiver<Notice>) {
+        let loaded = load(&[Source { name: "pod.yaml".into(), bytes: manifest.into() }]);
+        assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+        let (notices, queue) = mpsc::channel(room);
+        let pod = loaded.pods[0].pod.clone();
+        let start = PodStart { pod, objects: Arc::new(loaded.objects), base_dir: self.folder() };
+        (self.node.start_pod(start, notices), queue)
+    }
+
+    /// Starts a pod with one container, `app`, and waits for its end. Its other fields are given.
+    pub(crate) async fn run(&self, spec: &str) -> (Arc<PodStatus>, Vec<String>) {
+        let (pod, mut queue) = self.start(&one_container(spec), ROOMY);
+        let status = pod.finished().await;
+        (status, told(&mut queue).await)
+    }
+
+    /// Nothing of any pod is left on this machine, and nothing keeps an image.
+    pub(crate) fn assert_clean(&self) {
+        for dir in [self.state("pods"), self.memory.path().join("pods")] {
+            assert_eq!(entries(&dir), Vec::<String>::new(), "in {}", dir.display());
+        }
+        let images = self.node.images().list().unwrap();
+        assert!(images.iter().all(|image| !image.in_use), "{images:?}");
+    }
+}
+
+/// The names in a directory that need not exist.
+pub(crate) fn entries(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A pod that is not restarted, with one container; `container` is the rest of it, in YAML's flow style.
+pub(crate) fn one_container(container: &str) -> String {
+    pod(&format!("restartPolicy: Never, containers: [{{name: app, image: 'file:app.wasm', {container}}}]"))
+}
+
+/// A pod with this spec, in YAML's flow style.
+pub(crate) fn pod(spec: &str) -> String {
+    format!("{{apiVersion: v1, kind: Pod, metadata: {{name: web}}, spec: {{{spec}}}}}")
+}
+
+/// All notices until the pod lets go of the front end, as words.
+pub(crate) async fn told(queue: &mut mpsc::Receiver<Notice>) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Some(notice) = queue.recv().await {
+        told.push(words(&notice));
+    }
+    told
+}
+
+/// `log app TEXT`, `event REASON SUBJECT`, `status PHASE app=STATE …`, `pull app`.
+pub(crate) fn words(notice: &Notice) -> String {
+    match notice {
+        Notice::Log { container, line, .. } => format!("log {container} {}", String::from_utf8_lossy(&line.bytes)),
+        Notice::Event { event, .. } => {
+            let subject = event.subject.container().map_or("pod", |name| name);
+            format!("event {} {subject}", event.reason)
+        }
+        Notice::Status { status, .. } => format!("status {}", status_words(status)),
+        Notice::Pull { container, .. } => format!("pull {container}"),
+    }
+}
+
+pub(crate) fn status_words(status: &PodStatus) -> String {
+    let mut words = status.phase.clone().unwrap_or_default();
+    let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    for container in all {
+        let state = match &container.state {
+            Some(ContainerState { terminated: Some(end), .. }) => format!("exit {}", end.exit_code),
+            Some(ContainerState { running: Some(_), .. }) => "running".to_owned(),
+            Some(ContainerState { waiting: Some(waiting), .. }) => waiting.reason.clone().unwrap_or_default(),
+            _ => "?".to_owned(),
+        };
+        words += &format!(" {}={state}", container.name);
+    }
+    words
+}
+
+/// Waits until the status reads so.
+pub(crate) async fn becomes(pod: &PodHandle, mut wanted: impl FnMut(&PodStatus) -> bool) -> Arc<PodStatus> {
+    pod.watch().wait_for(|status| wanted(status)).await.unwrap().clone()
+}
+
+/// How long `work` takes on the paused clock.
+pub(crate) async fn took<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let began = tokio::time::Instant::now();
+    (work.await, began.elapsed())
+}
