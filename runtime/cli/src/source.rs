@@ -99,7 +99,10 @@ fn read_file(path: &Path, current_dir: &Path) -> Result<Manifest, CliError> {
     let file = File::open(path).map_err(|error| cannot_read(&name).because(error))?;
     let bytes = read_bounded(file, &name)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(Manifest { source: Source { name, bytes }, base_dir: current_dir.join(folder) })
+    let folder = current_dir.join(folder);
+    // Its real path, so that `../` in an image's path leads to the same place by name and on disk.
+    let base_dir = fs::canonicalize(&folder).unwrap_or(folder);
+    Ok(Manifest { source: Source { name, bytes }, base_dir })
 }
 
 /// Collects the manifests of a folder. Folders that are symbolic links are not entered, so that there is no way round

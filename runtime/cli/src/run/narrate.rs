@@ -21,6 +21,11 @@ pub(crate) fn remarks(old: Option<&PodStatus>, new: &PodStatus, stopping: bool) 
         if let Some(text) = ended.and_then(|end| describe(end, stopping)) {
             remarks.push(Remark { container: Some(now.name.clone()), text });
         }
+        let delay = back_off(now).filter(|delay| !stopping && before.and_then(back_off) != Some(*delay));
+        if let Some(delay) = delay {
+            let text = format!("starts again after a back-off of {delay} (CrashLoopBackOff)");
+            remarks.push(Remark { container: Some(now.name.clone()), text });
+        }
         let restarts_before = before.map_or(0, |before| before.restart_count);
         if now.restart_count > restarts_before {
             remarks
@@ -44,6 +49,12 @@ fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
 fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
     now.or_else(|| container.last_state.as_ref().and_then(|state| state.terminated.as_ref()))
+}
+
+/// How long the container waits for its next start, as the kubelet's message says it: `back-off 10s restarting …`.
+fn back_off(container: &ContainerStatus) -> Option<&str> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    waiting.message.as_deref()?.strip_prefix("back-off ")?.split(' ').next()
 }
 
 fn describe(end: &ContainerStateTerminated, stopping: bool) -> Option<String> {
@@ -105,6 +116,18 @@ mod tests {
         back_off.last_state = Some(ended(1, 1));
         let back_off = status("Running", vec![], vec![back_off]);
         assert_eq!(said(Some(&down), &back_off, false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_back_off_is_said_once_with_its_length() {
+        let mut state = waiting("CrashLoopBackOff");
+        if let Some(waiting) = &mut state.waiting {
+            waiting.message = Some("back-off 10s restarting failed container=a pod=p_default(1)".to_owned());
+        }
+        let back_off = status("Running", vec![], vec![container("a", state)]);
+        assert_eq!(said(None, &back_off, false), ["a: starts again after a back-off of 10s (CrashLoopBackOff)"]);
+        assert_eq!(said(Some(&back_off), &back_off, false), Vec::<String>::new());
+        assert_eq!(said(None, &back_off, true), Vec::<String>::new());
     }
 
     #[test]
