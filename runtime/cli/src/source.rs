@@ -37,6 +37,7 @@ pub(crate) async fn read(args: &SourceArgs, current_dir: &Path) -> Result<Vec<Ma
     let mut errors = Vec::new();
     for name in &args.filename {
         let read = match name.as_str() {
+            "" => Err(CliError::new(ErrorKind::Source, "cannot read a manifest without a name").because("-f is empty")),
             "-" => read_stdin(current_dir).map(|manifest| vec![manifest]),
             url if is_url(url) => read_url(url, current_dir).await.map(|manifest| vec![manifest]),
             path => read_path(Path::new(path), args.recursive, current_dir),
