@@ -13,8 +13,8 @@ use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
                   Containers' output goes to standard output, nacelle's own words go to standard error. Ctrl-C or \
                   SIGTERM stops the pods as their terminationGracePeriodSeconds says; a second one kills them.",
     after_help = "Exit codes: 0 when every pod succeeded; the code of the first container that made a pod fail; 125 \
-                  when nacelle itself failed; 130 (Ctrl-C) or 143 (SIGTERM) when it was stopped; 137 when a second \
-                  signal killed the pods."
+                  when nacelle itself failed; 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP) when it was stopped; 137 \
+                  when a second signal killed the pods."
 )]
 pub(crate) struct RunArgs {
     #[command(flatten)]
