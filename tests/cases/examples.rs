@@ -53,17 +53,6 @@ fn without_clients_port(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The port of a client is the kernel's choice.
-fn without_chance(line: &str) -> String {
-    match line.split_once(" 127.0.0.1:") {
-        Some((before, after)) if before.ends_with("accepted") || before.ends_with("closed") => {
-            let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
-            format!("{before} 127.0.0.1:PORT{rest}")
-        }
-        _ => line.to_owned(),
-    }
-}
-
 #[test]
 fn examples_print_what_they_say() -> Result<()> {
     let mut manifests: Vec<_> = std::fs::read_dir(repository_root().join("docs/examples"))?
