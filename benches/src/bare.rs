@@ -7,7 +7,7 @@ use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 /// Wasmtime with its default settings.
 pub struct Bare {
@@ -55,8 +55,12 @@ impl Bare {
         let ctx = WasiCtx::builder().args(args).stdout(stdout.clone()).build();
         let mut store = Store::new(&self.engine, State { ctx, table: ResourceTable::new() });
         let command = Command::instantiate_async(&mut store, component, &self.linker).await?;
-        let ended = command.wasi_cli_run().call_run(&mut store).await?;
-        ended.ok().context("the guest failed")?;
+        match command.wasi_cli_run().call_run(&mut store).await {
+            Ok(ended) => ended.ok().context("the guest failed")?,
+            // A guest that calls exit unwinds through the host.
+            Err(error) if error.downcast_ref::<I32Exit>().is_some_and(|exit| exit.0 == 0) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(stdout.contents().to_vec())
     }
 }
