@@ -1,6 +1,7 @@
 //! How long it takes to start containers: bare wasmtime beside nacelle, and a pod from YAML against its budget.
 
 #![allow(missing_docs, reason = "criterion's macros define undocumented items")]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has failed")]
 
 use std::time::{Duration, Instant};
 

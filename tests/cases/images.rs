@@ -121,7 +121,7 @@ fn what_is_no_wasm_or_not_there_is_said_so() -> Result<()> {
     nacelle.write("text.wasm", "this is no WebAssembly")?;
     for (image, words) in [
         ("file:text.wasm", "is not WebAssembly"),
-        ("file:absent.wasm", "not found"),
+        ("file:absent.wasm", "No such file"),
         ("127.0.0.1:1/nobody/here:1", "unavailable"),
         ("UPPER/case", "lowercase"),
     ] {
@@ -147,5 +147,40 @@ fn images_are_listed_removed_and_pruned() -> Result<()> {
     assert_eq!(nacelle.run(["prune", "--all"])?.code, 0);
     let absent = nacelle.run(["rmi", "absent:1"])?;
     assert_ne!(absent.code, 0);
+    Ok(())
+}
+
+#[test]
+fn a_failed_pull_is_said_once_in_one_sentence() -> Result<()> {
+    let finished = run(&Nacelle::new()?, "", &Pod::new("p").image("c", "file:none.wasm", &[], ""))?;
+    assert_eq!(finished.code, 125);
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", finished.stderr);
+    let expected = "error: p/c cannot start: ImagePullBackOff: Back-off pulling image \"file:none.wasm\": ErrImagePull: \
+                    cannot read ";
+    assert!(lines[0].starts_with(expected), "{}", finished.stderr);
+    Ok(())
+}
+
+#[test]
+fn a_linux_image_is_refused_with_the_reason() -> Result<()> {
+    let nacelle = Nacelle::new()?;
+    let root = nacelle.work_dir().join("root");
+    std::fs::create_dir_all(root.join("bin"))?;
+    std::fs::write(root.join("bin/sh"), "\x7fELF")?;
+    let tar = Command::new("tar").args(["-C"]).arg(&root).args(["-cf", "-", "."]).output()?.stdout;
+    let mut layout = Layout::create(&nacelle.work_dir().join("layout"))?;
+    let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar)?;
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = json!({
+        "architecture": architecture, "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        "config": {"Entrypoint": ["/bin/sh"]},
+    });
+    let config = layout.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
+    layout.image("v1", &config, &[layer])?;
+    let finished = run(&nacelle, "", &Pod::new("p").image("c", "oci:layout:v1", &[], ""))?;
+    assert_eq!(finished.code, 125, "{}", finished.stderr);
+    assert!(finished.stderr.contains("Linux containers are not built yet"), "{}", finished.stderr);
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Stopping a run: by signals, by time, by force.
 
+use std::process::{Command, Stdio};
+
 use anyhow::Result;
 use nacelle_tests::{Nacelle, Pod, Running};
 
@@ -19,8 +21,8 @@ fn stubborn(grace: u32) -> Pod {
 }
 
 #[test]
-fn sigint_stops_and_ends_with_130_and_sigterm_with_143() -> Result<()> {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+fn a_signal_stops_the_pods_and_gives_the_exit_code() -> Result<()> {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let nacelle = Nacelle::new()?;
         let mut running = start(&nacelle, &stubborn(1), &[])?;
         running.wait_for_line("Hello, it!")?;
@@ -38,6 +40,45 @@ fn a_second_signal_kills_a_guest_that_has_an_hour_to_stop() -> Result<()> {
     running.signal("INT")?;
     running.signal("INT")?;
     assert_eq!(running.finish()?.code, 137);
+    Ok(())
+}
+
+#[test]
+fn replace_stops_the_run_that_has_the_pod_and_takes_over() -> Result<()> {
+    let nacelle = Nacelle::new()?;
+    let mut first = start(&nacelle, &stubborn(1), &[])?;
+    first.wait_for_line("Hello, it!")?;
+
+    let refused = start(&nacelle, &stubborn(1), &[])?.finish()?;
+    assert_eq!(refused.code, 125, "{}", refused.stderr);
+    assert!(refused.stderr.contains("pod default/p is run by process "), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--replace"), "{}", refused.stderr);
+
+    let mut second = start(&nacelle, &stubborn(1), &["--replace"])?;
+    assert_eq!(first.finish()?.code, 143);
+    second.wait_for_line("Hello, it!")?;
+    second.signal("TERM")?;
+    assert_eq!(second.finish()?.code, 143);
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_the_pod_and_gives_141() -> Result<()> {
+    let nacelle = Nacelle::new()?;
+    let manifest = nacelle.write("pod.yaml", &stubborn(1).yaml())?;
+    let run = nacelle.command(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;
+    let mut shell = Command::new("bash");
+    shell.args(["-c", "set -o pipefail; \"$@\" | head -n 1", "bash"]).arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let finished = Running::start(shell)?.finish()?;
+    assert_eq!((finished.code, finished.stdout.lines().count()), (141, 1), "{}", finished.stderr);
+    assert_eq!(std::fs::read_dir(nacelle.state_dir().join("pods"))?.count(), 0, "the pod was not stopped");
     Ok(())
 }
 

@@ -41,6 +41,34 @@ fn a_read_only_mount_refuses_writes() -> Result<()> {
 }
 
 #[test]
+fn a_read_only_root_refuses_writes_and_its_volumes_do_not() -> Result<()> {
+    let read_only = "securityContext: {readOnlyRootFilesystem: true}";
+    let mounted = format!("{read_only}\nvolumeMounts: [{{name: v, mountPath: /v}}]");
+    let pod = Pod::new("p")
+        .spec("volumes: [{name: v, emptyDir: {}}]")
+        .init("volume", "hello", &["write", "/v/x", "kept"], &mounted)
+        .container("root", "hello", &["write", "/x", "lost"], &mounted);
+    let finished = run(&Nacelle::new()?, "", &pod)?;
+    assert_eq!(finished.code, 1, "{}", finished.stderr);
+    assert!(finished.stdout.contains("root   | hello: cannot write /x: "), "{}", finished.stdout);
+    Ok(())
+}
+
+#[test]
+fn mounts_nest_and_one_volume_may_be_mounted_twice() -> Result<()> {
+    let mounts = "volumeMounts: [{name: in, mountPath: /a/b}, {name: out, mountPath: /a}, {name: out, mountPath: /c}]";
+    let pod = Pod::new("p")
+        .spec("volumes: [{name: out, emptyDir: {}}, {name: in, emptyDir: {medium: Memory}}]")
+        .init("outer", "hello", &["write", "/a/x", "outer"], mounts)
+        .init("inner", "hello", &["write", "/a/b/x", "inner"], mounts)
+        .container("c", "hello", &["cat", "/a/x", "/a/b/x", "/c/x"], mounts);
+    let finished = run(&Nacelle::new()?, "", &pod)?;
+    let lines: Vec<_> = finished.stdout.lines().filter_map(|line| Some(line.split_once("| ")?.1)).collect();
+    assert_eq!(lines, ["outer", "inner", "outer"], "{}", finished.stderr);
+    Ok(())
+}
+
+#[test]
 fn a_sub_path_shows_one_folder_or_one_file() -> Result<()> {
     let nacelle = Nacelle::new()?;
     std::fs::create_dir_all(nacelle.work_dir().join("a/b"))?;

@@ -37,6 +37,7 @@ pub(crate) async fn read(args: &SourceArgs, current_dir: &Path) -> Result<Vec<Ma
     let mut errors = Vec::new();
     for name in &args.filename {
         let read = match name.as_str() {
+            "" => Err(CliError::new(ErrorKind::Source, "cannot read a manifest without a name").because("-f is empty")),
             "-" => read_stdin(current_dir).map(|manifest| vec![manifest]),
             url if is_url(url) => read_url(url, current_dir).await.map(|manifest| vec![manifest]),
             path => read_path(Path::new(path), args.recursive, current_dir),
@@ -99,7 +100,10 @@ fn read_file(path: &Path, current_dir: &Path) -> Result<Manifest, CliError> {
     let file = File::open(path).map_err(|error| cannot_read(&name).because(error))?;
     let bytes = read_bounded(file, &name)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(Manifest { source: Source { name, bytes }, base_dir: current_dir.join(folder) })
+    let folder = current_dir.join(folder);
+    // Its real path, so that `../` in an image's path leads to the same place by name and on disk.
+    let base_dir = fs::canonicalize(&folder).unwrap_or(folder);
+    Ok(Manifest { source: Source { name, bytes }, base_dir })
 }
 
 /// Collects the manifests of a folder. Folders that are symbolic links are not entered, so that there is no way round

@@ -256,6 +256,6 @@ fn pod_error(uid: &PodUid, error: InfraError) -> PodError {
     match error {
         InfraError::Dirs(DirsError::InUse { .. }) => PodError::Exists(uid.clone()),
         InfraError::Dirs(error) => PodError::sandbox(error),
-        InfraError::Volume { ref volume, .. } => PodError::volume(volume, &error),
+        InfraError::Volume { volume, source } => PodError::volume(&volume, source),
     }
 }

@@ -121,8 +121,8 @@ pub enum UnpackError {
     Store(#[from] StoreError),
 }
 
-/// A pull failed. Displays as Kubernetes words it: it is the message of the `Failed` event and of the container's
-/// waiting state.
+/// A pull failed. Displays what went wrong, as Kubernetes words it, for a sentence that names the image already: the
+/// `Failed` event (`Failed to pull image "…": …`) and the container's waiting state.
 #[derive(Debug)]
 pub struct PullError {
     pub(crate) image: String,
@@ -140,7 +140,7 @@ impl std::fmt::Display for PullError {
                 write!(formatter, "Failed to apply default image tag {image:?}: {error}")
             }
             PullErrorKind::Damaged(why) => write!(formatter, "Failed to inspect image {image:?}: {why}"),
-            kind => write!(formatter, "failed to pull image {image:?}: {kind}"),
+            kind => kind.fmt(formatter),
         }
     }
 }

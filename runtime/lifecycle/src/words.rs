@@ -71,11 +71,9 @@ pub(crate) fn pull_failed(container: &Container, reason: PullFailure, message: &
         PullFailure::ErrImagePull | PullFailure::RegistryUnavailable => {
             warning(container, "Failed", format!("Failed to pull image {image:?}: {message}"))
         }
-        PullFailure::InvalidImageName => {
-            warning(container, "InspectFailed", format!("Failed to parse image name {image:?}: {message}"))
-        }
-        PullFailure::ImageInspectError => {
-            warning(container, "InspectFailed", format!("Failed to inspect image {image:?}: {message}"))
+        // The message is a whole sentence with the image in it.
+        PullFailure::InvalidImageName | PullFailure::ImageInspectError => {
+            warning(container, "InspectFailed", message.to_owned())
         }
         PullFailure::ErrImageNeverPull => {
             let message = format!("Container image {image:?} is not present with pull policy of Never");

@@ -70,6 +70,8 @@ async fn in_child(exe: &Path, args: &[String], job: Job<'_>) -> Result<(), Compi
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // A Ctrl-C at the terminal is for the runtime, which stops its pods in order; it ends this child by dropping it.
+        .process_group(0)
         .kill_on_drop(true)
         .output()
         .await
@@ -82,6 +84,9 @@ async fn in_child(exe: &Path, args: &[String], job: Job<'_>) -> Result<(), Compi
     match output.status.code() {
         Some(code) if code == i32::from(BAD_PROGRAM) => Err(CompileError::BadProgram(words)),
         Some(code) if code == i32::from(FAILED) => Err(CompileError::Failed(words)),
+        _ if words.is_empty() => {
+            Err(CompileError::Failed(format!("the compiler process ended with {}", output.status)))
+        }
         _ => Err(CompileError::Failed(format!("the compiler process ended with {}: {words}", output.status))),
     }
 }

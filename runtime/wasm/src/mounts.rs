@@ -109,9 +109,9 @@ mod tests {
     fn the_working_directory_comes_from_the_longest_mount() {
         let (root, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mounts = [mount("/", root.path(), false), mount("/data", data.path(), false)];
-        let preopens = Preopens::open(&mounts, "/data/work/now").unwrap();
+        let preopens = Preopens::open(&mounts, "/data/deep/now").unwrap();
         assert_eq!(paths(&preopens), [".", "/", "/data"]);
-        assert!(data.path().join("work/now").is_dir());
+        assert!(data.path().join("deep/now").is_dir());
         // Not a prefix by component.
         Preopens::open(&mounts, "/database").unwrap();
         assert!(root.path().join("database").is_dir());

@@ -93,8 +93,10 @@ async fn pull_all(
                 done(&image);
                 pulled.images.push(image);
             }
-            // Its own words name the image already.
-            Err(error) => pulled.errors.push(CliError::new(ErrorKind::Image, error.to_string())),
+            Err(error) => {
+                let what = format!("failed to pull image {:?}", error.image());
+                pulled.errors.push(CliError::new(ErrorKind::Image, what).because(error));
+            }
         }
     }
     pulled

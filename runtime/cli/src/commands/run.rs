@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use nacelle_spec::Loaded;
+use nacelle_spec::{CheckedPod, Loaded};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{OutputFormat, RunArgs};
 use crate::error::{CliError, ErrorKind, Errors};
@@ -25,6 +26,10 @@ pub(crate) fn run(
     let result = runtime.block_on(async {
         let manifests = source::read(&args.sources, around.current_dir()).await?;
         let (pods, loaded) = check(manifests, verbosity, streams)?;
+        if verbosity != Verbosity::Quiet {
+            pods.iter().flat_map(|pod| open_inputs(&pod.pod)).for_each(|text| streams.say_warning(&text));
+        }
+        raise_file_limit();
         run_pods(pods, loaded.objects, &options, streams).await
     });
     // The printer may hang on a standard output that nobody reads; it must not keep the process.
@@ -40,6 +45,28 @@ pub(crate) fn run(
             }
             Err(errors)
         }
+    }
+}
+
+/// A container with `stdin: true` waits for input, and nothing here gives it any: to a user it seems to hang.
+fn open_inputs(pod: &CheckedPod) -> impl Iterator<Item = String> {
+    pod.containers().filter(|container| container.spec.stdin == Some(true)).map(|container| {
+        format!(
+            "{}/{}: stdin is open, but nothing is attached to it: a read waits until the pod is stopped",
+            pod.name(),
+            container.spec.name
+        )
+    })
+}
+
+/// Each container holds a few files open, and many systems start processes with a limit of 1024 that may be raised.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -195,8 +195,12 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
 
 /// Passes signals on as events.
 fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
-    for (kind, meaning) in [(SignalKind::interrupt(), Signal::Interrupt), (SignalKind::terminate(), Signal::Terminate)]
-    {
+    let meanings = [
+        (SignalKind::interrupt(), Signal::Interrupt),
+        (SignalKind::terminate(), Signal::Terminate),
+        (SignalKind::hangup(), Signal::Hangup),
+    ];
+    for (kind, meaning) in meanings {
         let mut stream = signal(kind)?;
         let events = events.clone();
         tokio::spawn(

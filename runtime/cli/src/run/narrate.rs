@@ -18,7 +18,13 @@ pub(crate) fn remarks(old: Option<&PodStatus>, new: &PodStatus, stopping: bool) 
     for now in containers(new) {
         let before = old.and_then(|old| containers(old).find(|container| container.name == now.name));
         let ended = last_end(now).filter(|end| before.and_then(last_end) != Some(*end));
-        if let Some(text) = ended.and_then(|end| describe(end, stopping)) {
+        let stopped = stopping || (is_over(new) && is_init(new, now));
+        if let Some(text) = ended.and_then(|end| describe(end, stopped)) {
+            remarks.push(Remark { container: Some(now.name.clone()), text });
+        }
+        let delay = back_off(now).filter(|delay| !stopping && before.and_then(back_off) != Some(*delay));
+        if let Some(delay) = delay {
+            let text = format!("starts again after a back-off of {delay} (CrashLoopBackOff)");
             remarks.push(Remark { container: Some(now.name.clone()), text });
         }
         let restarts_before = before.map_or(0, |before| before.restart_count);
@@ -40,10 +46,27 @@ fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
 }
 
+/// Whether all app containers have ended: what ends after them is a sidecar that is being stopped.
+fn is_over(status: &PodStatus) -> bool {
+    let ended = |container: &ContainerStatus| container.state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let apps = status.container_statuses.as_deref().unwrap_or_default();
+    !apps.is_empty() && apps.iter().all(ended)
+}
+
+fn is_init(status: &PodStatus, container: &ContainerStatus) -> bool {
+    status.init_container_statuses.iter().flatten().any(|init| init.name == container.name)
+}
+
 /// How the container ended last: now, or before its latest restart.
 fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
     now.or_else(|| container.last_state.as_ref().and_then(|state| state.terminated.as_ref()))
+}
+
+/// How long the container waits for its next start, as the kubelet's message says it: `back-off 10s restarting …`.
+fn back_off(container: &ContainerStatus) -> Option<&str> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    waiting.message.as_deref()?.strip_prefix("back-off ")?.split(' ').next()
 }
 
 fn describe(end: &ContainerStateTerminated, stopping: bool) -> Option<String> {
@@ -105,6 +128,26 @@ mod tests {
         back_off.last_state = Some(ended(1, 1));
         let back_off = status("Running", vec![], vec![back_off]);
         assert_eq!(said(Some(&down), &back_off, false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_back_off_is_said_once_with_its_length() {
+        let mut state = waiting("CrashLoopBackOff");
+        if let Some(waiting) = &mut state.waiting {
+            waiting.message = Some("back-off 10s restarting failed container=a pod=p_default(1)".to_owned());
+        }
+        let back_off = status("Running", vec![], vec![container("a", state)]);
+        assert_eq!(said(None, &back_off, false), ["a: starts again after a back-off of 10s (CrashLoopBackOff)"]);
+        assert_eq!(said(Some(&back_off), &back_off, false), Vec::<String>::new());
+        assert_eq!(said(None, &back_off, true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_sidecar_that_is_stopped_after_the_apps_is_no_news() {
+        let pod = |app, sidecar| status("Running", vec![container("s", sidecar)], vec![container("a", app)]);
+        assert_eq!(said(None, &pod(ended(0, 1), ended(137, 2)), false), Vec::<String>::new());
+        assert_eq!(said(None, &pod(ended(0, 1), ended(3, 2)), false), ["s: ended with exit code 3"]);
+        assert_eq!(said(None, &pod(running(), ended(137, 2)), false), ["s: ended with exit code 137"]);
     }
 
     #[test]

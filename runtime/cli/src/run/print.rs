@@ -233,11 +233,11 @@ impl Printer {
     }
 }
 
-/// The kubelet follows up some failures with a second event that has nothing but the waiting reason:
-/// `Error: ErrImagePull`.
+/// Whether the event tells of what is told better from the pod's status: failed pulls and starts by the supervisor,
+/// back-offs and ends by [`remarks`].
 fn is_echo(event: &PodEvent) -> bool {
-    let rest = event.message.strip_prefix("Error: ");
-    event.reason == "Failed" && rest.is_some_and(|rest| !rest.contains(char::is_whitespace))
+    matches!(event.reason, "Failed" | "InspectFailed" | "ErrImageNeverPull" | "BackOff")
+        || SANDBOX_FAILURES.contains(&event.reason)
 }
 
 fn container_name(pod: &PodRef, container: &str) -> ContainerName {

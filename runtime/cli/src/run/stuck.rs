@@ -87,6 +87,17 @@ pub(crate) fn stuck(pod: &PodView, memory: &Memory) -> Option<Stuck> {
     found
 }
 
+/// All that waits for something hopeless, whatever else the pod still does: what the user should hear of.
+pub(crate) fn hopeless<'a>(pod: &'a PodView, memory: &'a Memory) -> impl Iterator<Item = Stuck> + 'a {
+    let containers = pod.containers().filter_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref().filter(|reason| is_hopeless(reason))?;
+        let message = waiting.message.clone().unwrap_or_default();
+        Some(Stuck { container: Some(container.name.clone()), reason: reason.to_owned(), message })
+    });
+    memory.sandbox.iter().cloned().chain(containers)
+}
+
 fn is_hopeless(reason: &str) -> bool {
     matches!(
         reason,

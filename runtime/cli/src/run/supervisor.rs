@@ -21,13 +21,14 @@
 //!
 //! Knows neither the node nor tokio nor signals' numbers beyond the exit codes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
 
 use super::failure::{Failure, failure_so_far, final_failure};
-use super::stuck::{Memory, Stuck, stuck};
+use super::stuck::{Memory, Stuck, hopeless, stuck};
 use super::view::PodView;
 use crate::error::EXIT_NACELLE_FAILED;
 
@@ -38,12 +39,15 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal was closed.
+    Hangup,
 }
 
 impl Signal {
     /// 128 and the signal's number, as shells have it.
     fn exit_code(self) -> u8 {
         match self {
+            Self::Hangup => 128 + 1,
             Self::Interrupt => 128 + 2,
             Self::Terminate => 128 + 15,
         }
@@ -162,6 +166,8 @@ struct Watched {
     view: PodView,
     memory: Memory,
     progress: Progress,
+    /// What has been complained about each container (about the pod: `None`), so that it is said once.
+    complaints: BTreeMap<Option<String>, String>,
 }
 
 #[derive(Debug)]
@@ -187,7 +193,12 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Watches over these pods; with `keep_trying` no pod counts as stuck.
     pub(crate) fn new(pods: Vec<PodView>, keep_trying: bool) -> Self {
-        let watch = |view| Watched { view, memory: Memory::default(), progress: Progress::Working };
+        let watch = |view| Watched {
+            view,
+            memory: Memory::default(),
+            progress: Progress::Working,
+            complaints: BTreeMap::new(),
+        };
         Self { pods: pods.into_iter().map(watch).collect(), stage: Stage::Running, keep_trying, stuck: 0, ended: 0 }
     }
 
@@ -238,35 +249,46 @@ impl Supervisor {
 
     /// Looks whether a pod is stuck.
     fn judge(&mut self, pod: usize) -> Vec<Action> {
-        let Some(watched) = self.pods.get(pod) else { return Vec::new() };
+        let mut actions = self.complain(pod);
+        let Some(watched) = self.pods.get(pod) else { return actions };
         if watched.progress == Progress::Ended || self.keep_trying {
-            return Vec::new();
+            return actions;
         }
         let found = stuck(&watched.view, &watched.memory);
         self.set_progress(pod, if found.is_some() { Progress::Stuck } else { Progress::Working });
-        self.give_up_when_all_are_stuck()
+        actions.extend(self.give_up_when_all_are_stuck());
+        actions
+    }
+
+    /// What is hopeless is said as soon as it is known, even while other containers and pods go on.
+    fn complain(&mut self, pod: usize) -> Vec<Action> {
+        let Some(watched) = self.pods.get_mut(pod).filter(|_| matches!(self.stage, Stage::Running)) else {
+            return Vec::new();
+        };
+        let Watched { view, memory, complaints, .. } = watched;
+        let said = hopeless(view, memory).filter_map(|stuck| {
+            let text = describe(view, &stuck);
+            let before = complaints.insert(stuck.container, text.clone());
+            (before.as_ref() != Some(&text)).then_some(Action::Complain(text))
+        });
+        said.collect()
     }
 
     fn give_up_when_all_are_stuck(&mut self) -> Vec<Action> {
         if !matches!(self.stage, Stage::Running) || self.stuck == 0 || self.stuck + self.ended < self.pods.len() {
             return Vec::new();
         }
-        let stuck: Vec<(&PodView, Stuck)> =
-            self.pods.iter().filter_map(|pod| Some((&pod.view, stuck(&pod.view, &pod.memory)?))).collect();
-        let outcome = stuck.first().map_or_else(
+        let stuck = self.pods.iter().find_map(|pod| Some((&pod.view, stuck(&pod.view, &pod.memory)?)));
+        let outcome = stuck.map_or_else(
             || Outcome::error(String::new()),
             |(pod, stuck)| Outcome {
                 namespace: Some(pod.namespace.clone()),
                 pod: Some(pod.name.clone()),
                 container: stuck.container.clone(),
-                ..Outcome::error(describe(pod, stuck))
+                ..Outcome::error(describe(pod, &stuck))
             },
         );
-        let mut actions: Vec<Action> =
-            stuck.iter().map(|(pod, stuck)| Action::Complain(describe(pod, stuck))).collect();
-        actions.push(Action::Say("giving up; --keep-trying goes on trying, as a cluster would".to_owned()));
-        actions.extend(self.stop(outcome, Action::Say(String::new())));
-        actions
+        self.stop(outcome, Action::Say("giving up; --keep-trying goes on trying, as a cluster would".to_owned()))
     }
 
     fn on_signal(&mut self, signal: Signal) -> Vec<Action> {

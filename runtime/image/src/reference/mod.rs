@@ -12,7 +12,7 @@ mod registry;
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +120,8 @@ const OCI_ARCHIVE: &str = "oci-archive:";
 const MAX_LENGTH: usize = 4096;
 
 impl Reference {
-    /// Parses `text`; relative paths start from `base`, the manifest's folder.
+    /// Parses `text`; relative paths start from `base`, the manifest's folder. That should be a real path, without
+    /// symbolic links: `..` at the start of a relative path takes folders off it.
     ///
     /// # Errors
     /// When the text is no reference.
@@ -166,7 +167,26 @@ impl Reference {
 }
 
 fn join(base: &Path, path: &str) -> Result<PathBuf, ReferenceError> {
-    let joined = base.join(path);
+    // One file should have one name, however deep the manifest is that names it. Only what is in front is resolved: a
+    // folder in the path itself may be a symbolic link, and its parent elsewhere.
+    let (mut base, mut rest) = (base.to_owned(), Path::new(path));
+    while let Some(first @ (Component::ParentDir | Component::CurDir)) = rest.components().next() {
+        let named = matches!(base.components().next_back(), Some(Component::Normal(_)));
+        match first {
+            Component::ParentDir if named => base.pop(),
+            Component::ParentDir => break,
+            _ => true,
+        };
+        let mut components = rest.components();
+        components.next();
+        rest = components.as_path();
+    }
+    let joined = match (base.as_os_str().is_empty(), rest.as_os_str().is_empty()) {
+        (true, true) => PathBuf::from("."),
+        // Joining nothing would add a slash.
+        (false, true) => base.clone(),
+        (_, false) => base.join(rest),
+    };
     match joined.to_str() {
         // A relative base such as "" stays relative: still the same when parsed again in the same folder.
         Some(_) => Ok(joined),

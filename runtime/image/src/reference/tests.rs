@@ -33,6 +33,11 @@ fn defaults_are_filled_in_as_docker_does() {
 
 #[test]
 fn local_references_are_relative_to_the_manifest() {
+    assert_eq!(parse("file:../x/../b.wasm").unwrap(), Reference::File { path: "/x/../b.wasm".into() });
+    assert_eq!(parse("file:./../../b.wasm").unwrap(), Reference::File { path: "/../b.wasm".into() });
+    assert_eq!(parse("oci:.").unwrap(), Reference::OciLayout { dir: "/base".into(), tag: None });
+    assert_eq!(Reference::try_from("oci:.".to_owned()).unwrap().to_string(), "oci:.");
+    assert_eq!(Reference::try_from("file:../a.wasm".to_owned()).unwrap().to_string(), "file:../a.wasm");
     assert_eq!(parse("file:a/b.wasm").unwrap(), Reference::File { path: "/base/a/b.wasm".into() });
     assert_eq!(parse("file:/x.wasm").unwrap(), Reference::File { path: "/x.wasm".into() });
     assert_eq!(

@@ -212,7 +212,7 @@ async fn a_registry_that_has_no_address() {
     how.network.attempts = 1;
     let error = store.pull(&reference("registry.invalid/app:v1"), how).await.unwrap_err();
     assert_eq!(error.reason(), "RegistryUnavailable", "{error}");
-    assert!(error.to_string().starts_with("failed to pull image \"registry.invalid/app:v1\": registry"), "{error}");
+    assert!(error.to_string().starts_with("registry registry.invalid is unavailable: "), "{error}");
 }
 
 #[tokio::test]

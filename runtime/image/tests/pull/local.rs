@@ -13,7 +13,7 @@ async fn pull_image(store: &Store, image: &Image) -> Result<PulledImage, PullErr
     let reference = Reference::OciLayout { dir: dir.path().to_owned(), tag: None };
     store.pull(&reference, options(PullPolicy::IfNotPresent)).await.inspect_err(|error| {
         assert_eq!(error.reason(), "ErrImagePull");
-        assert!(error.to_string().starts_with("failed to pull image \"oci:"), "{error}");
+        assert!(!error.to_string().contains("failed to pull"), "the sentence around it says so: {error}");
     })
 }
 

@@ -49,7 +49,7 @@ const OBJECT: &[Row] = &[
         "metadata.annotations[]",
         Honoured("through the downward API; under `nacelle.dev/`, a warning for a name that is not known"),
     ),
-    row("metadata.uid", Honoured("the node gives one when there is none")),
+    row("metadata.uid", Warned("every pod gets a new one when it starts")),
     row("metadata.creationTimestamp", SERVER),
     row("metadata.deletionGracePeriodSeconds", SERVER),
     row("metadata.deletionTimestamp", SERVER),
