@@ -55,3 +55,26 @@ pub fn prune_compiled(
     let pruned = pruned.map_err(|source| PruneError::Cache { path, source })?;
     Ok(PrunedCode { programs: pruned.programs, bytes: pruned.bytes })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn code_that_no_image_needs_goes() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(&temp.path().join("images")).unwrap();
+        assert_eq!(prune_compiled(&store, temp.path(), None).unwrap(), PrunedCode::default());
+
+        let dir = compile_cache(temp.path());
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let entry = dir.join(format!("{}-engine-1.cwasm", "ab".repeat(32)));
+        std::fs::write(&entry, "code").unwrap();
+        let pruned = prune_compiled(&store, temp.path(), None).unwrap();
+        assert_eq!(pruned, PrunedCode { programs: 1, bytes: 4 });
+        assert!(!entry.exists());
+    }
+}

@@ -22,7 +22,7 @@ pub(crate) struct FrontEnd {
     notices: mpsc::Sender<Notice>,
     /// When the pod should be gone, once somebody has asked for that.
     due: watch::Sender<Option<Instant>>,
-    /// When the front end last took something, or had room for it.
+    /// When there was last room for something.
     taken: Mutex<Instant>,
     given_up: AtomicBool,
 }
@@ -72,7 +72,10 @@ impl FrontEnd {
         let _ = self.notices.try_send(notice);
     }
 
+    /// Returns when it is past the time to go, and nobody has got anything through for a while; the caller has not
+    /// since it called.
     async fn patience_ends(&self) {
+        let began = Instant::now();
         let mut due = self.due.subscribe();
         loop {
             let ends = *due.borrow_and_update();
@@ -82,7 +85,7 @@ impl FrontEnd {
                 continue;
             };
             let taken = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            let ends = ends.max(taken + PATIENCE);
+            let ends = ends.max(taken.max(began) + PATIENCE);
             if ends <= Instant::now() {
                 return;
             }

@@ -98,12 +98,9 @@ async fn live(
     stopper.abort();
     delivered(watcher).await;
     context.node.host.remove_container(&id).await;
-    match ended {
-        Ok(ended) => {
-            context.report(Event::ContainerExited { container, attempt, exit: exit::describe(&ended.cause) });
-        }
-        // The driver is gone, and nobody is left to tell.
-        Err(oneshot::error::RecvError { .. }) => {}
+    // Otherwise the driver is gone, and nobody is left to tell.
+    if let Ok(ended) = ended {
+        context.report(Event::ContainerExited { container, attempt, exit: exit::describe(&ended.cause) });
     }
 }
 

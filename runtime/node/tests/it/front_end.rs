@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{ROOMY, World, becomes, one_container, status_words, told, took, words};
+use crate::world::{ROOMY, World, one_container, status_words, told, took, words};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -77,13 +77,19 @@ async fn a_pod_that_is_over_waits_for_its_front_end_until_it_is_deleted() {
 async fn a_front_end_that_is_slow_but_reads_gets_all_of_a_pod_that_is_killed() {
     let world = World::new();
     let (pod, mut queue) = world.start(&one_container("command: [app, flood 50, ignore]"), 1);
-    becomes(&pod, |status| status.phase.as_deref() == Some("Running")).await;
+    let reader = tokio::spawn(async move {
+        let mut told = Vec::new();
+        while let Some(notice) = queue.recv().await {
+            told.push(words(&notice));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        told
+    });
+    // There has been nothing to read for a while.
+    tokio::time::sleep(HOUR).await;
     pod.delete(Some(Duration::ZERO));
-    let mut told = Vec::new();
-    while let Some(notice) = queue.recv().await {
-        told.push(words(&notice));
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    let told = reader.await.unwrap();
+    assert_eq!(told.iter().filter(|words| words.starts_with("log")).count(), 50);
     assert_eq!(told.last().unwrap(), "status Failed app=exit 137");
 }
 
