@@ -123,7 +123,7 @@ fn what_is_no_wasm_or_not_there_is_said_so() -> Result<()> {
         ("file:text.wasm", "is not WebAssembly"),
         ("file:absent.wasm", "No such file"),
         ("127.0.0.1:1/nobody/here:1", "unavailable"),
-        ("example.com/UPPER/case", "lowercase"),
+        ("UPPER/case", "lowercase"),
     ] {
         let finished = run(&nacelle, "", &Pod::new("p").image("c", image, &["x"], ""))?;
         assert_eq!(finished.code, 125, "{image}: {}", finished.stderr);

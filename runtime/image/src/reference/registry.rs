@@ -116,9 +116,10 @@ impl fmt::Display for RegistryReference {
     }
 }
 
-/// Whether the part before the first slash is meant as a host, by docker's rule.
+/// Whether the part before the first slash is meant as a host: docker's rule, but for a word with capitals, which docker
+/// takes for a host. It is far more often a repository that is spelt wrong, and is told so.
 fn is_host(text: &str) -> bool {
-    text == "localhost" || text.contains(['.', ':', '[']) || text.chars().any(|c| c.is_ascii_uppercase())
+    text.eq_ignore_ascii_case("localhost") || text.contains(['.', ':', '['])
 }
 
 fn is_valid_host(text: &str) -> bool {

@@ -33,6 +33,8 @@ fn defaults_are_filled_in_as_docker_does() {
 
 #[test]
 fn local_references_are_relative_to_the_manifest() {
+    assert_eq!(parse("LOCALHOST/a").unwrap().to_string(), "localhost/a:latest");
+    assert!(matches!(parse("UPPER/case"), Err(ReferenceError::Uppercase { .. })));
     assert_eq!(parse("file:../x/../b.wasm").unwrap(), Reference::File { path: "/x/../b.wasm".into() });
     assert_eq!(parse("file:./../../b.wasm").unwrap(), Reference::File { path: "/../b.wasm".into() });
     assert_eq!(parse("oci:.").unwrap(), Reference::OciLayout { dir: "/base".into(), tag: None });
