@@ -103,7 +103,7 @@ fn when_the_time_is_up_only_what_failed_before_counts() {
 fn a_run_gives_up_when_nothing_but_stuck_pods_is_left() {
     let complaint = Action::Complain("pod0/app cannot start: ErrImageNeverPull: why".to_owned());
     let early = history(2, false, vec![seen(0, no_image()), seen(1, up()), seen(0, no_image())]);
-    assert_eq!(early, [complaint.clone()], "what is hopeless is said at once, and once");
+    assert_eq!(early, std::slice::from_ref(&complaint), "what is hopeless is said at once, and once");
     let actions = history(2, false, vec![seen(0, no_image()), seen(1, up()), gone(1, exited(0)), seen(0, no_image())]);
     assert_eq!(graces(&actions), [None]);
     assert_eq!(actions.iter().filter(|action| **action == complaint).count(), 1);

@@ -85,7 +85,7 @@ async fn source(context: &Arc<Context>, volume: &Volume, facts: &DownwardFacts) 
             .unless_stopping(pull::for_volume(context, owner, name, image.pull_policy.as_deref()))
             .await
             .ok_or("the pod is being stopped")?
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| format!("failed to pull image {name:?}: {error}"))?;
         return match pulled.content {
             ImageContent::RootFs { dir, .. } => Ok(VolumeSource::Image { root: dir }),
             ImageContent::Component { .. } | ImageContent::Linux { .. } => {
