@@ -11,7 +11,10 @@ if ! command -v cc >/dev/null; then
 fi
 
 # Only the samples that the manifest names.
-samples=$(grep -o 'target/guests/[a-z0-9-]*\.wasm' "$manifest" | sed 's|.*/||; s|\.wasm$||' | sort -u | paste -sd,)
+samples=$(grep -o 'target/guests/[a-z0-9-]*\.wasm' "$manifest" | sed 's|.*/||; s|\.wasm$||' | sort -u | paste -sd, || true)
 [ -z "$samples" ] || guest-samples/build.sh --install --only "$samples"
-cargo build --release --locked -p nacelle-cli
-target/release/nacelle run -f "$manifest"
+# NACELLE_PROFILE=dev builds faster and runs slower.
+profile=${NACELLE_PROFILE:-release}
+cargo build --profile "$profile" --locked -p nacelle-cli
+case $profile in dev) folder=debug ;; *) folder=$profile ;; esac
+"target/$folder/nacelle" run -f "$manifest"
