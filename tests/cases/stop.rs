@@ -27,7 +27,7 @@ fn a_signal_stops_the_pods_and_gives_the_exit_code() -> Result<()> {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let nacelle = Nacelle::new()?;
         let mut running = start(&nacelle, &stubborn(1), &[])?;
-        running.wait_for_line("holding 1 MiB")?;
+        running.wait_for_line("spinning")?;
         running.signal(signal)?;
         assert_eq!(running.finish()?.code, code, "SIG{signal}");
     }
@@ -38,7 +38,7 @@ fn a_signal_stops_the_pods_and_gives_the_exit_code() -> Result<()> {
 fn a_second_signal_kills_a_guest_that_has_an_hour_to_stop() -> Result<()> {
     let nacelle = Nacelle::new()?;
     let mut running = start(&nacelle, &stubborn(3600), &[])?;
-    running.wait_for_line("holding 1 MiB")?;
+    running.wait_for_line("spinning")?;
     running.signal("INT")?;
     running.signal("INT")?;
     assert_eq!(running.finish()?.code, 137);
@@ -49,7 +49,7 @@ fn a_second_signal_kills_a_guest_that_has_an_hour_to_stop() -> Result<()> {
 fn replace_stops_the_run_that_has_the_pod_and_takes_over() -> Result<()> {
     let nacelle = Nacelle::new()?;
     let mut first = start(&nacelle, &stubborn(1), &[])?;
-    first.wait_for_line("holding 1 MiB")?;
+    first.wait_for_line("spinning")?;
 
     let refused = start(&nacelle, &stubborn(1), &[])?.finish()?;
     assert_eq!(refused.code, 125, "{}", refused.stderr);
@@ -58,7 +58,7 @@ fn replace_stops_the_run_that_has_the_pod_and_takes_over() -> Result<()> {
 
     let mut second = start(&nacelle, &stubborn(1), &["--replace"])?;
     assert_eq!(first.finish()?.code, 143);
-    second.wait_for_line("holding 1 MiB")?;
+    second.wait_for_line("spinning")?;
     second.signal("TERM")?;
     assert_eq!(second.finish()?.code, 143);
     Ok(())
@@ -97,7 +97,7 @@ fn a_run_for_a_while_ends_with_0() -> Result<()> {
 fn a_killed_run_leaves_nothing_that_the_next_one_does_not_remove() -> Result<()> {
     let nacelle = Nacelle::new()?;
     let mut running = start(&nacelle, &stubborn(3600), &[])?;
-    running.wait_for_line("holding 1 MiB")?;
+    running.wait_for_line("spinning")?;
     running.signal("KILL")?;
     running.finish()?;
     let pods = nacelle.state_dir().join("pods");
