@@ -14,12 +14,8 @@ fn start(nacelle: &Nacelle, pod: &Pod, more: &[&str]) -> Result<Running> {
 
 /// A guest that never looks at a request to stop, and says when it runs.
 fn stubborn(grace: u32) -> Pod {
-    Pod::new("p").spec(&format!("terminationGracePeriodSeconds: {grace}")).container(
-        "c",
-        "memory-hog",
-        &["cope", "1", "1", "3600"],
-        "",
-    )
+    let pod = Pod::new("p").spec(&format!("terminationGracePeriodSeconds: {grace}"));
+    pod.container("c", "spinner", &[], "")
 }
 
 #[test]
