@@ -16,18 +16,14 @@ pub(crate) enum Verbosity {
 }
 
 impl Verbosity {
+    /// A directive holds for every target that begins with its name, so `nacelle` stands for all of nacelle's crates.
+    /// What other libraries have to say is in nacelle's own errors already.
     fn directives(self) -> &'static str {
         match self {
-            Self::Quiet => "error",
-            Self::Normal => "warn",
-            Self::Verbose => {
-                "warn,nacelle_spec=info,nacelle_image=info,nacelle_infra=info,nacelle_container=info,\
-                              nacelle_wasm=info,nacelle_host=info,nacelle_node=info,nacelle=info"
-            }
-            Self::Debug => {
-                "info,nacelle_spec=debug,nacelle_image=debug,nacelle_infra=debug,nacelle_container=debug,\
-                            nacelle_wasm=debug,nacelle_host=debug,nacelle_node=debug,nacelle=debug"
-            }
+            Self::Quiet => "off,nacelle=error",
+            Self::Normal => "off,nacelle=warn",
+            Self::Verbose => "warn,nacelle=info",
+            Self::Debug => "info,nacelle=debug",
         }
     }
 }
