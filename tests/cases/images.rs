@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use nacelle_tests::{Credentials, Finished, Layout, Nacelle, Pod, Registry, guest, have};
+use nacelle_tests::{Credentials, Finished, Layout, Nacelle, Pod, Registry, Running, guest, have, skip};
 use serde_json::json;
 
 fn run(nacelle: &Nacelle, objects: &str, pod: &Pod) -> Result<Finished> {
@@ -87,6 +87,34 @@ fn a_registry_is_pulled_from_with_and_without_credentials() -> Result<()> {
     let pod = Pod::new("p").spec("imagePullSecrets: [{name: pull}]").image("c", &image, &["secret"], "");
     let finished = run(&nacelle, &objects, &pod)?;
     assert_eq!((finished.code, finished.stdout.as_str()), (0, "Hello, secret!\n"), "{}", finished.stderr);
+    Ok(())
+}
+
+#[test]
+fn https_is_spoken_and_the_certificate_is_checked() -> Result<()> {
+    if !(have("docker-registry") && have("skopeo") && have("openssl") && have("unshare")) {
+        return Ok(());
+    }
+    let nacelle = Nacelle::new()?;
+    artifact(&nacelle)?;
+    let registry = Registry::start_tls()?;
+    registry.push(&nacelle.work_dir().join("layout"), "v1", "team/hello:1.0")?;
+    // Loopback by its own name would be spoken to in plain http.
+    let image = format!("registry.test:{}/team/hello:1.0", registry.port());
+    let Some(untrusting) = nacelle.command_with_host("registry.test", ["pull", &image])? else {
+        skip("no mount namespace may be made here");
+        return Ok(());
+    };
+    let finished = Running::start(untrusting)?.finish()?;
+    assert_eq!(finished.code, 125, "{}", finished.stderr);
+    assert!(finished.stderr.contains("certificate"), "{}", finished.stderr);
+
+    let trusting = nacelle.command_with_host("registry.test", ["pull", &image])?;
+    let mut trusting = trusting.ok_or_else(|| anyhow::anyhow!("no mount namespace the second time"))?;
+    trusting.env("SSL_CERT_FILE", registry.authority());
+    let finished = Running::start(trusting)?.finish()?;
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(nacelle.run(["images"])?.stdout.contains(&image));
     Ok(())
 }
 

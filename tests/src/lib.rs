@@ -17,4 +17,4 @@ pub use nacelle::{Finished, Nacelle, Running};
 pub use pods::Pod;
 pub use records::Records;
 pub use registry::{Credentials, Registry};
-pub use requirements::have;
+pub use requirements::{have, skip};

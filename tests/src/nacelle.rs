@@ -91,6 +91,29 @@ impl Nacelle {
         Ok(command)
     }
 
+    /// The same command line in a mount namespace of its own, in which `/etc/hosts` says where `host` is; `None` where
+    /// the system allows no such namespace.
+    ///
+    /// # Errors
+    /// When the binary has not been built.
+    pub fn command_with_host<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        host: &str,
+        args: I,
+    ) -> Result<Option<Command>> {
+        let hosts = self.write("hosts", &format!("127.0.0.1 localhost {host}\n"))?;
+        // As root in a user namespace, so that nobody has to be root outside.
+        let unshare = ["--map-root-user", "--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""];
+        let allowed = Command::new("unshare").args(unshare).arg(&hosts).arg("true").output()?;
+        if !allowed.status.success() {
+            return Ok(None);
+        }
+        let plain = self.command(args)?;
+        let mut command = with_program(&plain, "unshare");
+        command.args(unshare).arg(&hosts).arg(plain.get_program()).args(plain.get_args());
+        Ok(Some(command))
+    }
+
     /// Runs a command to its end.
     ///
     /// # Errors
@@ -199,6 +222,20 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command with the surroundings of another one.
+fn with_program(other: &Command, program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(other.get_current_dir().unwrap_or(Path::new(".")));
+    for (name, value) in other.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// The binary that the same cargo run has built, beside this test's own executable.

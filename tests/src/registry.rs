@@ -1,7 +1,7 @@
 //! A real OCI registry (Debian's `docker-registry`) on a loopback port.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub struct Registry {
     child: Child,
     port: u16,
     credentials: Option<Credentials>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Registry {
@@ -30,13 +30,39 @@ impl Registry {
     /// # Errors
     /// When it cannot be started or does not answer.
     pub fn start(credentials: Option<Credentials>) -> Result<Self> {
+        Self::launch(credentials, false)
+    }
+
+    /// Starts a registry that speaks https, with a certificate for `registry.test` by an authority of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not answer.
+    pub fn start_tls() -> Result<Self> {
+        Self::launch(None, true)
+    }
+
+    /// The certificate of the authority behind [`Registry::start_tls`].
+    pub fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
+    /// The registry's port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn launch(credentials: Option<Credentials>, tls: bool) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("nacelle-registry-").tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let root = dir.path().display();
         let mut config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root}/data}}}}\n\
-             http: {{addr: '127.0.0.1:{port}'}}\n"
+             http:\n  addr: '127.0.0.1:{port}'\n"
         );
+        if tls {
+            certify(dir.path())?;
+            config.push_str(&format!("  tls: {{certificate: {root}/server.pem, key: {root}/server.key}}\n"));
+        }
         if let Some(Credentials { user, password }) = credentials {
             let entry = Command::new("htpasswd").args(["-nbB", user, password]).output().context("htpasswd")?;
             std::fs::write(dir.path().join("htpasswd"), entry.stdout)?;
@@ -51,7 +77,7 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .context("docker-registry")?;
-        let mut registry = Self { child, port, credentials, _dir: dir };
+        let mut registry = Self { child, port, credentials, dir };
         registry.wait_until_it_answers()?;
         Ok(registry)
     }
@@ -96,6 +122,21 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+/// Makes `ca.pem`, `server.pem` and `server.key`.
+fn certify(dir: &Path) -> Result<()> {
+    const SCRIPT: &str = r#"set -e
+new="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+openssl req -x509 $new -keyout ca.key -out ca.pem -days 2 -subj "/CN=authority of a test"
+openssl req $new -keyout server.key -out server.csr -subj /CN=registry.test
+echo subjectAltName=DNS:registry.test > names
+openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names"#;
+    let output = Command::new("sh").args(["-c", SCRIPT]).current_dir(dir).output()?;
+    if !output.status.success() {
+        bail!("openssl: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
 }
 
 impl Drop for Registry {

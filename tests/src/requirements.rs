@@ -14,12 +14,20 @@ pub fn have(tool: &str) -> bool {
         .status()
         .is_ok_and(|status| status.success());
     if !found {
-        let required = std::env::var_os("NACELLE_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
-        assert!(!required, "{tool} is not installed, and NACELLE_TEST_REQUIRE_ALL=1 asks for every test to run");
-        #[allow(clippy::print_stderr, reason = "a skip must be visible in the test's output")]
-        {
-            eprintln!("SKIPPED: {tool} is not installed");
-        }
+        skip(&format!("{tool} is not installed"));
     }
     found
+}
+
+/// Says that a case is skipped and why; with `NACELLE_TEST_REQUIRE_ALL=1` the case fails instead.
+///
+/// # Panics
+/// When everything is required.
+pub fn skip(reason: &str) {
+    let required = std::env::var_os("NACELLE_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
+    assert!(!required, "{reason}, and NACELLE_TEST_REQUIRE_ALL=1 asks for every test to run");
+    #[allow(clippy::print_stderr, reason = "a skip must be visible in the test's output")]
+    {
+        eprintln!("SKIPPED: {reason}");
+    }
 }
