@@ -109,8 +109,7 @@ pub(crate) struct PodDir {
     base: PathBuf,
     uid: String,
     path: PathBuf,
-    /// Locked for as long as it is open.
-    _lock: File,
+    _lock: Flock,
 }
 
 impl PodDir {
@@ -147,7 +146,7 @@ impl PodDir {
         let lock_path = path.join("lock");
         let lock = open_lock(&lock_path).context("open", &lock_path)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { base: base.to_owned(), uid: uid.to_owned(), path, _lock: lock }),
+            Ok(()) => Ok(Self { base: base.to_owned(), uid: uid.to_owned(), path, _lock: Flock(lock) }),
             Err(TryLockError::WouldBlock) => Err(DirsError::InUse { uid: uid.to_owned() }),
             Err(TryLockError::Error(error)) => Err(DirsError::io("lock", &lock_path, error)),
         }
@@ -188,11 +187,25 @@ impl PodDir {
     }
 }
 
-fn lock_base(base: &Path) -> Result<File, DirsError> {
+fn lock_base(base: &Path) -> Result<Flock, DirsError> {
     let path = base.join("pods.lock");
     let lock = open_lock(&path).context("open", &path)?;
     lock.lock().context("lock", &path)?;
-    Ok(lock)
+    Ok(Flock(lock))
+}
+
+/// A file that is locked until this is dropped.
+///
+/// Closing it would not be enough: a child process that is between fork(2) and execve(2) holds a copy of every
+/// descriptor, and the lock with it.
+#[derive(Debug)]
+struct Flock(File);
+
+impl Drop for Flock {
+    fn drop(&mut self) {
+        // Then it ends when the last copy is closed.
+        let _ = self.0.unlock();
+    }
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
@@ -206,4 +219,19 @@ pub(crate) fn check_name(name: &str) -> Result<(), DirsError> {
         return Err(DirsError::BadName { name: name.chars().take(80).collect() });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_process_that_is_being_started_does_not_keep_a_pod() {
+        let base = tempfile::tempdir().unwrap();
+        let dir = PodDir::create(base.path(), "uid-1").unwrap();
+        // As fork(2) copies every descriptor, until execve(2) closes it.
+        let _copy = dir._lock.0.try_clone().unwrap();
+        drop(dir);
+        PodDir::create(base.path(), "uid-1").unwrap();
+    }
 }

@@ -57,8 +57,18 @@ fn version(compatibility: &str) -> String {
 }
 
 /// Holds an entry's lock; released when dropped.
+///
+/// Closing the file would not be enough: a child process that is between fork(2) and execve(2) holds a copy of every
+/// descriptor, and the lock with it.
 #[derive(Debug)]
-pub(crate) struct Lock(#[allow(dead_code, reason = "closing the file releases the lock")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Then it ends when the last copy is closed.
+        let _ = self.0.unlock();
+    }
+}
 
 impl Cache {
     /// Opens the directory, making it if it is missing.

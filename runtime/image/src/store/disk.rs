@@ -19,8 +19,22 @@ pub(super) fn make_private_dir(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Waits for the store's lock; dropping the file gives it back.
-pub(super) fn lock(root: &Path, exclusive: bool) -> Result<File, StoreError> {
+/// A file that is locked until this is dropped.
+///
+/// Closing it would not be enough: a child process that is between fork(2) and execve(2) holds a copy of every
+/// descriptor, and the lock with it.
+#[derive(Debug)]
+pub(super) struct Flock(pub(super) File);
+
+impl Drop for Flock {
+    fn drop(&mut self) {
+        // Then it ends when the last copy is closed.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Waits for the store's lock.
+pub(super) fn lock(root: &Path, exclusive: bool) -> Result<Flock, StoreError> {
     let path = root.join("lock");
     let file = open_lock(&path)?;
     let locked = loop {
@@ -30,15 +44,15 @@ pub(super) fn lock(root: &Path, exclusive: bool) -> Result<File, StoreError> {
         }
     };
     locked.map_err(|source| StoreError::io("lock", &path, source))?;
-    Ok(file)
+    Ok(Flock(file))
 }
 
 /// The exclusive lock, if nobody holds any.
-pub(super) fn try_lock(root: &Path) -> Result<Option<File>, StoreError> {
+pub(super) fn try_lock(root: &Path) -> Result<Option<Flock>, StoreError> {
     let path = root.join("lock");
     let file = open_lock(&path)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Flock(file))),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(source)) => Err(StoreError::io("lock", &path, source)),
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +49,7 @@ pub(crate) struct Session {
 
 #[derive(Debug)]
 struct State {
-    log: File,
+    log: disk::Flock,
     length: u64,
     counts: HashMap<Digest, usize>,
 }
@@ -72,7 +72,7 @@ impl Session {
         log.lock().map_err(failed)?;
         let tmp = root.join("tmp").join(path.file_name().unwrap_or_default());
         disk::make_private_dir(&tmp)?;
-        Ok(Self { path, tmp, state: Mutex::new(State { log, length: 0, counts: HashMap::new() }) })
+        Ok(Self { path, tmp, state: Mutex::new(State { log: disk::Flock(log), length: 0, counts: HashMap::new() }) })
     }
 
     pub(super) fn tmp(&self) -> &Path {
@@ -100,7 +100,7 @@ impl Session {
 
 impl State {
     fn append(&mut self, lines: &str) -> std::io::Result<()> {
-        self.log.write_all(lines.as_bytes())?;
+        self.log.0.write_all(lines.as_bytes())?;
         self.length = self.length.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
         Ok(())
     }
@@ -110,7 +110,7 @@ impl State {
         for digest in self.counts.keys() {
             let _ = writeln!(lines, "+{digest}");
         }
-        self.log.set_len(0)?;
+        self.log.0.set_len(0)?;
         self.length = 0;
         self.append(&lines)
     }

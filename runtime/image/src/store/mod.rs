@@ -25,7 +25,6 @@ mod stamps;
 mod tests;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -115,11 +114,11 @@ impl Store {
     }
 
     /// Taken while removing; excludes [`Self::lock_shared`] everywhere.
-    fn lock_exclusive(&self) -> Result<File, StoreError> {
+    fn lock_exclusive(&self) -> Result<disk::Flock, StoreError> {
         disk::lock(&self.inner.root, true)
     }
 
-    fn lock_shared(&self) -> Result<File, StoreError> {
+    fn lock_shared(&self) -> Result<disk::Flock, StoreError> {
         disk::lock(&self.inner.root, false)
     }
 }
