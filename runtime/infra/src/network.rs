@@ -40,7 +40,7 @@ pub use container::{ContainerNetwork, Service};
 pub use error::{AttachError, DenyReason, NetError, NetworkConfigError};
 pub use host_port::HostPortConfig;
 pub use limits::NetworkLimits;
-pub use names::{DnsConfig, DnsOption, HostAlias, ManagedFiles, NamesConfig};
+pub use names::{ClusterDns, DnsConfig, DnsOption, DnsPolicy, HostAlias, ManagedFiles, NamesConfig};
 pub use node::NodeNetwork;
 pub use pod::PodNetwork;
 pub use policy::{
