@@ -27,7 +27,13 @@ pub(crate) fn ingress_allowed(
     if matches!(source, Peer::Node) {
         return true;
     }
-    allowed(policies, |policy| policy.ingress.as_deref(), to, source, |ports| port_matches(ports, Some(to), port, protocol))
+    allowed(
+        policies,
+        |policy| policy.ingress.as_deref(),
+        to,
+        source,
+        |ports| port_matches(ports, Some(to), port, protocol),
+    )
 }
 
 /// Whether the pod `from` may open a connection to `port` of `destination`. The node is a destination like any other

@@ -222,7 +222,21 @@ mod tests {
         }
         assert_eq!(checked("bücher.example").as_deref(), Some("xn--bcher-kva.example"));
         let too_long = vec!["a".repeat(63); 4].join(".");
-        for name in ["", ".", "..", ".a", "a..b", "a b", "a\0", "-a", "a/b", "fe80::1%1", &"a".repeat(64), &too_long, &"a".repeat(1 << 20)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            ".a",
+            "a..b",
+            "a b",
+            "a\0",
+            "-a",
+            "a/b",
+            "fe80::1%1",
+            &"a".repeat(64),
+            &too_long,
+            &"a".repeat(1 << 20),
+        ] {
             assert_eq!(checked(name), None, "{}", name.get(..20).unwrap_or(name));
         }
     }
@@ -231,7 +245,8 @@ mod tests {
     fn what_the_answers_come_to_is_glibcs_choice() {
         let temporary = || Answer::ServerFailed("failed".to_owned());
         let conclude = |ndots: usize, answers: Vec<Answer>| {
-            let names = candidates("a.b", &["c".to_owned(), "d".to_owned()], &options(&format!("options ndots:{ndots}")));
+            let names =
+                candidates("a.b", &["c".to_owned(), "d".to_owned()], &options(&format!("options ndots:{ndots}")));
             let mut conclusion = Conclusion::default();
             for (candidate, answer) in names.iter().zip(answers) {
                 if let Err(error) = conclusion.note(candidate, answer) {

@@ -4,8 +4,8 @@ use hickory_resolver::proto::op::ResponseCode;
 
 use super::server::{Reply, TestServer};
 use super::*;
-use crate::network::names::DnsConfig;
 use crate::network::HostAlias;
+use crate::network::names::DnsConfig;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

@@ -112,10 +112,8 @@ fn the_documentations_example_lets_out_what_it_says() {
 #[test]
 fn selectors_in_one_peer_must_both_match() {
     let alice = || labelled(&[("kubernetes.io/metadata.name", "alice")]);
-    let both = vec![PolicyPeer::Pods {
-        namespaces: NamespacePeers::Matching(alice()),
-        pods: labelled(&[("role", "client")]),
-    }];
+    let both =
+        vec![PolicyPeer::Pods { namespaces: NamespacePeers::Matching(alice()), pods: labelled(&[("role", "client")]) }];
     let either = vec![
         PolicyPeer::Pods { namespaces: NamespacePeers::Matching(alice()), pods: Selector::default() },
         own(&[("role", "client")]),
@@ -143,10 +141,7 @@ fn default_policies_deny_or_allow_one_direction() {
     let b = pod("default", "b", &[]);
     let both = |policies: &[NetworkPolicy]| {
         let peer = Peer::Pod(&b, POD_IP);
-        [
-            ingress_allowed(policies, &a, 80, Protocol::Tcp, peer),
-            egress_allowed(policies, &a, peer, 80, Protocol::Tcp),
-        ]
+        [ingress_allowed(policies, &a, 80, Protocol::Tcp, peer), egress_allowed(policies, &a, peer, 80, Protocol::Tcp)]
     };
     let everything = Selector::default;
     let any = || vec![PolicyRule::default()];
