@@ -55,3 +55,6 @@ impl Reach for Lookup {
         Ok(TcpSocket::new(Arc::clone(&self.pod), family, self.owner.slot()?))
     }
 }
+
+#[cfg(test)]
+mod tests;

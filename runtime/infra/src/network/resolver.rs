@@ -19,7 +19,7 @@ mod inside;
 mod literal;
 mod search;
 #[cfg(test)]
-mod server;
+pub(super) mod server;
 #[cfg(test)]
 mod tests;
 
