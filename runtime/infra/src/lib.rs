@@ -9,6 +9,7 @@
 //! A plain library of blocking functions: it knows neither wasmtime nor Kubernetes objects, and must not depend on a
 //! crate that does.
 
+pub mod budget;
 mod config;
 mod container_fs;
 mod dirs;
@@ -17,6 +18,7 @@ pub mod fs;
 mod infra;
 mod memory;
 mod mounts;
+pub mod network;
 mod tree;
 mod volume;
 
