@@ -9,6 +9,7 @@
 //! A plain library of blocking functions: it knows neither wasmtime nor Kubernetes objects, and must not depend on a
 //! crate that does.
 
+pub mod budget;
 mod config;
 mod container_fs;
 mod dirs;
@@ -16,6 +17,7 @@ mod error;
 mod infra;
 mod memory;
 mod mounts;
+pub mod network;
 mod tree;
 mod volume;
 
