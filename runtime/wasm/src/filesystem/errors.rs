@@ -55,7 +55,7 @@ pub(super) struct StreamFailure(#[from] pub(super) Errno);
 
 /// The table, once for both versions: pairs that they share, and the few that only one of them has.
 macro_rules! error_codes {
-    ($($errno:ident => $code:ident,)* only 0.2: $($errno2:ident => $code2:ident,)*) => {
+    (both: { $($errno:ident => $code:ident,)* } only 0.2: { $($errno2:ident => $code2:ident,)* }) => {
         impl From<Errno> for p2::ErrorCode {
             fn from(errno: Errno) -> Self {
                 match errno {
@@ -89,47 +89,50 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    ACCESS => Access,
-    ALREADY => Already,
-    BADF => BadDescriptor,
-    BUSY => Busy,
-    DEADLK => Deadlock,
-    DQUOT => Quota,
-    EXIST => Exist,
-    FBIG => FileTooLarge,
-    ILSEQ => IllegalByteSequence,
-    INPROGRESS => InProgress,
-    INTR => Interrupted,
-    INVAL => Invalid,
-    IO => Io,
-    ISDIR => IsDirectory,
-    LOOP => Loop,
-    MLINK => TooManyLinks,
-    MSGSIZE => MessageSize,
-    NAMETOOLONG => NameTooLong,
-    NODEV => NoDevice,
-    NOENT => NoEntry,
-    NOLCK => NoLock,
-    NOMEM => InsufficientMemory,
-    MFILE => InsufficientMemory,
-    NFILE => InsufficientMemory,
-    NOSPC => InsufficientSpace,
-    NOTDIR => NotDirectory,
-    NOTEMPTY => NotEmpty,
-    NOTRECOVERABLE => NotRecoverable,
-    NOTSUP => Unsupported,
-    NOSYS => Unsupported,
-    NOTTY => NoTty,
-    NXIO => NoSuchDevice,
-    OVERFLOW => Overflow,
-    PERM => NotPermitted,
-    PIPE => Pipe,
-    ROFS => ReadOnly,
-    SPIPE => InvalidSeek,
-    TXTBSY => TextFileBusy,
-    XDEV => CrossDevice,
-    only 0.2:
-    AGAIN => WouldBlock,
+    both: {
+        ACCESS => Access,
+        ALREADY => Already,
+        BADF => BadDescriptor,
+        BUSY => Busy,
+        DEADLK => Deadlock,
+        DQUOT => Quota,
+        EXIST => Exist,
+        FBIG => FileTooLarge,
+        ILSEQ => IllegalByteSequence,
+        INPROGRESS => InProgress,
+        INTR => Interrupted,
+        INVAL => Invalid,
+        IO => Io,
+        ISDIR => IsDirectory,
+        LOOP => Loop,
+        MLINK => TooManyLinks,
+        MSGSIZE => MessageSize,
+        NAMETOOLONG => NameTooLong,
+        NODEV => NoDevice,
+        NOENT => NoEntry,
+        NOLCK => NoLock,
+        NOMEM => InsufficientMemory,
+        MFILE => InsufficientMemory,
+        NFILE => InsufficientMemory,
+        NOSPC => InsufficientSpace,
+        NOTDIR => NotDirectory,
+        NOTEMPTY => NotEmpty,
+        NOTRECOVERABLE => NotRecoverable,
+        NOTSUP => Unsupported,
+        NOSYS => Unsupported,
+        NOTTY => NoTty,
+        NXIO => NoSuchDevice,
+        OVERFLOW => Overflow,
+        PERM => NotPermitted,
+        PIPE => Pipe,
+        ROFS => ReadOnly,
+        SPIPE => InvalidSeek,
+        TXTBSY => TextFileBusy,
+        XDEV => CrossDevice,
+    }
+    only 0.2: {
+        AGAIN => WouldBlock,
+    }
 }
 
 #[cfg(test)]

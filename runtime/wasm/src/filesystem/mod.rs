@@ -35,7 +35,9 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 pub(crate) use device::Stdio;
 pub(crate) use preopens::ContainerFiles;
 
-use open_file::{Mutation, OpenFile};
+use open_file::Mutation;
+#[expect(unreachable_pub, reason = "the bindings name it again, and are public as generated")]
+pub use open_file::OpenFile;
 
 /// The most bytes of one read or write of a file in memory.
 const MAX_IO: usize = 1024 * 1024;

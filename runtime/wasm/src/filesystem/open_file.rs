@@ -10,6 +10,7 @@ use nacelle_infra::fs::{Descriptor, FileKind};
 /// directories through descriptors that were opened without, since their interface has no such flag. So the namespace is
 /// always asked for the right to change directories, and the mount says no where it is read-only.
 #[derive(Debug)]
+#[expect(unreachable_pub, reason = "the bindings name it again, and are public as generated")]
 pub struct OpenFile {
     descriptor: Descriptor,
     mutation: Mutation,

@@ -1,12 +1,12 @@
 //! Descriptors of wasi:filesystem 0.2.
 
-use nacelle_infra::fs::Errno;
+use nacelle_infra::fs::{Errno, ReadDir};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError};
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
 
 use super::streams::{FileInput, FileOutput, Place};
-use super::{DirectoryEntries, convert, types};
+use super::{convert, types};
 use crate::filesystem::device::{Sink, Source};
 use crate::filesystem::errors::{FsError, StreamFailure};
 use crate::filesystem::{FilesView, OpenFile, io_size, ops};
@@ -90,9 +90,9 @@ impl types::HostDescriptor for FilesView<'_> {
         u64::try_from(written).map_err(|_| Errno::OVERFLOW.into())
     }
 
-    fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<DirectoryEntries>> {
+    fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<ReadDir>> {
         let entries = ops::read_directory(self.table, &fd)?;
-        Ok(self.table.push(DirectoryEntries::new(entries))?)
+        Ok(self.table.push(entries)?)
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {

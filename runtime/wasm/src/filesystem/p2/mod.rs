@@ -4,8 +4,6 @@ mod convert;
 mod descriptor;
 mod streams;
 
-use std::sync::{Mutex, PoisonError};
-
 use nacelle_infra::fs::ReadDir;
 use wasmtime::component::{Linker, Resource};
 
@@ -38,7 +36,7 @@ mod bindings {
             "wasi:io": wasmtime_wasi_io::bindings::wasi::io,
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
             "wasi:filesystem/types.descriptor": crate::filesystem::OpenFile,
-            "wasi:filesystem/types.directory-entry-stream": super::DirectoryEntries,
+            "wasi:filesystem/types.directory-entry-stream": nacelle_infra::fs::ReadDir,
         },
     });
 }
@@ -50,17 +48,6 @@ pub(super) fn add_to_linker<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasFiles>(linker, view)?;
     preopens::add_to_linker::<T, HasFiles>(linker, view)
-}
-
-/// A directory that is being read, an entry at a time.
-///
-/// The mutex is only because resources must be `Sync`; a store is never used by two.
-pub struct DirectoryEntries(Mutex<ReadDir>);
-
-impl DirectoryEntries {
-    fn new(entries: ReadDir) -> Self {
-        Self(Mutex::new(entries))
-    }
 }
 
 impl preopens::Host for FilesView<'_> {
@@ -83,14 +70,14 @@ impl types::Host for FilesView<'_> {
 impl types::HostDirectoryEntryStream for FilesView<'_> {
     fn read_directory_entry(
         &mut self,
-        stream: Resource<DirectoryEntries>,
+        stream: Resource<ReadDir>,
     ) -> Result<Option<types::DirectoryEntry>, FsError> {
         let entries = self.table.get_mut(&stream).map_err(|error| FsError::Trap(error.into()))?;
-        let entry = entries.0.get_mut().unwrap_or_else(PoisonError::into_inner).next().transpose()?;
+        let entry = entries.next().transpose()?;
         Ok(entry.map(Into::into))
     }
 
-    fn drop(&mut self, stream: Resource<DirectoryEntries>) -> wasmtime::Result<()> {
+    fn drop(&mut self, stream: Resource<ReadDir>) -> wasmtime::Result<()> {
         self.table.delete(stream)?;
         Ok(())
     }
