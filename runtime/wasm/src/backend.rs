@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
-use nacelle_container::{Backend, Container, ContainerConfig, CreateError, Program};
+use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, CreateError, Program};
 use tokio::io::AsyncRead;
 use wasmtime::Engine;
 
@@ -16,10 +16,9 @@ use crate::engine::{self, Ticker};
 use crate::executor::Executor;
 use crate::flag::Control;
 use crate::guest::Launch;
+use crate::linker;
 use crate::memory::MemoryAccount;
-use crate::mounts::Preopens;
 use crate::programs::Programs;
-use crate::state;
 
 /// Runs WebAssembly components and core modules.
 ///
@@ -64,7 +63,7 @@ impl WasmBackend {
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
         let engine = engine::run_engine(config.pooling).map_err(engine_error)?;
-        let linker = state::linker(&engine).map_err(engine_error)?;
+        let linker = linker::linker(&engine).map_err(engine_error)?;
         let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
         let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
         Ok(Self {
@@ -92,6 +91,7 @@ impl Backend for WasmBackend {
     async fn create(
         &self,
         config: ContainerConfig,
+        infra: ContainerInfra,
         stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
@@ -100,9 +100,9 @@ impl Backend for WasmBackend {
         let launch = Launch {
             engine: self.engine.clone(),
             entry,
-            preopens: Preopens::open(&config.mounts, &config.working_dir)?,
             output,
-            memory: MemoryAccount::new(config.limits.memory),
+            memory: MemoryAccount::new(config.limits.memory, Arc::clone(&infra.memory)),
+            infra,
             control: Arc::new(Control::new()),
             config,
         };

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use nacelle_container::output::{OutputSender, Stream};
-use nacelle_container::{ContainerConfig, CreateError, ExitCause};
+use nacelle_container::{ContainerConfig, ContainerInfra, CreateError, ExitCause};
 use tokio::sync::oneshot;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::flag::Control;
 use crate::memory::{MemoryAccount, MemoryRefused, MemoryShare};
-use crate::mounts::Preopens;
-use crate::network::{self, HttpHooks};
+use crate::network::HttpHooks;
 use crate::program::Entry;
 use crate::state::GuestState;
 use crate::stdio::{self, Output, Reader};
@@ -22,7 +21,8 @@ pub(crate) struct Launch {
     pub(crate) engine: Engine,
     pub(crate) entry: Arc<Entry>,
     pub(crate) config: ContainerConfig,
-    pub(crate) preopens: Preopens,
+    /// Its files, its network, and the pod's memory.
+    pub(crate) infra: ContainerInfra,
     pub(crate) output: OutputSender,
     pub(crate) memory: Arc<MemoryAccount>,
     pub(crate) control: Arc<Control>,
@@ -51,10 +51,9 @@ impl Launch {
             // As container runtimes do; WASI has no other way to tell a guest.
             wasi.env("HOSTNAME", &self.config.hostname);
         }
-        self.preopens.apply(&mut wasi)?;
-        network::apply(&mut wasi, self.config.network);
         let memory = MemoryShare::new(Arc::clone(&self.memory));
-        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), HttpHooks(self.config.network), memory));
+        let network = Arc::clone(&self.infra.network);
+        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), HttpHooks, network, memory));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));

@@ -26,7 +26,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use nacelle_container::output::Stream;
 use nacelle_container::{CreateError, ExitCause};
-use tokio::net::{TcpListener, TcpStream};
+use nacelle_infra::network::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use wasmtime::AsContextMut;
@@ -107,7 +107,7 @@ impl Service {
             },
         };
         let config = &self.server.launch.config;
-        let listener = match network::listen(config.network, config.http_port).await {
+        let listener = match network::listen(&self.server.launch.infra.network, config.http.port) {
             Ok(listener) => listener,
             Err(error) => {
                 let message = error.to_string();
@@ -136,7 +136,7 @@ impl Service {
         }
     }
 
-    async fn accept(self: &Arc<Self>, listener: TcpListener) {
+    async fn accept(self: &Arc<Self>, mut listener: TcpSocket) {
         let control = &self.server.launch.control;
         let mut connections = JoinSet::new();
         loop {
@@ -145,8 +145,8 @@ impl Service {
                 biased;
                 () = control.terminate.wait() => break,
                 _ = connections.join_next(), if connections.len() >= MAX_CONNECTIONS => {}
-                accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => {
+                accepted = async { listener.accept().await?.stream() }, if connections.len() < MAX_CONNECTIONS => match accepted {
+                    Ok(stream) => {
                         connections.spawn(Arc::clone(self).connection(stream));
                     }
                     Err(error) => {
