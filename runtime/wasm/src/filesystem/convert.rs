@@ -93,9 +93,7 @@ macro_rules! conversions {
             Ok(crate::filesystem::ops::Times { accessed: set_time(accessed)?, modified: set_time(modified)? })
         }
 
-        fn set_time(
-            time: types::NewTimestamp,
-        ) -> Result<nacelle_infra::fs::SetTime, nacelle_infra::fs::Errno> {
+        fn set_time(time: types::NewTimestamp) -> Result<nacelle_infra::fs::SetTime, nacelle_infra::fs::Errno> {
             use nacelle_infra::fs::SetTime;
             match time {
                 types::NewTimestamp::NoChange => Ok(SetTime::Keep),

@@ -118,19 +118,11 @@ pub(super) fn set_times(table: &ResourceTable, fd: &Resource<OpenFile>, times: T
     Ok(get(table, fd)?.set_times(times.accessed, times.modified)?)
 }
 
-pub(super) fn create_directory_at(
-    table: &ResourceTable,
-    fd: &Resource<OpenFile>,
-    path: &str,
-) -> Result<(), FsError> {
+pub(super) fn create_directory_at(table: &ResourceTable, fd: &Resource<OpenFile>, path: &str) -> Result<(), FsError> {
     Ok(base(table, fd, path)?.create_directory_at(path)?)
 }
 
-pub(super) fn remove_directory_at(
-    table: &ResourceTable,
-    fd: &Resource<OpenFile>,
-    path: &str,
-) -> Result<(), FsError> {
+pub(super) fn remove_directory_at(table: &ResourceTable, fd: &Resource<OpenFile>, path: &str) -> Result<(), FsError> {
     Ok(base(table, fd, path)?.remove_directory_at(path)?)
 }
 

@@ -2,8 +2,8 @@
 
 use nacelle_infra::fs::{Errno, ReadDir};
 use wasmtime::component::Resource;
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError};
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError};
 
 use super::streams::{FileInput, FileOutput, Place};
 use super::{convert, types};
@@ -123,14 +123,7 @@ impl types::HostDescriptor for FilesView<'_> {
         ops::set_times_at(self.table, &fd, &path, convert::follow(flags), convert::times(accessed, modified)?)
     }
 
-    fn link_at(
-        &mut self,
-        fd: Fd,
-        flags: types::PathFlags,
-        path: String,
-        new_fd: Fd,
-        new_path: String,
-    ) -> FsResult<()> {
+    fn link_at(&mut self, fd: Fd, flags: types::PathFlags, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
         ops::link_at(self.table, convert::follow(flags), (&fd, &path), (&new_fd, &new_path))
     }
 

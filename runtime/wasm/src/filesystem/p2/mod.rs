@@ -68,10 +68,7 @@ impl types::Host for FilesView<'_> {
 }
 
 impl types::HostDirectoryEntryStream for FilesView<'_> {
-    fn read_directory_entry(
-        &mut self,
-        stream: Resource<ReadDir>,
-    ) -> Result<Option<types::DirectoryEntry>, FsError> {
+    fn read_directory_entry(&mut self, stream: Resource<ReadDir>) -> Result<Option<types::DirectoryEntry>, FsError> {
         let entries = self.table.get_mut(&stream).map_err(|error| FsError::Trap(error.into()))?;
         let entry = entries.next().transpose()?;
         Ok(entry.map(Into::into))

@@ -33,9 +33,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
     ) -> wasmtime::Result<(StreamReader<u8>, Done)> {
         let (mut outcome, done) = Outcome::new();
         let stream = match source(&store.get(), &fd) {
-            Ok(Reading::File(file)) => {
-                StreamReader::new(&mut store, FileProducer { file, position: offset, outcome })?
-            }
+            Ok(Reading::File(file)) => StreamReader::new(&mut store, FileProducer { file, position: offset, outcome })?,
             Ok(Reading::Input(input)) => StreamReader::new(&mut store, InputProducer { input, outcome })?,
             Ok(Reading::Nothing) => StreamReader::new(&mut store, iter::empty())?,
             Err(error) => {
@@ -173,13 +171,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
         with(store, |table| ops::remove_directory_at(table, &fd, &path))
     }
 
-    async fn rename_at(
-        store: &Accessor<T, Self>,
-        fd: Fd,
-        path: String,
-        new_fd: Fd,
-        new_path: String,
-    ) -> FsResult<()> {
+    async fn rename_at(store: &Accessor<T, Self>, fd: Fd, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
         with(store, |table| ops::rename_at(table, (&fd, &path), (&new_fd, &new_path)))
     }
 
@@ -205,9 +197,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
-        with(store, |table| {
-            Ok(ops::metadata_hash(&ops::stat_at(table, &fd, &path, convert::follow(flags))?).into())
-        })
+        with(store, |table| Ok(ops::metadata_hash(&ops::stat_at(table, &fd, &path, convert::follow(flags))?).into()))
     }
 }
 
