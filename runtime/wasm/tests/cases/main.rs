@@ -4,6 +4,7 @@
 mod cache;
 mod commands;
 mod exits;
+mod files;
 mod http;
 mod limits;
 mod stdio;
