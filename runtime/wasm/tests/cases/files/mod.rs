@@ -8,7 +8,6 @@ mod streams;
 mod wasi_testsuite;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use nacelle_container::{ContainerConfig, ContainerInfra};
 use nacelle_infra::VolumeFile;
@@ -43,11 +42,7 @@ fn host_dir(path: &Path) -> Tree {
 
 /// A container's infra with the files of `builder`, and nothing else.
 fn infra(builder: NamespaceBuilder) -> ContainerInfra {
-    ContainerInfra {
-        files: builder.build().unwrap(),
-        network: ContainerNetwork::none(),
-        memory: Budget::unlimited(),
-    }
+    ContainerInfra { files: builder.build().unwrap(), network: ContainerNetwork::none(), memory: Budget::unlimited() }
 }
 
 /// A container of a sample.
@@ -99,9 +94,4 @@ async fn assert_torture(host: &Host, infra: &ContainerInfra, expected: &[(&str, 
 /// An empty writable root in memory.
 fn root() -> NamespaceBuilder {
     NamespaceBuilder::new(memory(None), false)
-}
-
-/// Shared by containers of one pod.
-fn shared(builder: NamespaceBuilder) -> Arc<nacelle_infra::fs::MountNamespace> {
-    builder.build().unwrap()
 }

@@ -92,7 +92,8 @@ async fn a_path_stays_below_the_directory_it_starts_at() {
     let infra = infra(root().mount("/work", memory(None), None, false));
     let setup = ["write secret s", "mkdir work/in", "write work/in/file f"];
     run(&host, &infra, "fs-torture", &setup).await;
-    let mut config = super::sample(&host, "fs-torture", &["read .:in/../in/file", "read .:../secret", "read ..", "read /secret"]);
+    let mut config =
+        super::sample(&host, "fs-torture", &["read .:in/../in/file", "read .:../secret", "read ..", "read /secret"]);
     config.working_dir = "/work".into();
     let ran = super::run_in(&host, &infra, config, None).await;
     let operations = ["read .:in/../in/file", "read .:../secret", "read ..", "read /secret"];

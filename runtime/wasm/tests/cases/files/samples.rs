@@ -16,7 +16,10 @@ async fn programs_of_each_version_see_one_tree() {
     );
     assert_eq!(run(&host, &infra, "hello", &["ls", "/"]).await, "config/\ndata/\nhost/\ntmp/\n");
     assert_eq!(run(&host, &infra, "hello", &["write", "/data/file", "from rust"]).await, "");
-    assert_eq!(run(&host, &infra, "c-hello", &["cat", "/data/file", "/config/key", "/host/from-host"]).await, "from rust\nvalue\nh\n");
+    assert_eq!(
+        run(&host, &infra, "c-hello", &["cat", "/data/file", "/config/key", "/host/from-host"]).await,
+        "from rust\nvalue\nh\n"
+    );
     assert_eq!(run(&host, &infra, "c-hello", &["write", "/host/from-c", "from c"]).await, "");
     assert_eq!(run(&host, &infra, "p3-files", &["read", "/host/from-c"]).await, "from c\n");
     assert_eq!(run(&host, &infra, "p3-files", &["copy", "/host/from-c", "/data/copy"]).await, "");

@@ -12,7 +12,10 @@ async fn failures_of_streams_carry_their_code() {
     let host = Host::new();
     let infra = infra(root().devices().mount("/small", memory(Some(4096)), None, false));
     let ran = run_in(&host, &infra, sample(&host, "p3-files", &["write", "/small/f", &"x".repeat(9000)]), None).await;
-    assert_eq!((ran.cause, ran.stderr.as_str()), (ExitCause::Exited { code: 1 }, "p3-files: ErrorCode::InsufficientSpace\n"));
+    assert_eq!(
+        (ran.cause, ran.stderr.as_str()),
+        (ExitCause::Exited { code: 1 }, "p3-files: ErrorCode::InsufficientSpace\n")
+    );
     let ran = run_in(&host, &infra, sample(&host, "p3-files", &["read", "/small"]), None).await;
     assert_eq!(ran.stderr, "p3-files: ErrorCode::IsDirectory\n");
     let ran = run_in(&host, &infra, sample(&host, "p3-files", &["copy", "/dev/zero", "/small/g"]), None).await;
@@ -48,7 +51,8 @@ async fn long_listings_and_files_arrive_whole() {
     let host = Host::new();
     let infra = infra(root().mount("/data", memory(None), None, false));
     run(&host, &infra, "fs-torture", &["mkdir data/many", "many data/many 500", "fill data/big 3000000"]).await;
-    let names: Vec<String> = run(&host, &infra, "p3-files", &["ls", "/data/many"]).await.lines().map(str::to_owned).collect();
+    let names: Vec<String> =
+        run(&host, &infra, "p3-files", &["ls", "/data/many"]).await.lines().map(str::to_owned).collect();
     let mut expected: Vec<String> = (0..500).map(|number| number.to_string()).collect();
     expected.sort();
     assert_eq!(names, expected);

@@ -74,8 +74,10 @@ fn programs(tests: &Path) -> Vec<PathBuf> {
         std::fs::read_dir(path).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
     };
     let suites = list(tests).into_iter().flat_map(|language| list(&language.join("testsuite")));
-    let mut programs: Vec<PathBuf> =
-        suites.flat_map(|suite| list(&suite)).filter(|path| path.extension().is_some_and(|end| end == "wasm")).collect();
+    let mut programs: Vec<PathBuf> = suites
+        .flat_map(|suite| list(&suite))
+        .filter(|path| path.extension().is_some_and(|end| end == "wasm"))
+        .collect();
     programs.sort();
     programs
 }
@@ -135,7 +137,7 @@ async fn passes(host: &Host, kind: Root, program: &Path, spec: &Spec) -> Result<
                 Root::Host => host_dir(&files),
                 Root::CopyOnWrite => {
                     let limits = RootLimits { inodes: 1000 };
-                    Tree::root(Some(&files), &spool, limits, DiskUsage::new(), Budget::unlimited()).unwrap()
+                    Tree::root(Some(&files), &spool, limits, DiskUsage::unlimited(), Budget::unlimited()).unwrap()
                 }
             }
         }
