@@ -14,6 +14,7 @@ use crate::config::WasmConfig;
 use crate::container::WasmContainer;
 use crate::engine::{self, Ticker};
 use crate::executor::Executor;
+use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
 use crate::linker;
@@ -100,6 +101,7 @@ impl Backend for WasmBackend {
         let launch = Launch {
             engine: self.engine.clone(),
             entry,
+            files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
             output,
             memory: MemoryAccount::new(config.limits.memory, Arc::clone(&infra.memory)),
             infra,

@@ -20,6 +20,7 @@ mod container;
 mod cpu;
 mod engine;
 mod executor;
+mod filesystem;
 mod flag;
 mod format;
 mod guest;

@@ -7,6 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::filesystem::{Files, FilesView};
 use crate::memory::MemoryShare;
 use crate::network::HttpHooks;
 use crate::sockets::SocketsView;
@@ -20,15 +21,27 @@ pub(crate) struct GuestState {
     http: WasiHttpCtx,
     hooks: HttpHooks,
     network: Arc<ContainerNetwork>,
+    files: Files,
     table: ResourceTable,
     pub(crate) memory: MemoryShare,
 }
 
 impl GuestState {
-    pub(crate) fn new(wasi: WasiCtx, hooks: HttpHooks, network: Arc<ContainerNetwork>, memory: MemoryShare) -> Self {
+    pub(crate) fn new(
+        wasi: WasiCtx,
+        hooks: HttpHooks,
+        network: Arc<ContainerNetwork>,
+        files: Files,
+        memory: MemoryShare,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { wasi, http: WasiHttpCtx::new(), hooks, network, table, memory }
+        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory }
+    }
+
+    /// What wasi:filesystem works on.
+    pub(crate) fn files(&mut self) -> FilesView<'_> {
+        FilesView { files: &self.files, table: &mut self.table }
     }
 
     /// What wasi:sockets works on.
