@@ -9,8 +9,8 @@ out=${OUT:-$root/target/guests}
 build=$root/target/guest-build   # intermediate files and pinned tools; never needed after a build
 toolchain=${GUESTS_TOOLCHAIN:-auto}
 
-rust_commands=(counter crasher hello http-client memory-hog spinner tcp-echo-client tcp-echo-server)
-rust_libraries=(http-server p3-hello)   # export functions instead of main; cargo names their files with _ for -
+rust_commands=(counter crasher fs-torture hello http-client memory-hog spinner tcp-echo-client tcp-echo-server)
+rust_libraries=(http-server p3-files p3-hello)   # export functions instead of main; cargo names their files with _ for -
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
 all=("${rust[@]}" c-hello js-hello python-worker)
 

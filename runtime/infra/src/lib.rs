@@ -14,6 +14,7 @@ mod config;
 mod container_fs;
 mod dirs;
 mod error;
+pub mod fs;
 mod infra;
 mod memory;
 mod mounts;

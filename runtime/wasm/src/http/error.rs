@@ -1,9 +1,8 @@
 //! What guests are told of failures: WASI's error codes, as exactly as the host knows.
 
-use nacelle_infra::network::{NetError, ResolveError};
-use std::error::Error as _;
 use std::io;
 
+use nacelle_infra::network::{NetError, ResolveError};
 use rustls::Error as TlsError;
 use wasmtime_wasi_http::Error;
 

@@ -69,13 +69,6 @@ impl Serving {
         Self(Some(exchange))
     }
 
-    /// All that there is to do has been done.
-    pub(super) fn finish(self) {
-        if let Some(exchange) = &self.0 {
-            exchange.finish();
-        }
-    }
-
     /// The guest has answered and may still be writing. The permit is the client's side's alone from here on.
     pub(super) fn answered(mut self) -> Answered {
         Answered(self.0.take().as_ref().map(Arc::downgrade).unwrap_or_default())

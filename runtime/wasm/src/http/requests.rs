@@ -11,8 +11,8 @@ use wasmtime::component::{Accessor, Func};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
-use super::instances::Reuse;
 use super::exchange::Answered;
+use super::instances::Reuse;
 use super::limits;
 use super::slot::{Job, Slot};
 use super::worker::Wish;
@@ -75,9 +75,9 @@ impl<'a> Requests<'a> {
     /// Has the guest answer one request. A guest of WASI 0.3 may still be writing the response's body afterwards.
     async fn answer(&self, job: Job) -> wasmtime::Result<Answered> {
         let Job { request, reply, exchange } = job;
-        let prepared = self.accessor.with(|mut access| {
-            Prepared::new(access.as_context_mut(), self.proxy, request, GuestState::http, reply)
-        })?;
+        let prepared = self
+            .accessor
+            .with(|mut access| Prepared::new(access.as_context_mut(), self.proxy, request, GuestState::http, reply))?;
         prepared.run(self.accessor, pending()).await?;
         Ok(exchange.answered())
     }

@@ -23,8 +23,8 @@ use super::access_log::AccessLog;
 use super::admission::Admission;
 use super::body::ServedBody;
 use super::connection::Handler;
-use super::instances::Instances;
 use super::exchange::Exchange;
+use super::instances::Instances;
 use super::slot::Reply;
 use super::worker::NoRoom;
 use crate::trap;
@@ -84,7 +84,12 @@ impl HttpService {
         }
     }
 
-    fn dispatch(&self, request: Request<WasiBody>, reply: Reply, permit: OwnedSemaphorePermit) -> Option<Arc<Exchange>> {
+    fn dispatch(
+        &self,
+        request: Request<WasiBody>,
+        reply: Reply,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<Arc<Exchange>> {
         Some(self.instances.upgrade()?.dispatch(request, reply, permit))
     }
 

@@ -104,7 +104,12 @@ impl Waiting {
     }
 
     /// Gives a request to the instance that began to wait last: what it needs is still in the caches.
-    pub(super) fn dispatch(&self, request: Request<WasiBody>, reply: Reply, permit: OwnedSemaphorePermit) -> Dispatched {
+    pub(super) fn dispatch(
+        &self,
+        request: Request<WasiBody>,
+        reply: Reply,
+        permit: OwnedSemaphorePermit,
+    ) -> Dispatched {
         let mut set = lock(&self.set);
         let waiting = match &mut *set {
             Set::Open(slots) => slots.pop(),

@@ -90,7 +90,7 @@ impl Worker {
             let mut store = launch.store(None)?;
             let proxy = pre.instantiate_async(&mut store).await?;
             store.data_mut().memory.instantiated();
-            wasmtime::Result::Ok((store, proxy))
+            Ok::<_, wasmtime::Error>((store, proxy))
         };
         let (mut store, proxy) = match made.await {
             Ok(made) => made,

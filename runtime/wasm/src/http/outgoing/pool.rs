@@ -75,7 +75,7 @@ impl Pool {
 
     /// Drops what has been kept too long, or is closed.
     fn expire(&self) {
-        let expired: Vec<_> = {
+        let expired: VecDeque<_> = {
             let mut kept = self.lock();
             let is_expired =
                 |(one, since): &(Connection, Instant)| one.sender.is_closed() || since.elapsed() >= limits::KEPT_FOR;
