@@ -68,6 +68,12 @@ impl ServedBody {
         Self { body, exchange: None, missing: None, sent: 0, line: None }
     }
 
+    /// Any body, for tests.
+    #[cfg(test)]
+    pub(super) fn of_body(body: WasiBody) -> Self {
+        Self { body, exchange: None, missing: None, sent: 0, line: None }
+    }
+
     /// Ends `line` when this body does.
     pub(super) fn log(&mut self, line: Line, status: StatusCode) {
         self.line = Some((line, status));

@@ -176,3 +176,6 @@ impl Body for Tracked {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;
