@@ -26,7 +26,7 @@ pub use host::DiskQuota;
 pub use namespace::{MountNamespace, NamespaceBuilder, NamespaceError, RootUsage};
 pub use rustix::io::Errno;
 pub use tree::{ContentError, HostTreeError, MemLimits, Ownership, RootLimits, RootTreeError, Tree};
-pub use usage::DiskUsage;
+pub use usage::{DiskUsage, Notice, OverStorage, Recount};
 
 /// What a call gives: a value, or Linux's error number.
 pub type FsResult<T> = Result<T, Errno>;

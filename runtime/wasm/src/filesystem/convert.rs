@@ -70,7 +70,7 @@ macro_rules! conversions {
             }
         }
 
-        pub(super) fn flags(descriptor: &crate::filesystem::OpenFile) -> types::DescriptorFlags {
+        pub(super) fn flags(descriptor: &nacelle_infra::fs::Descriptor) -> types::DescriptorFlags {
             use types::DescriptorFlags;
             let mut flags = DescriptorFlags::empty();
             if descriptor.readable() {
@@ -79,7 +79,7 @@ macro_rules! conversions {
             if descriptor.writable() {
                 flags |= DescriptorFlags::WRITE;
             }
-            if descriptor.shows_mutation() {
+            if descriptor.mutable_directory() {
                 flags |= DescriptorFlags::MUTATE_DIRECTORY;
             }
             flags

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Both versions share the resource type, the rules of [`ops`] and the table of error codes; what differs is how bytes
-//! and entries flow. All that a file is (where it lies, what may be done with it, how large it may become) is decided
-//! below, in `infra`; here is only what WASI adds: descriptors that `..` does not leave, flags, streams.
+//! and entries flow. All that a file is (where a path leads, what may be done there, how large it may become) is decided
+//! below, in `infra`; here is only what WASI adds: its flags, its names of errors, its streams.
 //!
 //! Operations are done in line: a file in memory takes less than a microsecond, and a small one in the page cache not
 //! much more, while a blocking thread costs 30. Only what waits for a disk by design (sync) goes to one. Reads and
@@ -19,11 +19,9 @@
 mod convert;
 mod device;
 mod errors;
-mod open_file;
 mod ops;
 mod p2;
 mod p3;
-mod path;
 mod preopens;
 mod times;
 
@@ -34,10 +32,6 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 pub(crate) use device::Stdio;
 pub(crate) use preopens::ContainerFiles;
-
-use open_file::Mutation;
-#[expect(unreachable_pub, reason = "the bindings name it again, and are public as generated")]
-pub use open_file::OpenFile;
 
 /// The most bytes of one read or write of a file in memory.
 const MAX_IO: usize = 1024 * 1024;
@@ -83,14 +77,9 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
 
 impl FilesView<'_> {
     /// The directories that a guest begins with, each with its name.
-    fn preopened(&mut self) -> wasmtime::Result<Vec<(Resource<OpenFile>, String)>> {
+    fn preopened(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         let directories = self.files.container.preopens();
-        directories
-            .map(|(directory, name)| {
-                let directory = OpenFile::new(directory.clone(), Mutation::Asked);
-                Ok((self.table.push(directory)?, name.to_owned()))
-            })
-            .collect()
+        directories.map(|(directory, name)| Ok((self.table.push(directory.clone())?, name.to_owned()))).collect()
     }
 }
 

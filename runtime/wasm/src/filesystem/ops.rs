@@ -4,13 +4,11 @@
 
 use std::sync::Arc;
 
-use nacelle_infra::fs::{Descriptor, Errno, OpenHow, ReadDir, SetTime, Stat};
+use nacelle_infra::fs::{Descriptor, Errno, FileKind, OpenHow, ReadDir, SetTime, Stat};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::errors::FsError;
-use super::open_file::{Mutation, OpenFile};
-use super::path;
 
 /// Flags of an `open-at`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,8 +29,8 @@ pub(super) struct Open {
 impl Open {
     /// What to ask the namespace for.
     ///
-    /// As wasmtime has it: creating and truncating imply write access, and who does not ask for write access gets read
-    /// access. On directories, see [`OpenFile`].
+    /// `mutate-directory` is shown by `get-flags` and decides nothing: programs of preview 1, which has no such flag,
+    /// change directories through descriptors that were opened without.
     fn how(self) -> Result<OpenHow, Errno> {
         if self.synchronised {
             return Err(Errno::NOTSUP);
@@ -46,9 +44,9 @@ impl Open {
             exclusive: self.exclusive && self.create,
             truncate: self.truncate,
             follow: self.follow,
-            read: self.read || !self.write,
-            write: self.write || self.create || self.truncate,
-            mutate_directory: true,
+            read: self.read,
+            write: self.write,
+            mutate_directory: self.mutate_directory,
         })
     }
 }
@@ -61,82 +59,78 @@ pub(super) struct Times {
 }
 
 /// A descriptor of any kind.
-pub(super) fn get<'t>(table: &'t ResourceTable, fd: &Resource<OpenFile>) -> Result<&'t OpenFile, FsError> {
+pub(super) fn get<'t>(table: &'t ResourceTable, fd: &Resource<Descriptor>) -> Result<&'t Descriptor, FsError> {
     table.get(fd).map_err(|error| FsError::Trap(error.into()))
 }
 
 /// A descriptor of anything but a directory.
-pub(super) fn file<'t>(table: &'t ResourceTable, fd: &Resource<OpenFile>) -> Result<&'t OpenFile, FsError> {
+pub(super) fn file<'t>(table: &'t ResourceTable, fd: &Resource<Descriptor>) -> Result<&'t Descriptor, FsError> {
     let descriptor = get(table, fd)?;
-    if descriptor.is_directory() { Err(Errno::BADF.into()) } else { Ok(descriptor) }
+    if is_directory(descriptor) { Err(Errno::BADF.into()) } else { Ok(descriptor) }
 }
 
 /// A descriptor of a directory.
-pub(super) fn directory<'t>(table: &'t ResourceTable, fd: &Resource<OpenFile>) -> Result<&'t OpenFile, FsError> {
+pub(super) fn directory<'t>(table: &'t ResourceTable, fd: &Resource<Descriptor>) -> Result<&'t Descriptor, FsError> {
     let descriptor = get(table, fd)?;
-    if descriptor.is_directory() { Ok(descriptor) } else { Err(Errno::NOTDIR.into()) }
+    if is_directory(descriptor) { Ok(descriptor) } else { Err(Errno::NOTDIR.into()) }
 }
 
-/// A directory to resolve `path` from.
-fn base<'t>(table: &'t ResourceTable, fd: &Resource<OpenFile>, path: &str) -> Result<&'t OpenFile, FsError> {
-    let directory = directory(table, fd)?;
-    path::check(path)?;
-    Ok(directory)
+pub(super) fn is_directory(descriptor: &Descriptor) -> bool {
+    descriptor.kind() == FileKind::Directory
 }
 
 pub(super) fn open_at(
     table: &mut ResourceTable,
-    fd: &Resource<OpenFile>,
+    fd: &Resource<Descriptor>,
     path: &str,
     open: Open,
-) -> Result<Resource<OpenFile>, FsError> {
-    let opened = base(table, fd, path)?.open_at(path, open.how()?)?;
-    let mutation = if open.mutate_directory { Mutation::Asked } else { Mutation::NotAsked };
-    Ok(table.push(OpenFile::new(opened, mutation))?)
+) -> Result<Resource<Descriptor>, FsError> {
+    let opened = directory(table, fd)?.open_at(path, open.how()?)?;
+    Ok(table.push(opened)?)
 }
 
 pub(super) fn stat_at(
     table: &ResourceTable,
-    fd: &Resource<OpenFile>,
+    fd: &Resource<Descriptor>,
     path: &str,
     follow: bool,
 ) -> Result<Stat, FsError> {
-    Ok(base(table, fd, path)?.stat_at(path, follow)?)
+    Ok(directory(table, fd)?.stat_at(path, follow)?)
 }
 
 pub(super) fn set_times_at(
     table: &ResourceTable,
-    fd: &Resource<OpenFile>,
+    fd: &Resource<Descriptor>,
     path: &str,
     follow: bool,
     times: Times,
 ) -> Result<(), FsError> {
-    Ok(base(table, fd, path)?.set_times_at(path, follow, times.accessed, times.modified)?)
+    Ok(directory(table, fd)?.set_times_at(path, follow, times.accessed, times.modified)?)
 }
 
-pub(super) fn set_times(table: &ResourceTable, fd: &Resource<OpenFile>, times: Times) -> Result<(), FsError> {
+pub(super) fn set_times(table: &ResourceTable, fd: &Resource<Descriptor>, times: Times) -> Result<(), FsError> {
     Ok(get(table, fd)?.set_times(times.accessed, times.modified)?)
 }
 
-pub(super) fn create_directory_at(table: &ResourceTable, fd: &Resource<OpenFile>, path: &str) -> Result<(), FsError> {
-    Ok(base(table, fd, path)?.create_directory_at(path)?)
+pub(super) fn create_directory_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<(), FsError> {
+    Ok(directory(table, fd)?.create_directory_at(path)?)
 }
 
-pub(super) fn remove_directory_at(table: &ResourceTable, fd: &Resource<OpenFile>, path: &str) -> Result<(), FsError> {
-    Ok(base(table, fd, path)?.remove_directory_at(path)?)
+pub(super) fn remove_directory_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<(), FsError> {
+    Ok(directory(table, fd)?.remove_directory_at(path)?)
 }
 
-pub(super) fn unlink_file_at(table: &ResourceTable, fd: &Resource<OpenFile>, path: &str) -> Result<(), FsError> {
-    Ok(base(table, fd, path)?.unlink_file_at(path)?)
+pub(super) fn unlink_file_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<(), FsError> {
+    Ok(directory(table, fd)?.unlink_file_at(path)?)
 }
 
 pub(super) fn rename_at(
     table: &ResourceTable,
-    (from, from_path): (&Resource<OpenFile>, &str),
-    (to, to_path): (&Resource<OpenFile>, &str),
+    (from, from_path): (&Resource<Descriptor>, &str),
+    (to, to_path): (&Resource<Descriptor>, &str),
 ) -> Result<(), FsError> {
-    let from = base(table, from, from_path)?;
-    let to = base(table, to, to_path)?;
+    let from = directory(table, from)?;
+    let to = directory(table, to)?;
     Ok(from.rename_at(from_path, to, to_path)?)
 }
 
@@ -144,11 +138,11 @@ pub(super) fn rename_at(
 pub(super) fn link_at(
     table: &ResourceTable,
     follow: bool,
-    (from, from_path): (&Resource<OpenFile>, &str),
-    (to, to_path): (&Resource<OpenFile>, &str),
+    (from, from_path): (&Resource<Descriptor>, &str),
+    (to, to_path): (&Resource<Descriptor>, &str),
 ) -> Result<(), FsError> {
-    let from = base(table, from, from_path)?;
-    let to = base(table, to, to_path)?;
+    let from = directory(table, from)?;
+    let to = directory(table, to)?;
     if follow {
         return Err(Errno::INVAL.into());
     }
@@ -157,29 +151,27 @@ pub(super) fn link_at(
 
 pub(super) fn symlink_at(
     table: &ResourceTable,
-    fd: &Resource<OpenFile>,
+    fd: &Resource<Descriptor>,
     target: &str,
     path: &str,
 ) -> Result<(), FsError> {
-    let directory = base(table, fd, path)?;
-    path::check_link_target(target)?;
-    Ok(directory.symlink_at(target, path)?)
+    Ok(directory(table, fd)?.symlink_at(target, path)?)
 }
 
-pub(super) fn readlink_at(table: &ResourceTable, fd: &Resource<OpenFile>, path: &str) -> Result<String, FsError> {
-    Ok(base(table, fd, path)?.readlink_at(path)?)
+pub(super) fn readlink_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<String, FsError> {
+    Ok(directory(table, fd)?.readlink_at(path)?)
 }
 
-pub(super) fn read_directory(table: &ResourceTable, fd: &Resource<OpenFile>) -> Result<ReadDir, FsError> {
+pub(super) fn read_directory(table: &ResourceTable, fd: &Resource<Descriptor>) -> Result<ReadDir, FsError> {
     Ok(directory(table, fd)?.read_dir()?)
 }
 
-pub(super) fn set_size(table: &ResourceTable, fd: &Resource<OpenFile>, size: u64) -> Result<(), FsError> {
+pub(super) fn set_size(table: &ResourceTable, fd: &Resource<Descriptor>, size: u64) -> Result<(), FsError> {
     Ok(file(table, fd)?.set_size(size)?)
 }
 
 /// Takes advice on how a file will be read. None is needed, but wrong uses fail as they do on Linux.
-pub(super) fn advise(table: &ResourceTable, fd: &Resource<OpenFile>, length: u64) -> Result<(), FsError> {
+pub(super) fn advise(table: &ResourceTable, fd: &Resource<Descriptor>, length: u64) -> Result<(), FsError> {
     file(table, fd)?;
     i64::try_from(length).map_or(Err(Errno::INVAL.into()), |_| Ok(()))
 }

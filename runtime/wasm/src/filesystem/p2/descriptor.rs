@@ -1,6 +1,6 @@
 //! Descriptors of wasi:filesystem 0.2.
 
-use nacelle_infra::fs::{Errno, ReadDir};
+use nacelle_infra::fs::{Descriptor, Errno, ReadDir};
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError};
@@ -9,19 +9,19 @@ use super::streams::{FileInput, FileOutput, Place};
 use super::{convert, types};
 use crate::filesystem::device::{Sink, Source};
 use crate::filesystem::errors::{FsError, StreamFailure};
-use crate::filesystem::{FilesView, OpenFile, io_size, ops};
+use crate::filesystem::{FilesView, io_size, ops};
 
-type Fd = Resource<OpenFile>;
+type Fd = Resource<Descriptor>;
 type FsResult<T> = Result<T, FsError>;
 
 impl types::HostDescriptor for FilesView<'_> {
     fn read_via_stream(&mut self, fd: Fd, offset: u64) -> FsResult<Resource<DynInputStream>> {
         let descriptor = ops::get(self.table, &fd)?;
-        if descriptor.is_directory() {
+        if ops::is_directory(descriptor) {
             return Err(Errno::ISDIR.into());
         }
         let stream: DynInputStream = match self.files.stdio.source(descriptor)? {
-            Source::File => Box::new(FileInput::new(descriptor.descriptor(), offset)),
+            Source::File => Box::new(FileInput::new(descriptor.clone(), offset)),
             Source::Stdin(Some(input)) => input.p2_stream(),
             Source::Stdin(None) => Box::new(ClosedInputStream),
         };
@@ -41,7 +41,7 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     async fn sync_data(&mut self, fd: Fd) -> FsResult<()> {
-        let descriptor = ops::get(self.table, &fd)?.descriptor();
+        let descriptor = ops::get(self.table, &fd)?.clone();
         ops::sync(self.files.container.syncs(), descriptor, true).await
     }
 
@@ -96,7 +96,7 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     async fn sync(&mut self, fd: Fd) -> FsResult<()> {
-        let descriptor = ops::get(self.table, &fd)?.descriptor();
+        let descriptor = ops::get(self.table, &fd)?.clone();
         ops::sync(self.files.container.syncs(), descriptor, false).await
     }
 
@@ -186,7 +186,7 @@ impl FilesView<'_> {
     fn output(&mut self, fd: &Fd, place: Place) -> FsResult<Resource<DynOutputStream>> {
         let descriptor = ops::file(self.table, fd)?;
         let stream: DynOutputStream = match self.files.stdio.sink(descriptor)? {
-            Sink::File => Box::new(FileOutput::new(descriptor.descriptor(), place)),
+            Sink::File => Box::new(FileOutput::new(descriptor.clone(), place)),
             Sink::Output(output) => output.p2_stream(),
         };
         Ok(self.table.push(stream)?)

@@ -4,11 +4,11 @@ mod convert;
 mod descriptor;
 mod streams;
 
-use nacelle_infra::fs::ReadDir;
+use nacelle_infra::fs::{Descriptor, ReadDir};
 use wasmtime::component::{Linker, Resource};
 
 use super::errors::{FsError, StreamFailure};
-use super::{FilesView, HasFiles, OpenFile};
+use super::{FilesView, HasFiles};
 use bindings::wasi::filesystem::{preopens, types};
 
 pub(super) use types::ErrorCode;
@@ -35,7 +35,7 @@ mod bindings {
         with: {
             "wasi:io": wasmtime_wasi_io::bindings::wasi::io,
             "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
-            "wasi:filesystem/types.descriptor": crate::filesystem::OpenFile,
+            "wasi:filesystem/types.descriptor": nacelle_infra::fs::Descriptor,
             "wasi:filesystem/types.directory-entry-stream": nacelle_infra::fs::ReadDir,
         },
     });
@@ -51,7 +51,7 @@ pub(super) fn add_to_linker<T: Send + 'static>(
 }
 
 impl preopens::Host for FilesView<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<OpenFile>, String)>> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         self.preopened()
     }
 }

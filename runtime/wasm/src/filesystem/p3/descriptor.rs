@@ -14,9 +14,9 @@ use super::streams::{FileConsumer, FileProducer, Place};
 use super::{ErrorCode, convert, types};
 use crate::filesystem::device::{Sink, Source};
 use crate::filesystem::errors::FsError;
-use crate::filesystem::{FilesView, HasFiles, OpenFile, ops};
+use crate::filesystem::{FilesView, HasFiles, ops};
 
-type Fd = Resource<OpenFile>;
+type Fd = Resource<Descriptor>;
 type FsResult<T> = Result<T, FsError>;
 type Done = FutureReader<Result<(), ErrorCode>>;
 
@@ -210,11 +210,11 @@ enum Reading {
 
 fn source(view: &FilesView<'_>, fd: &Fd) -> FsResult<Reading> {
     let descriptor = ops::get(view.table, fd)?;
-    if descriptor.is_directory() {
+    if ops::is_directory(descriptor) {
         return Err(Errno::ISDIR.into());
     }
     Ok(match view.files.stdio.source(descriptor)? {
-        Source::File => Reading::File(descriptor.descriptor()),
+        Source::File => Reading::File(descriptor.clone()),
         Source::Stdin(Some(input)) => Reading::Input(Box::into_pin(input.async_stream())),
         Source::Stdin(None) => Reading::Nothing,
     })
@@ -229,7 +229,7 @@ enum Writing {
 fn sink(view: &FilesView<'_>, fd: &Fd) -> FsResult<Writing> {
     let descriptor = ops::file(view.table, fd)?;
     Ok(match view.files.stdio.sink(descriptor)? {
-        Sink::File => Writing::File(descriptor.descriptor()),
+        Sink::File => Writing::File(descriptor.clone()),
         Sink::Output(output) => Writing::Output(Box::into_pin(output.async_stream())),
     })
 }
@@ -255,7 +255,7 @@ fn write<T>(
 async fn sync<T>(store: &Accessor<T, HasFiles>, fd: &Fd, data_only: bool) -> FsResult<()> {
     let (syncs, descriptor) = store.with(|mut access| {
         let view = access.get();
-        FsResult::Ok((view.files.container.syncs(), ops::get(view.table, fd)?.descriptor()))
+        FsResult::Ok((view.files.container.syncs(), ops::get(view.table, fd)?.clone()))
     })?;
     ops::sync(syncs, descriptor, data_only).await
 }

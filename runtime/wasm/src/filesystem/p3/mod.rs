@@ -7,10 +7,11 @@ mod entries;
 mod outcome;
 mod streams;
 
+use nacelle_infra::fs::Descriptor;
 use wasmtime::component::{Linker, Resource};
 
 use super::errors::FsError;
-use super::{FilesView, HasFiles, OpenFile};
+use super::{FilesView, HasFiles};
 use bindings::wasi::filesystem::{preopens, types};
 
 pub(super) use types::ErrorCode;
@@ -31,7 +32,7 @@ mod bindings {
         },
         with: {
             "wasi:clocks": wasmtime_wasi::p3::bindings::clocks,
-            "wasi:filesystem/types.descriptor": crate::filesystem::OpenFile,
+            "wasi:filesystem/types.descriptor": nacelle_infra::fs::Descriptor,
         },
     });
 }
@@ -46,7 +47,7 @@ pub(super) fn add_to_linker<T: Send + 'static>(
 }
 
 impl preopens::Host for FilesView<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<OpenFile>, String)>> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         self.preopened()
     }
 }
@@ -58,7 +59,7 @@ impl types::Host for FilesView<'_> {
 }
 
 impl types::HostDescriptor for FilesView<'_> {
-    fn drop(&mut self, fd: Resource<OpenFile>) -> wasmtime::Result<()> {
+    fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
         self.table.delete(fd)?;
         Ok(())
     }

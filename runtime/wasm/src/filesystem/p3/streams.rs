@@ -1,10 +1,11 @@
 //! A file as a stream of WASI 0.3: bytes go straight between the file and the guest's memory.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use nacelle_infra::fs::{Descriptor, Errno};
+use tokio::task::coop;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
 
@@ -36,11 +37,12 @@ impl<D: 'static> StreamProducer<D> for FileProducer {
 
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         store: StoreContextMut<'a, D>,
         destination: Destination<'a, u8, BytesMut>,
-        _finish: bool,
+        finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        ready!(take_turn(cx, finish));
         let mut destination = destination.as_direct(store, HOST_CHUNK);
         let buffer = destination.remaining();
         if buffer.is_empty() {
@@ -59,6 +61,14 @@ impl<D: 'static> StreamProducer<D> for FileProducer {
             }
         }))
     }
+}
+
+/// Lets others run once in a while.
+///
+/// A stream from one file into another never waits. Both ends are the host's, so the guest's own yields do not help:
+/// without this, a copy of `/dev/zero` would keep its thread for ever, and could not be stopped.
+fn take_turn(cx: &mut Context<'_>, finish: bool) -> Poll<()> {
+    if finish { Poll::Ready(()) } else { coop::poll_proceed(cx).map(|turn| turn.made_progress()) }
 }
 
 /// Where a stream is written to.
