@@ -16,15 +16,31 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use nacelle_infra::budget::Budget;
+use nacelle_infra::fs::MountNamespace;
+use nacelle_infra::network::ContainerNetwork;
 use tokio::io::AsyncRead;
 
 use crate::output::OutputSender;
 use crate::{ContainerConfig, ExitCause};
 
+/// What a container is given of its pod. Values of this process: what can cross its border is in [`ContainerConfig`].
+#[derive(Clone)]
+pub struct ContainerInfra {
+    /// Its files: one tree under `/`.
+    pub files: Arc<MountNamespace>,
+    /// The pod's network, as this incarnation sees it. Whoever made it closes it when the container has ended.
+    pub network: Arc<ContainerNetwork>,
+    /// The pod's memory, which the container's own account is part of.
+    pub memory: Arc<Budget>,
+}
+
 /// Creates containers of one kind.
 #[async_trait]
 pub trait Backend: Send + Sync {
     /// Makes a container ready to start.
+    ///
+    /// The container lives in `infra`: it has no other files, and no other way to the network.
     ///
     /// `output` receives everything the container writes; the backend drops it before `wait` returns.
     ///
@@ -35,6 +51,7 @@ pub trait Backend: Send + Sync {
     async fn create(
         &self,
         config: ContainerConfig,
+        infra: ContainerInfra,
         stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError>;

@@ -1,5 +1,6 @@
 //! A container after everything in its manifest has been resolved: no reference is left to look up.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -19,16 +20,12 @@ pub struct ContainerConfig {
     pub env: Vec<(String, String)>,
     /// An absolute path in the container's tree.
     pub working_dir: String,
-    /// Mounts, each at an absolute path; a longer mount path shadows a shorter one.
-    pub mounts: Vec<Mount>,
     /// What the container may use.
     pub limits: Limits,
     /// Whether and how the container has a standard input.
     pub stdin: StdinMode,
-    /// What the container may reach.
-    pub network: NetworkAccess,
-    /// The TCP port on which a component that exports an http handler is served.
-    pub http_port: u16,
+    /// How a component that exports an HTTP handler is served.
+    pub http: HttpConfig,
     /// The pod's hostname.
     pub hostname: String,
 }
@@ -44,25 +41,6 @@ pub enum Program {
         /// `sha256:…` of those bytes: the key of the ahead-of-time cache.
         digest: String,
     },
-}
-
-/// One mount of a container's tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// Absolute path in the container, normalised: no `.`, `..`, empty or trailing component.
-    pub path: String,
-    /// What appears there.
-    pub source: MountSource,
-    /// No write goes through this mount.
-    pub read_only: bool,
-}
-
-/// What a mount shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum MountSource {
-    /// A directory of the host, already checked and resolved.
-    HostDir(PathBuf),
 }
 
 /// Limits of one container; `None` means unlimited.
@@ -88,13 +66,19 @@ pub enum StdinMode {
     },
 }
 
-/// What a container may reach over the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum NetworkAccess {
-    /// Nothing: every bind, connect and lookup is refused.
-    #[default]
-    None,
-    /// The host's own network, as `hostNetwork: true` asks for.
-    Host,
+/// How a component that exports an HTTP handler is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpConfig {
+    /// The TCP port, on all addresses of the pod.
+    pub port: u16,
+    /// How many requests an instance may serve before it is thrown away; `None` for a fresh instance per request.
+    pub reuse: Option<NonZeroU32>,
+    /// Whether each request is a line in the container's log.
+    pub access_log: bool,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { port: 8080, reuse: None, access_log: false }
+    }
 }

@@ -14,7 +14,7 @@ mod id;
 pub mod log;
 pub mod output;
 
-pub use backend::{Backend, Container, CreateError, ExecError, ExecRequest, Stats};
-pub use config::{ContainerConfig, Limits, Mount, MountSource, NetworkAccess, Program, StdinMode};
+pub use backend::{Backend, Container, ContainerInfra, CreateError, ExecError, ExecRequest, Stats};
+pub use config::{ContainerConfig, HttpConfig, Limits, Program, StdinMode};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};

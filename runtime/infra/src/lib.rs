@@ -9,13 +9,16 @@
 //! A plain library of blocking functions: it knows neither wasmtime nor Kubernetes objects, and must not depend on a
 //! crate that does.
 
+pub mod budget;
 mod config;
 mod container_fs;
 mod dirs;
 mod error;
+pub mod fs;
 mod infra;
 mod memory;
 mod mounts;
+pub mod network;
 mod tree;
 mod volume;
 

@@ -67,12 +67,13 @@ impl Cache {
         }
         let path = self.dir.join(format!("{key}.lock"));
         let lock = File::options().create(true).truncate(false).write(true).open(&path)?;
-        let _held = match rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) if is_at(&lock, &path)? => Lock(lock),
-            // It is being compiled, or somebody else prunes.
-            Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+        let _held =
+            match rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+                Ok(()) if is_at(&lock, &path)? => Lock(lock),
+                // It is being compiled, or somebody else prunes.
+                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
         for name in doomed.iter().filter(|name| !name.ends_with(".lock")) {
             let path = self.dir.join(name);
             let size = fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());

@@ -1,0 +1,240 @@
+//! How many bytes something may hold: a container, its pod, a volume.
+//!
+//! A [`Budget`] counts bytes against its limit and against its parent's, so that a container is held to its own limit
+//! and its pod to the sum. Charging is an atomic step per level and never waits. Who charges in small amounts does so
+//! in steps ([`Ledger`]), because every container of a pod shares the pod's counter.
+//!
+//! Knows nothing of what is counted, and must not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes against a limit, and against the parent's.
+#[derive(Debug)]
+pub struct Budget {
+    limit: Option<u64>,
+    parent: Option<Arc<Self>>,
+    used: AtomicU64,
+}
+
+/// A charge that a budget refused. Nothing was charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{asked} more bytes do not fit in a budget of {limit} bytes")]
+pub struct OverBudget {
+    /// The limit that refused, in bytes: the budget's own or that of one above it.
+    pub limit: u64,
+    /// What was asked for, in bytes.
+    pub asked: u64,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes (none: as much as the parent gives), whose charges count in `parent` as well.
+    pub fn new(limit: Option<u64>, parent: Option<Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self { limit, parent, used: AtomicU64::new(0) })
+    }
+
+    /// A budget that refuses nothing and still counts.
+    pub fn unlimited() -> Arc<Self> {
+        Self::new(None, None)
+    }
+
+    /// Takes `bytes` here and in every budget above, or nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`] where one of the limits would be exceeded. A budget without a limit ends at 2⁶⁴ bytes.
+    pub fn charge(&self, bytes: u64) -> Result<(), OverBudget> {
+        let limit = self.limit.unwrap_or(u64::MAX);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|sum| *sum <= limit)
+            })
+            .map_err(|_| OverBudget { limit, asked: bytes })?;
+        if let Some(parent) = &self.parent
+            && let Err(refused) = parent.charge(bytes)
+        {
+            self.subtract(bytes);
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    /// Gives `bytes` of an earlier charge back.
+    pub fn release(&self, bytes: u64) {
+        self.subtract(bytes);
+        if let Some(parent) = &self.parent {
+            parent.release(bytes);
+        }
+    }
+
+    /// Bytes charged and not released.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The own limit in bytes, without those above.
+    pub fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    fn subtract(&self, bytes: u64) {
+        // More than was charged would be a caller's mistake: counting from zero again is better than refusing
+        // everything ever after.
+        let before = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| Some(used.saturating_sub(bytes)))
+            .unwrap_or_default();
+        debug_assert!(before >= bytes, "released {bytes} of {before} bytes");
+    }
+}
+
+/// What one holder has charged, in steps: a holder whose need changes by a few bytes at a time asks the shared counters
+/// only when it crosses a step. Gives everything back when dropped.
+#[derive(Debug)]
+pub struct Ledger {
+    budget: Arc<Budget>,
+    charged: u64,
+}
+
+/// Bytes that a [`Ledger`] charges at once.
+pub const LEDGER_STEP: u64 = 16 * 1024;
+
+impl Ledger {
+    /// A holder of nothing yet.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, charged: 0 }
+    }
+
+    /// Makes sure that `needed` bytes are charged in all.
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`] where the budget refuses the difference. The charge is then what it was.
+    #[inline]
+    pub fn cover(&mut self, needed: u64) -> Result<(), OverBudget> {
+        if needed <= self.charged { Ok(()) } else { self.grow(needed) }
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: u64) -> Result<(), OverBudget> {
+        let rounded = needed.checked_next_multiple_of(LEDGER_STEP).unwrap_or(needed);
+        if self.budget.charge(rounded - self.charged).is_ok() {
+            self.charged = rounded;
+        } else {
+            // Near a limit the whole step may not fit although what is needed does.
+            self.budget.charge(needed - self.charged)?;
+            self.charged = needed;
+        }
+        Ok(())
+    }
+
+    /// Gives back what is over `needed` bytes, once that is two steps or more.
+    #[inline]
+    pub fn settle(&mut self, needed: u64) {
+        if self.charged.saturating_sub(needed) >= 2 * LEDGER_STEP || (needed == 0 && self.charged > LEDGER_STEP) {
+            let keep = needed.checked_next_multiple_of(LEDGER_STEP).unwrap_or(needed).min(self.charged);
+            self.budget.release(self.charged - keep);
+            self.charged = keep;
+        }
+    }
+
+    /// Bytes charged at the moment.
+    pub fn charged(&self) -> u64 {
+        self.charged
+    }
+
+    /// Gives everything back.
+    pub fn clear(&mut self) {
+        if self.charged > 0 {
+            self.budget.release(std::mem::take(&mut self.charged));
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_charge_counts_in_every_budget_above_it() {
+        let pod = Budget::new(Some(100), None);
+        let container = Budget::new(Some(60), Some(Arc::clone(&pod)));
+        container.charge(50).unwrap();
+        assert_eq!((container.used(), pod.used()), (50, 50));
+        container.release(20);
+        assert_eq!((container.used(), pod.used()), (30, 30));
+        assert_eq!((container.limit(), Budget::unlimited().limit()), (Some(60), None));
+    }
+
+    #[test]
+    fn a_refused_charge_leaves_nothing_behind_and_names_the_limit_that_refused() {
+        let pod = Budget::new(Some(100), None);
+        let container = Budget::new(Some(60), Some(Arc::clone(&pod)));
+        let sibling = Budget::new(None, Some(Arc::clone(&pod)));
+        assert_eq!(container.charge(61), Err(OverBudget { limit: 60, asked: 61 }));
+        sibling.charge(70).unwrap();
+        assert_eq!(container.charge(40), Err(OverBudget { limit: 100, asked: 40 }));
+        assert_eq!((container.used(), sibling.used(), pod.used()), (0, 70, 70));
+        container.charge(30).unwrap();
+    }
+
+    #[test]
+    fn no_sum_overflows() {
+        let budget = Budget::unlimited();
+        budget.charge(u64::MAX).unwrap();
+        assert!(budget.charge(1).is_err());
+        budget.release(u64::MAX);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn threads_never_get_more_than_the_limit_in_all() {
+        let budget = Budget::new(Some(1000), None);
+        let granted: u64 = std::thread::scope(|scope| {
+            let takers: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..1000).filter(|_| budget.charge(1).is_ok()).count() as u64)).collect();
+            takers.into_iter().map(|taker| taker.join().unwrap()).sum()
+        });
+        assert_eq!((granted, budget.used()), (1000, 1000));
+    }
+
+    #[test]
+    fn a_ledger_charges_in_steps_and_the_exact_amount_near_the_limit() {
+        let budget = Budget::new(Some(2 * LEDGER_STEP - 10), None);
+        let mut ledger = Ledger::new(Arc::clone(&budget));
+        ledger.cover(1).unwrap();
+        assert_eq!(budget.used(), LEDGER_STEP);
+        ledger.cover(LEDGER_STEP + 5).unwrap();
+        assert_eq!(budget.used(), LEDGER_STEP + 5);
+        assert!(ledger.cover(2 * LEDGER_STEP).is_err());
+        drop(ledger);
+        assert_eq!(budget.used(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn a_ledger_covers_what_it_promised_and_gives_all_back(needs in prop::collection::vec(0u64..200_000, 1..50)) {
+            let budget = Budget::new(Some(150_000), None);
+            let mut ledger = Ledger::new(Arc::clone(&budget));
+            for need in needs {
+                if ledger.cover(need).is_ok() {
+                    prop_assert!(ledger.charged() >= need);
+                } else {
+                    prop_assert!(need > 150_000);
+                }
+                prop_assert_eq!(ledger.charged(), budget.used());
+                ledger.settle(need.min(ledger.charged()));
+                prop_assert!(ledger.charged() >= need.min(ledger.charged()));
+            }
+            drop(ledger);
+            prop_assert_eq!(budget.used(), 0);
+        }
+    }
+}

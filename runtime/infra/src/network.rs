@@ -1,0 +1,52 @@
+//! The network of a pod: one loopback, one pod address and one port space for all of its containers.
+//!
+//! ```text
+//!   NodeNetwork ── the switch: pod addresses, NetworkPolicy objects, host ports
+//!     └─ PodNetwork ── the port table and names that the pod's containers share
+//!          └─ ContainerNetwork ── one incarnation of a container: what it opens ends with it
+//!               └─ TcpSocket ─► TcpStream        UdpSocket
+//! ```
+//!
+//! Bytes between containers of this node move in memory (the *virtual* plane). What leaves the node does so by the
+//! host's sockets (the *host* plane), as do all sockets of a pod with `hostNetwork: true`. Which of the two, or neither,
+//! one function answers for every use of the network: `decide`.
+//!
+//! What a guest can observe is Linux's. Guests are hostile: every size, count and rate that a guest chooses is bounded
+//! by [`NetworkLimits`], and memory by the pod's [`Budget`](crate::budget::Budget).
+//!
+//! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
+
+#![allow(clippy::todo, unreachable_pub, dead_code, reason = "signatures first, bodies follow")]
+
+mod addresses;
+mod config;
+mod container;
+mod decide;
+mod error;
+mod host_port;
+mod limits;
+mod names;
+mod node;
+mod pod;
+mod policy;
+mod resolver;
+mod tcp;
+mod udp;
+
+pub use config::{
+    DialSource, Family, NamedPort, NetworkMode, NodeNetworkConfig, PodIdentity, PodNetworkConfig, Protocol,
+};
+pub use container::{ContainerNetwork, Service};
+pub use error::{AttachError, DenyReason, NetError, NetworkConfigError};
+pub use host_port::HostPortConfig;
+pub use limits::NetworkLimits;
+pub use names::{ClusterDns, DnsConfig, DnsOption, DnsPolicy, HostAlias, ManagedFiles, NamesConfig};
+pub use node::NodeNetwork;
+pub use pod::PodNetwork;
+pub use policy::{
+    NamespacePeers, NetworkPolicy, PolicyPeer, PolicyPort, PolicyPortNumber, PolicyRule, Requirement,
+    RequirementOperator, Selector,
+};
+pub use resolver::ResolveError;
+pub use tcp::{TcpOptions, TcpRead, TcpSocket, TcpStream};
+pub use udp::{Datagram, UdpOptions, UdpSocket};

@@ -1,0 +1,1 @@
+//! The one function that every use of the network goes through.

@@ -1,0 +1,145 @@
+//! A connection's bytes.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::network::NetError;
+
+/// A handle to a connection: all clones are the same connection. Never blocks; any number of tasks may wait; a wake may
+/// be spurious.
+#[derive(Clone, Debug)]
+pub struct TcpStream {}
+
+/// What [`TcpStream::try_read`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TcpRead {
+    /// Bytes, at least one.
+    Bytes(Bytes),
+    /// None now: would block.
+    Empty,
+    /// The peer has sent everything.
+    End,
+}
+
+impl TcpStream {
+    /// Takes at most `max` bytes that have arrived.
+    ///
+    /// # Errors
+    ///
+    /// Reset by the peer, or the container's network was closed.
+    pub fn try_read(&self, _max: usize) -> Result<TcpRead, NetError> {
+        todo!()
+    }
+
+    /// Ready when there are bytes, the end, or an error.
+    pub fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        todo!()
+    }
+
+    /// How many bytes [`Self::try_write`] takes now; 0: wait.
+    ///
+    /// # Errors
+    ///
+    /// The same as a write's.
+    pub fn writable(&self) -> Result<usize, NetError> {
+        todo!()
+    }
+
+    /// Sends from the front of `bytes`, and says how many were taken; 0: none now.
+    ///
+    /// After the peer has closed, the first write is swallowed and the next fails: the kernel's reset takes a round trip.
+    ///
+    /// # Errors
+    ///
+    /// Reset by the peer, shut down, or the container's network was closed.
+    pub fn try_write(&self, _bytes: Bytes) -> Result<usize, NetError> {
+        todo!()
+    }
+
+    /// Ready when there is room, or an error.
+    pub fn poll_writable(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        todo!()
+    }
+
+    /// Whether all that was written is on its way: always in memory; handed to the kernel for a host connection.
+    pub fn is_flushed(&self) -> bool {
+        todo!()
+    }
+
+    /// Ready when [`Self::is_flushed`].
+    pub fn poll_flushed(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        todo!()
+    }
+
+    /// Ends one or both directions.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::NotConnected`] if the connection has ended.
+    pub fn shutdown(&self, _how: Shutdown) -> Result<(), NetError> {
+        todo!()
+    }
+
+    /// The own address.
+    pub fn local_address(&self) -> SocketAddr {
+        todo!()
+    }
+
+    /// The peer's address.
+    pub fn remote_address(&self) -> SocketAddr {
+        todo!()
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            match self.try_read(buffer.remaining())? {
+                TcpRead::Bytes(bytes) => {
+                    buffer.put_slice(&bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                TcpRead::End => return Poll::Ready(Ok(())),
+                TcpRead::Empty => ready!(self.poll_readable(cx)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            let room = self.writable()?.min(bytes.len());
+            // Copied only as far as there is room for it.
+            let taken = if room > 0 { self.try_write(Bytes::copy_from_slice(&bytes[..room]))? } else { 0 };
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+            ready!(self.poll_writable(cx));
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flushed(cx).map(Ok)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flushed(cx));
+        Poll::Ready(match self.shutdown(Shutdown::Write) {
+            // What has ended needs no further end.
+            Ok(()) | Err(NetError::NotConnected) => Ok(()),
+            Err(error) => Err(error.into()),
+        })
+    }
+}
