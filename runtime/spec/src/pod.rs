@@ -148,6 +148,15 @@ impl CheckedPod {
         Self { pod: Arc::new(pod) }
     }
 
+    /// The same pod with the labels and annotations of `other`: what may change while a pod runs.
+    #[must_use]
+    pub fn with_metadata_of(&self, other: &Self) -> Self {
+        let mut pod = Pod::clone(&self.pod);
+        pod.metadata.labels.clone_from(&other.pod.metadata.labels);
+        pod.metadata.annotations.clone_from(&other.pod.metadata.annotations);
+        Self { pod: Arc::new(pod) }
+    }
+
     /// `spec.restartPolicy`.
     pub fn restart_policy(&self) -> RestartPolicy {
         match self.spec().restart_policy.as_deref() {

@@ -13,9 +13,6 @@ use nacelle_spec::volume::expand_sub_path;
 use super::context::Context;
 use crate::notice::{Notice, PodRef};
 
-/// The port of an http component whose manifest names none.
-const DEFAULT_HTTP_PORT: u16 = 8080;
-
 /// A start that failed, as the lifecycle wants to hear of it.
 pub(super) struct Failed {
     pub(super) reason: StartFailure,
@@ -167,31 +164,9 @@ fn limits(container: &Container) -> Result<Limits, String> {
     Ok(Limits { memory: memory.filter(|bytes| *bytes > 0), cpu_millis: cpu_millis.filter(|millis| *millis > 0) })
 }
 
-/// The port named `http`, else the first TCP port, else 8080.
-fn http_port(container: &Container) -> u16 {
-    let ports = || {
-        let ports = container.ports.iter().flatten();
-        ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
-    };
-    let named = ports().find(|port| port.name.as_deref() == Some("http"));
-    let port = named.or_else(|| ports().next());
-    port.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(DEFAULT_HTTP_PORT)
-}
-
 #[cfg(test)]
 mod tests {
-    use nacelle_spec::k8s_openapi::api::core::v1::ContainerPort;
-
     use super::*;
-
-    fn port(name: Option<&str>, number: i32, protocol: &str) -> ContainerPort {
-        ContainerPort {
-            name: name.map(str::to_owned),
-            container_port: number,
-            protocol: Some(protocol.to_owned()),
-            ..ContainerPort::default()
-        }
-    }
 
     #[test]
     fn a_bare_module_is_called_by_its_file() {
@@ -199,13 +174,5 @@ mod tests {
         assert_eq!(module_name("file:hello.wasm"), "hello.wasm");
         assert_eq!(module_name("127.0.0.1:5000/team/app:1.0"), "app");
         assert_eq!(module_name("ghcr.io/team/app@sha256:00"), "app");
-    }
-
-    #[test]
-    fn http_is_served_on_the_port_of_that_name_then_the_first_then_8080() {
-        let with = |ports| Container { ports: Some(ports), ..Container::default() };
-        assert_eq!(http_port(&Container::default()), 8080);
-        assert_eq!(http_port(&with(vec![port(None, 53, "UDP"), port(None, 81, "TCP"), port(None, 82, "TCP")])), 81);
-        assert_eq!(http_port(&with(vec![port(None, 81, "TCP"), port(Some("http"), 82, "TCP")])), 82);
     }
 }
