@@ -39,7 +39,7 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
-    /// SIGHUP: the terminal was closed.
+    /// SIGHUP because the terminal was closed; another one is no request to stop.
     Hangup,
 }
 
