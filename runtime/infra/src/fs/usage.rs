@@ -38,8 +38,8 @@ pub type Notice = Box<dyn Fn(u64) + Send + Sync>;
 
 /// Counts what is on a disk.
 pub trait Recount: Send + Sync {
-    /// Replaces the estimate in the account by an exact figure, if that is due and worth its cost.
-    fn recount(&self);
+    /// Replaces the estimate in the account by an exact figure, if that is due and worth its cost. Whether it did.
+    fn recount(&self) -> bool;
 }
 
 /// A charge would have passed a limit. Guests see `ENOSPC`.
@@ -98,10 +98,11 @@ impl DiskUsage {
         match self.try_charge(bytes) {
             Ok(()) => Ok(()),
             Err(over) => {
-                // Outside of the loop over accounts: a counter changes several of them.
-                over.recount();
+                let exact = over.recount();
                 self.try_charge(bytes).map_err(|over| {
-                    over.mark(over.used().saturating_add(bytes));
+                    if exact {
+                        over.mark(over.used().saturating_add(bytes));
+                    }
                     OverStorage { limit: over.limit.unwrap_or(u64::MAX), asked: bytes }
                 })
             }
@@ -126,17 +127,26 @@ impl DiskUsage {
 
     /// Takes `bytes` into account that are on the disk already, or cannot be refused.
     pub fn count(&self, bytes: u64) {
-        let add = |used: u64| Some(used.saturating_add(bytes));
-        let used = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).unwrap_or_else(|used| used);
-        if self.limit.is_some_and(|limit| used.saturating_add(bytes) > limit) && bytes > 0 {
-            self.recount();
-            let used = self.used();
-            if self.limit.is_some_and(|limit| used > limit) {
-                self.mark(used);
-            }
+        self.add(bytes);
+        self.check();
+    }
+
+    /// Marks this account, and those above, where more is in use than the limit says.
+    pub fn check(&self) {
+        let is_over = || self.limit.is_some_and(|limit| self.used() > limit);
+        if is_over() && !self.is_exceeded() && self.recount() && is_over() {
+            self.mark(self.used());
         }
         if let Some(parent) = &self.parent {
-            parent.count(bytes);
+            parent.check();
+        }
+    }
+
+    fn add(&self, bytes: u64) {
+        let more = |used: u64| Some(used.saturating_add(bytes));
+        let _ = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        if let Some(parent) = &self.parent {
+            parent.add(bytes);
         }
     }
 
@@ -148,25 +158,12 @@ impl DiskUsage {
         }
     }
 
-    /// Replaces an estimate by an exact figure, and marks those whose limit that passes. `before` is what the estimate
-    /// was when counting began: what was charged since stays charged.
+    /// Replaces an estimate by an exact figure. `before` is what the estimate was when counting began: what was
+    /// charged since stays charged.
     pub(crate) fn correct(&self, before: u64, exact: u64) {
         match exact.checked_sub(before) {
-            Some(more) => self.count_only(more),
+            Some(more) => self.add(more),
             None => self.release(before - exact),
-        }
-    }
-
-    /// As [`DiskUsage::count`], by somebody who counts: nobody else is asked to.
-    fn count_only(&self, bytes: u64) {
-        let add = |used: u64| Some(used.saturating_add(bytes));
-        let used = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).unwrap_or_else(|used| used);
-        let sum = used.saturating_add(bytes);
-        if self.limit.is_some_and(|limit| sum > limit) && bytes > 0 {
-            self.mark(sum);
-        }
-        if let Some(parent) = &self.parent {
-            parent.count_only(bytes);
         }
     }
 
@@ -190,26 +187,39 @@ impl DiskUsage {
         self.exceeded.load(Ordering::Acquire)
     }
 
-    /// From now on `counter` is asked to count before this account is taken to be exceeded.
-    pub(crate) fn add_counter(&self, counter: Weak<dyn Recount>) {
+    /// From now on `counter` is asked to count before this account, or one above, is taken to be exceeded.
+    pub(crate) fn add_counter(&self, counter: &Weak<dyn Recount>) {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         counters.retain(|counter| counter.strong_count() > 0);
-        counters.push(counter);
-    }
-
-    fn recount(&self) {
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for counter in counters.iter().filter_map(Weak::upgrade) {
-            counter.recount();
+        counters.push(Weak::clone(counter));
+        drop(counters);
+        if let Some(parent) = &self.parent {
+            parent.add_counter(counter);
         }
     }
 
-    /// Marks the account as exceeded; `used` is what would be in use.
-    pub(crate) fn mark(&self, used: u64) {
+    /// Whether the figure is exact now.
+    fn recount(&self) -> bool {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // All of them, even if one cannot.
+        counters.iter().filter_map(Weak::upgrade).fold(true, |exact, counter| counter.recount() && exact)
+    }
+
+    /// `used` is what would be in use.
+    fn mark(&self, used: u64) {
         if !self.exceeded.swap(true, Ordering::AcqRel)
             && let Some(notice) = &self.notice
         {
             notice(used);
+        }
+    }
+}
+
+/// What is left in an account goes with it.
+impl Drop for DiskUsage {
+    fn drop(&mut self) {
+        if let Some(parent) = &self.parent {
+            parent.release(*self.used.get_mut());
         }
     }
 }
@@ -256,11 +266,13 @@ mod tests {
     struct Counter {
         account: Arc<DiskUsage>,
         exact: u64,
+        is_due: bool,
     }
 
     impl Recount for Counter {
-        fn recount(&self) {
+        fn recount(&self) -> bool {
             self.account.correct(self.account.used(), self.exact);
+            self.is_due
         }
     }
 
@@ -268,8 +280,8 @@ mod tests {
     fn an_estimate_is_counted_again_before_it_is_believed() {
         let pod = DiskUsage::new(Some(100), None);
         let volume = DiskUsage::new(None, Some(Arc::clone(&pod)));
-        let counter: Arc<dyn Recount> = Arc::new(Counter { account: Arc::clone(&volume), exact: 20 });
-        pod.add_counter(Arc::downgrade(&counter));
+        let counter: Arc<dyn Recount> = Arc::new(Counter { account: Arc::clone(&volume), exact: 20, is_due: true });
+        volume.add_counter(&Arc::downgrade(&counter));
         volume.charge(90).unwrap();
         // Another account of the pod: it needs room that the estimate takes away.
         let container = DiskUsage::new(None, Some(Arc::clone(&pod)));

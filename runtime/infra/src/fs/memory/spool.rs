@@ -1,0 +1,61 @@
+//! Where a container's root keeps what is written: one file for each inode, named by a number.
+//!
+//! The directory is private to one tree, which removes each file with its inode. What a dead process left goes with
+//! the directory.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use crate::fs::{DiskUsage, FsResult};
+
+/// An open spool directory.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    dir: OwnedFd,
+    next: AtomicU64,
+    usage: Arc<DiskUsage>,
+}
+
+impl Spool {
+    pub(crate) fn open_dir(dir: &Path, usage: Arc<DiskUsage>) -> FsResult<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(dir, flags, Mode::empty())?;
+        Ok(Self { dir, next: AtomicU64::new(0), usage })
+    }
+
+    /// What the files are counted in.
+    pub(crate) fn usage(&self) -> &DiskUsage {
+        &self.usage
+    }
+
+    /// A new, empty file.
+    pub(super) fn create(&self) -> FsResult<(u64, OwnedFd)> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, name(id), flags, Mode::RUSR | Mode::WUSR)?;
+        self.usage.add_file();
+        Ok((id, file))
+    }
+
+    pub(super) fn open(&self, id: u64) -> FsResult<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, name(id), flags, Mode::empty())
+    }
+
+    /// Removes a file of `bytes` bytes.
+    pub(super) fn remove(&self, id: u64, bytes: u64) {
+        if let Err(error) = rustix::fs::unlinkat(&self.dir, name(id), AtFlags::empty()) {
+            tracing::warn!(%error, "cannot remove a file that a container has deleted; it goes with the container");
+        }
+        self.usage.give(bytes);
+        self.usage.remove_file();
+    }
+}
+
+fn name(id: u64) -> String {
+    format!("{id:x}")
+}
