@@ -1,7 +1,7 @@
 //! Why a use of the network failed, in words for people; the WASI hosts turn them into error codes of the same name.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Protocol;
 
@@ -143,7 +143,7 @@ pub enum AttachError {
         holder: String,
     },
     /// The host does not give the port.
-    #[error("cannot listen on host port {address}:{port}/{protocol}: {source}")]
+    #[error("cannot listen on host port {}/{protocol}: {source}{}", SocketAddr::new(*address, *port), advice(*port, source))]
     HostPort {
         /// The host's address.
         address: IpAddr,
@@ -157,6 +157,19 @@ pub enum AttachError {
     /// The call was made outside a tokio runtime.
     #[error("a pod's network needs a tokio runtime with I/O enabled")]
     NoRuntime,
+}
+
+/// What can be done about a host port that the kernel does not give.
+fn advice(port: u16, source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied if port < 1024 => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE, or a lower sysctl \
+             net.ipv4.ip_unprivileged_port_start, or take a port from 1024 up"
+        }
+        io::ErrorKind::AddrInUse => "; a process that is none of this node's pods has it",
+        io::ErrorKind::AddrNotAvailable => "; the host does not have this address",
+        _ => "",
+    }
 }
 
 impl From<NetError> for io::Error {
