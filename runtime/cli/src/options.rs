@@ -60,7 +60,6 @@ pub(crate) struct RunOptions {
     pub(crate) keep_trying: bool,
     pub(crate) verbosity: Verbosity,
     pub(crate) state_dir: PathBuf,
-    pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) compile_cache: Option<PathBuf>,
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) node_name: String,
@@ -85,20 +84,22 @@ impl RunOptions {
         let pod_cidrs = cidrs(&args.pod_cidr).map_err(&mut keep).ok();
         match (state_dir, insecure_registries, node_name, publish.zip(pod_cidrs)) {
             (Some(state_dir), Some(insecure_registries), Some(node_name), Some((publish, pod_cidrs)))
-                if errors.is_empty() => Ok(Self {
-                output: args.output,
-                run_for,
-                replace: args.replace,
-                keep_trying: args.keep_trying,
-                verbosity,
-                state_dir,
-                runtime_dir: around.dirs().runtime_dir(args.runtime_dir.as_deref()),
-                compile_cache: around.dirs().compile_cache(),
-                insecure_registries,
-                node_name,
-                publish,
-                pod_cidrs,
-            }),
+                if errors.is_empty() =>
+            {
+                Ok(Self {
+                    output: args.output,
+                    run_for,
+                    replace: args.replace,
+                    keep_trying: args.keep_trying,
+                    verbosity,
+                    state_dir,
+                    compile_cache: around.dirs().compile_cache(),
+                    insecure_registries,
+                    node_name,
+                    publish,
+                    pod_cidrs,
+                })
+            }
             _ => Err(errors.into()),
         }
     }
@@ -150,7 +151,8 @@ fn cidrs(flags: &[String]) -> Result<Vec<IpNet>, CliError> {
                 .hint("write it as 10.88.0.0/16 or fd00:88::/64")
         })?;
         if block.addr() != block.network() {
-            let error = CliError::new(ErrorKind::Usage, format!("--pod-cidr {text:?} does not begin at its first address"));
+            let error =
+                CliError::new(ErrorKind::Usage, format!("--pod-cidr {text:?} does not begin at its first address"));
             return Err(error.hint(format!("did you mean {}?", block.trunc())));
         }
         Ok(block)

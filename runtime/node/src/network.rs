@@ -5,5 +5,5 @@
 mod pod;
 mod policy;
 
-pub(crate) use pod::{HostNames, config, identity};
+pub(crate) use pod::{HostNames, config, hostname, identity};
 pub(crate) use policy::policy;

@@ -1,33 +1,29 @@
 //! What is said of a pod that uses more local storage than it may, in the kubelet's words, its final space included.
 
-use nacelle_spec::{CheckedPod, empty_dir_limit};
-
-/// Which limit was passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exceeded<'a> {
-    /// `sizeLimit` of the emptyDir of this name.
-    EmptyDir(&'a str),
-    /// The `ephemeral-storage` limit of the container of this name.
-    Container(&'a str),
-    /// The sum of the containers' limits.
-    Pod,
-}
+use nacelle_infra::StorageExceeded;
+use nacelle_spec::{ByteSize, CheckedPod, empty_dir_limit};
 
 /// `status.message` of the pod that is evicted for it.
-pub(crate) fn message(pod: &CheckedPod, exceeded: Exceeded<'_>) -> String {
-    let limit = match exceeded {
-        Exceeded::EmptyDir(name) => pod.volume(name).and_then(empty_dir_limit),
-        Exceeded::Container(name) => pod.container(name).and_then(|container| container.ephemeral_storage_limit()),
-        Exceeded::Pod => pod.ephemeral_storage_limit(),
-    };
-    let limit = limit.map(|limit| limit.to_string()).unwrap_or_default();
+pub(crate) fn message(pod: &CheckedPod, exceeded: &StorageExceeded) -> String {
     match exceeded {
-        Exceeded::EmptyDir(name) => format!("Usage of EmptyDir volume {name:?} exceeds the limit {limit:?}. "),
-        Exceeded::Container(name) => format!("Container {name} exceeded its local ephemeral storage limit {limit:?}. "),
-        Exceeded::Pod => {
+        StorageExceeded::EmptyDir { volume, .. } => {
+            let limit = shown(pod.volume(volume).and_then(empty_dir_limit));
+            format!("Usage of EmptyDir volume {volume:?} exceeds the limit {limit:?}. ")
+        }
+        StorageExceeded::Container { name, .. } => {
+            let limit = shown(pod.container(name).and_then(|container| container.ephemeral_storage_limit()));
+            format!("Container {name} exceeded its local ephemeral storage limit {limit:?}. ")
+        }
+        StorageExceeded::Pod { .. } => {
+            let limit = shown(pod.ephemeral_storage_limit());
             format!("Pod ephemeral local storage usage exceeds the total limit of containers {limit}. ")
         }
     }
+}
+
+/// As the manifest has it, in canonical form.
+fn shown(limit: Option<ByteSize>) -> String {
+    limit.map(|limit| limit.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -44,15 +40,15 @@ mod tests {
         let loaded = load(&[Source { name: "pod.yaml".into(), bytes: manifest.into() }]);
         let pod = &loaded.pods[0].pod;
         assert_eq!(
-            message(pod, Exceeded::EmptyDir("scratch")),
+            message(pod, &StorageExceeded::EmptyDir { volume: "scratch".to_owned(), limit: 1 << 20 }),
             "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". "
         );
         assert_eq!(
-            message(pod, Exceeded::Container("app")),
+            message(pod, &StorageExceeded::Container { name: "app".to_owned(), limit: 1 << 30, used: 0 }),
             "Container app exceeded its local ephemeral storage limit \"1Gi\". "
         );
         assert_eq!(
-            message(pod, Exceeded::Pod),
+            message(pod, &StorageExceeded::Pod { limit: 1 << 30, used: 0 }),
             "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "
         );
     }

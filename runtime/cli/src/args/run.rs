@@ -1,7 +1,5 @@
 //! Flags of `nacelle run`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
@@ -51,11 +49,6 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) state: StateArgs,
-
-    /// Keep what must not reach a disk, such as secrets, here [default: $NACELLE_RUNTIME_DIR,
-    /// $XDG_RUNTIME_DIR/nacelle, /run/nacelle for root]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) runtime_dir: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,

@@ -39,9 +39,9 @@ use crate::COMPILE_WORKER;
 use crate::args::OutputFormat;
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::RunOptions;
-use crate::publish::PublishedPort;
 use crate::output::Streams;
 use crate::output::log::{ContainerName, Prefixes};
+use crate::publish::PublishedPort;
 use crate::tracing_setup::Verbosity;
 
 /// How many notices wait for the printer; with lines of at most 16 KiB, 16 MiB at the very most.
@@ -215,7 +215,6 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
     };
     let config = NodeConfig {
         state_dir: options.state_dir.clone(),
-        runtime_dir: options.runtime_dir.clone(),
         compile_cache: options.compile_cache.clone(),
         node_name: options.node_name.clone(),
         compiler,

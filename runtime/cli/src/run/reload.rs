@@ -107,7 +107,8 @@ fn plan(running: &[CheckedPod], before: &Objects, read: &[CheckedPod], after: &O
         }
         let settings = |pod: &CheckedPod| (pod.http_reuse(), pod.access_log());
         if settings(new) != settings(pod) {
-            let text = "an annotation under nacelle.dev/ has changed: that takes effect when its containers start again";
+            let text =
+                "an annotation under nacelle.dev/ has changed: that takes effect when its containers start again";
             warnings.push(format!("pod {}: {text}", title(pod)));
         }
         warnings.extend(out_of_reach(pod, before, after));
@@ -141,7 +142,10 @@ fn out_of_reach(pod: &CheckedPod, before: &Objects, after: &Objects) -> Vec<Stri
         for (way, objects) in ways {
             said.extend(objects.into_iter().filter(changed).map(|object| {
                 let name = &container.name;
-                format!("container {name} of pod {} has {object} in {way}: it sees the change when it starts again", title(pod))
+                format!(
+                    "container {name} of pod {} has {object} in {way}: it sees the change when it starts again",
+                    title(pod)
+                )
             }));
         }
     }
@@ -232,7 +236,8 @@ mod tests {
 
     #[test]
     fn what_cannot_change_is_said() {
-        let (old, new) = (pod("name: web", ""), pod("name: web, annotations: {nacelle.dev/http-reuse: '5'}", "args: [x]"));
+        let (old, new) =
+            (pod("name: web", ""), pod("name: web, annotations: {nacelle.dev/http-reuse: '5'}", "args: [x]"));
         let plan = plan_of(&[&old, &pod("name: gone", "")], &[&new, &pod("name: more", "")]);
         assert_eq!(
             plan.warnings,
@@ -250,9 +255,9 @@ mod tests {
 
     #[test]
     fn pods_without_a_name_are_told_apart_by_their_order() {
-        let one = |label: &str| pod(&format!("generateName: web-, labels: {{n: {label}}}"), "");
+        let one = |label: &str| pod(&format!("generateName: web-, labels: {{slot: {label}}}"), "");
         let plan = plan_of(&[&one("a"), &one("b")], &[&one("c"), &one("d")]);
-        let labels: Vec<_> = plan.pods.iter().map(|pod| pod.labels()["n"].clone()).collect();
+        let labels: Vec<_> = plan.pods.iter().map(|pod| pod.labels()["slot"].clone()).collect();
         assert_eq!((labels, plan.warnings.len()), (vec!["c".to_owned(), "d".to_owned()], 0));
     }
 

@@ -1,9 +1,10 @@
 //! A container's manifest and its image, resolved into what the host starts.
 
-use nacelle_container::{ContainerId, Limits, StdinMode};
+use nacelle_container::{ContainerId, HttpConfig, Limits, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
 use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
+use nacelle_spec::ByteSize;
 use nacelle_spec::command::{ImageCommand, resolve_argv};
 use nacelle_spec::env::resolve_env;
 use nacelle_spec::k8s_openapi::api::core::v1::Container;
@@ -11,6 +12,7 @@ use nacelle_spec::quantity::Amount;
 use nacelle_spec::volume::expand_sub_path;
 
 use super::context::Context;
+use super::live::Live;
 use crate::notice::{Notice, PodRef};
 
 /// A start that failed, as the lifecycle wants to hear of it.
@@ -46,15 +48,14 @@ pub(super) async fn start(context: &Context, id: &ContainerId, attach: Attach) -
 }
 
 fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Failed> {
-    let pod = &context.pod;
-    let container = pod
-        .container(&id.name)
-        .map(|found| found.spec)
-        .ok_or_else(|| Failed::config(format!("the pod has no container {}", id.name)))?;
+    let Live { pod, objects } = &context.latest();
+    let found =
+        pod.container(&id.name).ok_or_else(|| Failed::config(format!("the pod has no container {}", id.name)))?;
+    let container = found.spec;
     let image = context.image(&id.name).ok_or_else(|| Failed::create("the image has gone"))?;
     let facts = context.facts();
 
-    let resolved = resolve_env(pod, container, context.objects.as_ref(), &facts).map_err(Failed::config)?;
+    let resolved = resolve_env(pod, container, objects.as_ref(), &facts).map_err(Failed::config)?;
     for warning in &resolved.warnings {
         let event = PodEvent {
             kind: EventKind::Warning,
@@ -72,7 +73,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
 
     // What the manifest says wins over what the runtime says, and that over what the image says.
     let mut env = image.config.env.clone();
-    env.push(("HOSTNAME".to_owned(), pod.hostname().to_owned()));
+    env.push(("HOSTNAME".to_owned(), context.hostname()));
     env.extend(resolved.vars);
 
     Ok(ContainerRequest {
@@ -85,11 +86,12 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         read_only_root: container.security_context.as_ref().and_then(|context| context.read_only_root_filesystem)
             == Some(true),
         limits: limits(container).map_err(Failed::config)?,
+        ephemeral_storage_limit: found.ephemeral_storage_limit().map(ByteSize::bytes),
         stdin: match (container.stdin, container.stdin_once) {
             (Some(true), once) => StdinMode::Open { once: once == Some(true) },
             _ => StdinMode::Closed,
         },
-        http_port: http_port(container),
+        http: HttpConfig { port: found.http_port(), reuse: pod.http_reuse(), access_log: pod.access_log() },
         log_path: None,
     })
 }

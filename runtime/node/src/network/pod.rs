@@ -26,7 +26,10 @@ pub(crate) fn config(pod: &CheckedPod, published: &[HostPortConfig], host: &Host
         names: NamesConfig {
             hostname: hostname(pod, &host.hostname),
             fqdn: pod.fqdn().filter(|_| !on_host),
-            aliases: pod.host_aliases().map(|alias| HostAlias { ip: alias.ip, hostnames: alias.hostnames.to_vec() }).collect(),
+            aliases: pod
+                .host_aliases()
+                .map(|alias| HostAlias { ip: alias.ip, hostnames: alias.hostnames.to_vec() })
+                .collect(),
             dns: dns(pod, &host.dns),
         },
         // On the host's network a container takes the port itself.
