@@ -37,6 +37,7 @@ mod resolver;
 mod sync;
 mod tcp;
 mod udp;
+mod visitors;
 
 pub use config::{
     DialSource, Family, NamedPort, NetworkMode, NodeNetworkConfig, PodIdentity, PodNetworkConfig, Protocol,
