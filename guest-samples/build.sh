@@ -9,7 +9,7 @@ out=${OUT:-$root/target/guests}
 build=$root/target/guest-build   # intermediate files and pinned tools; never needed after a build
 toolchain=${GUESTS_TOOLCHAIN:-auto}
 
-rust_commands=(counter crasher file-bench hello http-client memory-hog net-bench spinner tcp-echo-client tcp-echo-server)
+rust_commands=(attacker counter crasher file-bench hello http-client memory-hog net-bench spinner tcp-echo-client tcp-echo-server)
 rust_libraries=(http-server p3-hello)   # export functions instead of main; cargo names their files with _ for -
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
 all=("${rust[@]}" c-hello js-hello python-worker)
@@ -65,7 +65,7 @@ stamp() {
   local name=$1
   local inputs=("$name")
   contains "$name" "${rust[@]}" && inputs+=(Cargo.toml Cargo.lock support)
-  [[ $name == tcp-* || $name == net-bench ]] && inputs+=(tcp)
+  [[ $name == tcp-* || $name == net-bench || $name == attacker ]] && inputs+=(tcp)
   {
     contains "$name" "${rust[@]}" && echo "$toolchain"
     sha256sum build.sh
