@@ -5,7 +5,7 @@
 use std::env;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tcp::Connection;
 use wasip2::sockets::instance_network::instance_network;
@@ -20,7 +20,7 @@ usage: attacker sockets [SECONDS]           open sockets until there are no more
        attacker flood ADDRESS [SECONDS]     write to somebody who does not read, until nothing more is taken
        attacker silent ADDRESS              accept connections and never read from them
        attacker dial ADDRESS...             try to connect to each
-  SECONDS to keep what was got; ADDRESS is host:port.";
+  SECONDS to keep what was got; ADDRESS is host:port. dial tries for $PATIENCE seconds (default 0) while nobody listens.";
 
 /// More than any limit should allow.
 const MANY: usize = 200_000;
@@ -122,10 +122,17 @@ fn silent(address: &str) {
 }
 
 fn dial(addresses: &[&str]) {
+    let patience = env::var("PATIENCE").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     for address in addresses {
-        let outcome = match tcp::connect(address) {
-            Ok(_) => "connected",
-            Err(error) => error.code.name(),
+        let deadline = Instant::now() + Duration::from_secs(patience);
+        let outcome = loop {
+            match tcp::connect(address) {
+                Ok(_) => break "connected",
+                Err(error) if error.code == ErrorCode::ConnectionRefused && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => break error.code.name(),
+            }
         };
         println!("dial {address}: {outcome}");
     }
