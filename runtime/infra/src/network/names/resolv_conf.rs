@@ -87,6 +87,8 @@ impl fmt::Display for DnsConfig {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -112,5 +114,16 @@ mod tests {
     fn an_option_without_value_has_no_colon() {
         let option = DnsOption { name: "edns0".to_owned(), value: Some(String::new()) };
         assert_eq!(option.to_string(), "edns0");
+    }
+
+    proptest! {
+        /// Whatever the host's file says, what a pod's file says of it is read the same way.
+        #[test]
+        fn any_text_is_read_and_written_the_same_way(
+            text in "((nameserver|search|domain|options|sortlist|#)?[ \\t]?[a-z0-9.:#;% -]{0,20}\\n?){0,8}",
+        ) {
+            let config = DnsConfig::parse(&text);
+            prop_assert_eq!(DnsConfig::parse(&config.to_string()).to_string(), config.to_string());
+        }
     }
 }

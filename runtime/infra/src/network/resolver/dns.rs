@@ -131,7 +131,11 @@ impl DnsClients {
 
 impl Default for DnsClients {
     fn default() -> Self {
-        Self { known: Mutex::default(), turn: AtomicUsize::new(0), asking: Arc::new(Semaphore::new(LOOKUPS.min(share(DESCRIPTORS)))) }
+        Self {
+            known: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            asking: Arc::new(Semaphore::new(LOOKUPS.min(share(DESCRIPTORS)))),
+        }
     }
 }
 
