@@ -40,7 +40,7 @@ impl DnsConfig {
                 // The last of these lines counts.
                 Some("search") => config.searches = words.map(domain).collect(),
                 Some("domain") => config.searches = words.take(1).map(domain).collect(),
-                Some("options") => config.options.extend(words.map(option)),
+                Some("options") => config.options.extend(words.map(option).filter(|option| !option.name.is_empty())),
                 _ => {}
             }
         }
@@ -48,9 +48,12 @@ impl DnsConfig {
     }
 }
 
+/// Without the final dot, so that a domain written in both ways is one; the root stays.
 fn domain(word: &str) -> String {
-    let domain = word.strip_suffix('.').filter(|domain| !domain.is_empty()).unwrap_or(word);
-    domain.to_owned()
+    match word.trim_end_matches('.') {
+        "" => ".".to_owned(),
+        domain => domain.to_owned(),
+    }
 }
 
 fn option(word: &str) -> DnsOption {
