@@ -16,13 +16,12 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
 
-#![allow(clippy::todo, unreachable_pub, dead_code, reason = "signatures first, bodies follow")]
-
 mod addresses;
 mod binding;
 mod config;
 mod container;
 mod decide;
+mod descriptors;
 mod error;
 mod host_port;
 mod limits;
