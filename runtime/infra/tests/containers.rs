@@ -185,11 +185,8 @@ async fn an_image_is_never_changed() {
 #[tokio::test]
 async fn links_in_an_image_lead_nowhere_on_the_host() {
     let pod = Pod::new().await;
-    let mounts = vec![
-        mount("mem", "/etc/mem"),
-        part("config", "/app/up/up/a", "a"),
-        part("config", "/plain/file", "a"),
-    ];
+    let mounts =
+        vec![mount("mem", "/etc/mem"), part("config", "/app/up/up/a", "a"), part("config", "/plain/file", "a")];
     let app = pod.infra.container(&FsConfig { image: Some(pod.image()), mounts, ..bare() }).unwrap();
     let host = pod.temp.path().join("host");
     assert!(!Path::new("/host-etc").exists());
@@ -218,7 +215,10 @@ async fn sub_paths_are_found_or_made_inside_the_volume() {
     write(&app.files, "/new/file", b"x").unwrap();
     write(&app.files, "/mem/file", b"x").unwrap();
     assert_eq!(fs::read(pod.data().join("a/b/file")).unwrap(), b"x");
-    assert_eq!((read(&app.files, "/sub/b").unwrap().as_str(), read(&app.files, "/file").unwrap().as_str()), ("sub/b", "a"));
+    assert_eq!(
+        (read(&app.files, "/sub/b").unwrap().as_str(), read(&app.files, "/file").unwrap().as_str()),
+        ("sub/b", "a")
+    );
     assert_eq!(write(&app.files, "/sub/b", b"x").unwrap_err(), Errno::ROFS);
     // A container that moves the directory and puts a link in its place changes nothing about the mount.
     fs::rename(pod.data().join("a"), pod.data().join("moved")).unwrap();
@@ -237,7 +237,7 @@ async fn sub_paths_cannot_leave_the_volume() {
     symlink(pod.temp.path().join("host/file"), pod.data().join("file")).unwrap();
     symlink("/etc/new", pod.data().join("dangling")).unwrap();
     symlink("dir", pod.data().join("fine")).unwrap();
-    for escape in ["root", "root/etc", "up", "up/volumes", "file", "dangling/deeper"] {
+    for escape in ["root", "root/etc", "file", "dangling/deeper"] {
         let error = pod.mount(&[part("data", "/x", escape)]).unwrap_err();
         assert!(matches!(error, MountError::Escape { .. }), "{escape}: {error}");
     }
@@ -247,7 +247,12 @@ async fn sub_paths_cannot_leave_the_volume() {
     }
     assert!(matches!(pod.mount(&[part("config", "/x", "none")]), Err(MountError::NoSubPath { .. })));
     assert_eq!(pod.containers(), 0);
-    pod.mount(&[part("data", "/x", "fine")]).unwrap().remove().unwrap();
+    // Upwards there is nothing but the volume.
+    let app =
+        pod.mount(&[part("data", "/x", "fine"), part("data", "/up", "up"), part("data", "/new", "up/new")]).unwrap();
+    write(&app.files, "/up/in-volume", b"x").unwrap();
+    assert!(pod.data().join("in-volume").exists() && pod.data().join("new").is_dir());
+    app.remove().unwrap();
 }
 
 #[tokio::test]
@@ -296,7 +301,8 @@ async fn volumes_are_shared_and_hold_no_more_than_they_may() {
     let pod = Pod::with(InfraConfig { memory_limit: Some(1 << 20), ..InfraConfig::default() }).await;
     let mut exceeded = pod.infra.exceeded().unwrap();
     assert!(pod.infra.exceeded().is_none());
-    let config = FsConfig { mounts: vec![mount("data", "/data"), mount("mem", "/mem"), mount("large", "/large")], ..bare() };
+    let config =
+        FsConfig { mounts: vec![mount("data", "/data"), mount("mem", "/mem"), mount("large", "/large")], ..bare() };
     let a = pod.infra.container(&config).unwrap();
     let b = pod.infra.container(&FsConfig { container: "b".into(), ..config }).unwrap();
     let kib = |n: usize| vec![1_u8; n << 10];
@@ -310,7 +316,8 @@ async fn volumes_are_shared_and_hold_no_more_than_they_may() {
     let before = pod.infra.memory().used();
     write(&a.files, "/mem/a", &kib(40)).unwrap();
     assert!(pod.infra.memory().used() >= before + (40 << 10), "memory volumes count as the pod's memory");
-    assert!(write(&b.files, "/mem/b", &kib(40)).is_err_and(|error| error == Errno::NOSPC) || read(&b.files, "/mem/b").unwrap().len() < 40 << 10);
+    assert!(write(&b.files, "/mem/b", &kib(40)).unwrap() <= 24 << 10, "what fits is written, as on Linux");
+    assert_eq!(write(&b.files, "/mem/c", &kib(40)).unwrap_err(), Errno::NOSPC);
     a.files.root().unlink_file_at("mem/a").unwrap();
     assert!(pod.infra.memory().used() <= before + (24 << 10));
     // Without a size of its own, a memory volume is held to the pod's memory.
@@ -342,7 +349,9 @@ async fn the_pods_disk_is_one_account() {
     let usage = pod.infra.storage_usage();
     assert_eq!(usage.containers["app"].logs, 50 << 10);
     assert!(usage.containers["app"].root >= 500 << 10 && usage.total >= 850 << 10, "{usage:?}");
-    assert_eq!(write(&app.files, "/more", &vec![1; 100 << 10]).unwrap_err(), Errno::NOSPC);
+    // What fits is written, as on Linux.
+    assert!(write(&app.files, "/more", &vec![1; 100 << 10]).unwrap() <= 50 << 10);
+    assert_eq!(write(&app.files, "/most", &[1; 100 << 10]).unwrap_err(), Errno::NOSPC);
     assert!(matches!(exceeded.try_recv().unwrap(), StorageExceeded::Container { name, .. } if name == "app"));
     // What an incarnation wrote is gone with it; its logs stay.
     app.remove().unwrap();
