@@ -30,7 +30,10 @@ pub use device::Device;
 pub(crate) use account::PAGE;
 pub(crate) use dir::MemDir;
 pub(crate) use file::{MemFile, MemLeaf};
+pub(crate) use inode::Slot;
 pub(crate) use listing::MemListing;
+pub(crate) use lower::Lower;
+pub(crate) use spool::Spool;
 pub(crate) use tree::{MemTree, RootStore};
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -112,16 +112,16 @@ impl Content {
                 let root = tree.root().ok_or(Errno::IO)?;
                 let (id, extents) = place.spool(tree, handles, *size)?;
                 let file = handles.spool(root, id)?;
-                let usage = root.spool.usage();
+                let usage = &root.spool;
                 let new_pages = |extents: &Extents, len| extents.missing(&range(offset, len));
-                let len = fitting(offset, bytes.len(), |len| usage.take(new_pages(extents, len) * PAGE))?;
+                let len = fitting(offset, bytes.len(), |len| usage.charge(new_pages(extents, len) * PAGE))?;
                 let taken = new_pages(extents, len);
                 let written = tree.account.take_memory(RUN).and_then(|()| {
                     let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes[..len], offset));
                     written.inspect_err(|_| tree.account.give_memory(RUN))
                 });
-                let written = written.inspect_err(|_| usage.give(taken * PAGE))?;
-                usage.give((taken - new_pages(extents, written)) * PAGE);
+                let written = written.inspect_err(|_| usage.release(taken * PAGE))?;
+                usage.release((taken - new_pages(extents, written)) * PAGE);
                 let runs = extents.runs();
                 if written > 0 {
                     extents.insert(range(offset, written));
@@ -157,7 +157,7 @@ impl Content {
                             rustix::fs::ftruncate(file, to)?;
                         }
                         let runs = extents.runs();
-                        root.spool.usage().give(extents.truncate(to.div_ceil(PAGE)) * PAGE);
+                        root.spool.release(extents.truncate(to.div_ceil(PAGE)) * PAGE);
                         tree.account.give_memory(runs.saturating_sub(extents.runs()) * RUN);
                     }
                     Place::Spooled { .. } => {}
@@ -195,16 +195,16 @@ impl Place {
         };
         if let Some(from) = from {
             let pages = if from.is_some() { keep.div_ceil(PAGE) } else { 0 };
-            let usage = root.spool.usage();
-            usage.take(pages * PAGE)?;
-            tree.account.take_memory(RUN).inspect_err(|_| usage.give(pages * PAGE))?;
+            let usage = &root.spool;
+            usage.charge(pages * PAGE)?;
+            tree.account.take_memory(RUN).inspect_err(|_| usage.release(pages * PAGE))?;
             let made = root.spool.create().and_then(|(id, file)| {
                 let Some(path) = &from else { return Ok((id, file)) };
                 let copied = handles.lower(root, path).and_then(|lower| copy(lower, &file, keep));
                 copied.map(|()| (id, file)).inspect_err(|_| root.spool.remove(id, 0))
             });
             let (id, file) = made.inspect_err(|_| {
-                usage.give(pages * PAGE);
+                usage.release(pages * PAGE);
                 tree.account.give_memory(RUN);
             })?;
             let mut extents = Extents::default();

@@ -45,7 +45,10 @@ impl MemDir {
     pub(crate) fn lookup(&self, name: &str) -> FsResult<Found> {
         Ok(match self.get(name)? {
             Slot::Directory(dir) => Found::Directory(Dir::Memory(MemDir(dir))),
-            Slot::Symlink(link) => Found::Symlink(link.target.clone()),
+            Slot::Symlink(link) => match &link.to {
+                Some(dir) => Found::Directory(Dir::Memory(MemDir(dir.clone()))),
+                None => Found::Symlink(link.target.clone()),
+            },
             Slot::File(file) => Found::Leaf(Leaf::Memory(MemLeaf(file))),
             Slot::Lower { .. } => return Err(Errno::IO),
         })
@@ -91,7 +94,7 @@ impl MemDir {
         if entries.names.contains_key(name) {
             return Err(Errno::EXIST);
         }
-        entries.replace(&self.0.head.tree.account, name.into(), slot)?;
+        entries.replace(&self.0.head.tree.account, name, slot)?;
         lock(&self.0.head.attributes).touch();
         Ok(())
     }
@@ -154,7 +157,7 @@ impl MemDir {
             return Err(Errno::EXIST);
         }
         let attributes = tree.attributes(0o777, &lock(&self.0.head.attributes));
-        let link = LinkNode::charged(Head::charged(tree.clone(), attributes)?, target)?;
+        let link = LinkNode::charged(Head::charged(tree.clone(), attributes)?, target, None)?;
         self.put_new(&mut entries, name, Slot::Symlink(link))
     }
 
@@ -235,7 +238,7 @@ impl DirNode {
         let head = Head::shown(tree.clone(), found.attributes, ino)?;
         Ok(match found.kind {
             FileKind::Directory => Slot::Directory(DirNode::lower(head, self, Life::Below(path))),
-            FileKind::Symlink => Slot::Symlink(LinkNode::charged(head, &lower.readlink(&path)?)?),
+            FileKind::Symlink => Slot::Symlink(LinkNode::charged(head, &lower.readlink(&path)?, None)?),
             FileKind::File => {
                 let content = Content::lower(tree, path, found.size)?;
                 Slot::File(Arc::new(FileNode::new(head, FileBody::Regular(content.into()))))

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::account::Account;
 use super::content::Content;
 use super::device::Device;
+use super::dir::MemDir;
 use super::lock;
 use super::tree::Shared;
 use crate::fs::{Errno, FileKind, FsResult, SetTime, Stat};
@@ -162,6 +163,12 @@ impl Slot {
     }
 }
 
+impl From<&MemDir> for Slot {
+    fn from(dir: &MemDir) -> Self {
+        Self::Directory(dir.0.clone())
+    }
+}
+
 /// A directory.
 pub(crate) struct DirNode {
     pub(super) head: Head,
@@ -217,23 +224,23 @@ impl DirNode {
 
 impl Entries {
     /// Puts `slot` where nothing is, or in the place of what is given back.
-    pub(super) fn replace(&mut self, account: &Account, name: Box<str>, slot: Slot) -> FsResult<Option<Slot>> {
+    pub(super) fn replace(&mut self, account: &Account, name: &str, slot: Slot) -> FsResult<Option<Slot>> {
         if matches!(self.life, Life::Removed) {
             return Err(Errno::NOENT);
         }
-        let directory = u64::from(matches!(slot.kind(), FileKind::Directory));
-        let old = match self.names.get_mut(&name) {
-            Some(old) => Some(std::mem::replace(old, slot)),
-            None => {
-                account.take_name(name.len())?;
-                self.names.insert(name, slot)
-            }
-        };
-        self.directories += directory;
-        if old.as_ref().is_some_and(|old| old.kind() == FileKind::Directory) {
-            self.directories -= 1;
+        if !self.names.contains_key(name) {
+            account.take_name(name.len())?;
         }
-        Ok(old)
+        Ok(self.insert_paid(name.into(), slot))
+    }
+
+    /// As [`Entries::replace`], when the name is charged already if it is new.
+    pub(super) fn insert_paid(&mut self, name: Box<str>, slot: Slot) -> Option<Slot> {
+        let is_dir = |slot: &Slot| u64::from(slot.kind() == FileKind::Directory);
+        self.directories += is_dir(&slot);
+        let old = self.names.insert(name, slot);
+        self.directories -= old.as_ref().map_or(0, is_dir);
+        old
     }
 
     pub(super) fn remove(&mut self, account: &Account, name: &str) -> Option<Slot> {
@@ -249,9 +256,8 @@ impl Entries {
 impl Drop for DirNode {
     /// Not by recursion: guests make trees as deep as they like.
     fn drop(&mut self) {
-        let take = |dir: &mut DirNode| {
-            std::mem::take(&mut dir.state.get_mut().unwrap_or_else(PoisonError::into_inner).names)
-        };
+        let take =
+            |dir: &mut DirNode| std::mem::take(&mut dir.state.get_mut().unwrap_or_else(PoisonError::into_inner).names);
         let mut pending = vec![take(self)];
         while let Some(names) = pending.pop() {
             for (name, slot) in names {
@@ -314,12 +320,15 @@ impl Drop for FileNode {
 pub(crate) struct LinkNode {
     pub(super) head: Head,
     pub(super) target: Arc<str>,
+    /// The directory that it points to, whatever happens to the directory's name. Whoever goes through the link while it
+    /// is replaced gets there.
+    pub(super) to: Option<Arc<DirNode>>,
 }
 
 impl LinkNode {
-    pub(super) fn charged(head: Head, target: &str) -> FsResult<Arc<Self>> {
+    pub(super) fn charged(head: Head, target: &str, to: Option<Arc<DirNode>>) -> FsResult<Arc<Self>> {
         head.tree.account.take_memory(target.len() as u64)?;
-        Ok(Arc::new(Self { head, target: target.into() }))
+        Ok(Arc::new(Self { head, target: target.into(), to }))
     }
 }
 

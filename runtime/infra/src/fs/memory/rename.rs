@@ -69,7 +69,7 @@ impl MemDir {
         }
         let into = target.as_deref_mut().unwrap_or(&mut source);
         // What can fail comes first.
-        let replaced = into.replace(&tree.account, to.into(), slot.clone())?;
+        let replaced = into.replace(&tree.account, to, slot.clone())?;
         source.remove(&tree.account, from);
         if let Slot::Directory(moved) = &slot {
             write(&moved.state).parent = Arc::downgrade(&to_dir.0);
@@ -124,7 +124,7 @@ impl MemDir {
             attributes.links += 1;
             attributes.changed = std::time::SystemTime::now();
         }
-        let put = entries.replace(&tree.account, to.into(), slot.clone());
+        let put = entries.replace(&tree.account, to, slot.clone());
         drop(entries);
         match put {
             Ok(_) => lock(&to_dir.0.head.attributes).touch(),

@@ -17,6 +17,7 @@ use crate::fs::{DiskUsage, FsResult};
 pub(crate) struct Spool {
     dir: OwnedFd,
     next: AtomicU64,
+    bytes: AtomicU64,
     usage: Arc<DiskUsage>,
 }
 
@@ -24,12 +25,25 @@ impl Spool {
     pub(crate) fn open_dir(dir: &Path, usage: Arc<DiskUsage>) -> FsResult<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(dir, flags, Mode::empty())?;
-        Ok(Self { dir, next: AtomicU64::new(0), usage })
+        Ok(Self { dir, next: AtomicU64::new(0), bytes: AtomicU64::new(0), usage })
     }
 
-    /// What the files are counted in.
-    pub(crate) fn usage(&self) -> &DiskUsage {
-        &self.usage
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` that are to be written; ENOSPC beyond the limit.
+    pub(super) fn charge(&self, bytes: u64) -> FsResult<()> {
+        self.usage.charge(bytes)?;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts `bytes` that are no longer there.
+    pub(super) fn release(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.usage.release(bytes);
     }
 
     /// A new, empty file.
@@ -37,7 +51,6 @@ impl Spool {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.dir, name(id), flags, Mode::RUSR | Mode::WUSR)?;
-        self.usage.add_file();
         Ok((id, file))
     }
 
@@ -51,8 +64,7 @@ impl Spool {
         if let Err(error) = rustix::fs::unlinkat(&self.dir, name(id), AtFlags::empty()) {
             tracing::warn!(%error, "cannot remove a file that a container has deleted; it goes with the container");
         }
-        self.usage.give(bytes);
-        self.usage.remove_file();
+        self.release(bytes);
     }
 }
 

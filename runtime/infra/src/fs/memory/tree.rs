@@ -87,6 +87,12 @@ impl MemTree {
         Self::with(Store::Memory, attributes, owner, Account::new(limits, budget), None)
     }
 
+    /// What shows directories that are nowhere: as large as the mount table makes it.
+    pub(crate) fn shadows() -> Self {
+        let limits = MemLimits { bytes: None, inodes: u64::MAX };
+        Self::new(limits, Ownership::default(), 0o755, Budget::unlimited())
+    }
+
     /// A container's root.
     pub(crate) fn over(store: RootStore, inodes: u64, budget: Arc<Budget>) -> FsResult<Self> {
         let account = Account::new(MemLimits { bytes: None, inodes }, budget);
@@ -97,13 +103,7 @@ impl MemTree {
         Ok(Self::with(Store::Root(store), attributes, Ownership::default(), account, below))
     }
 
-    fn with(
-        store: Store,
-        attributes: Attributes,
-        owner: Ownership,
-        account: Account,
-        below: Option<Box<str>>,
-    ) -> Self {
+    fn with(store: Store, attributes: Attributes, owner: Ownership, account: Account, below: Option<Box<str>>) -> Self {
         let dev = NEXT_DEV.fetch_add(1, Ordering::Relaxed);
         let shared =
             Arc::new(Shared { dev, next_ino: AtomicU64::new(1), change: Mutex::new(()), account, store, owner });
@@ -133,62 +133,64 @@ impl MemTree {
     }
 
     /// Puts a file with content that nobody changes into `dir`, a directory of this tree.
-    pub(crate) fn put_fixed(&self, dir: &MemDir, name: &str, mode: u32, gid: u32, bytes: Bytes) -> FsResult<()> {
+    pub(crate) fn put_fixed(&self, dir: &MemDir, name: &str, mode: u32, bytes: Bytes) -> FsResult<()> {
         self.shared.account.take_memory(bytes.len() as u64)?;
-        let mut attributes = self.shared.attributes(mode, &Attributes::new(0, 0, 0));
-        attributes.gid = gid;
-        // From here on the content's charge belongs to the inode.
-        let head = Head::charged(self.shared.clone(), attributes);
-        let fixed = FileBody::Fixed(bytes);
-        match head {
-            Ok(head) => dir.put(name, Slot::File(Arc::new(FileNode::new(head, fixed)))),
-            Err(error) => {
-                self.shared.account.give_memory(bytes_len(&fixed));
-                Err(error)
-            }
-        }
+        let len = bytes.len() as u64;
+        let head = self.head(mode, dir).inspect_err(|_| self.shared.account.give_memory(len))?;
+        // From here on the charge for the content belongs to the inode.
+        dir.put(name, Slot::File(Arc::new(FileNode::new(head, FileBody::Fixed(bytes)))))
     }
 
-    /// Puts a directory into `dir`.
-    pub(crate) fn put_directory(&self, dir: &MemDir, name: &str, mode: u32, gid: u32) -> FsResult<MemDir> {
-        let mut attributes = self.shared.attributes(mode, &Attributes::new(0, 0, 0));
-        attributes.gid = gid;
-        let child = DirNode::below(Head::charged(self.shared.clone(), attributes)?, &dir.0);
-        dir.put(name, Slot::Directory(child.clone()))?;
-        Ok(MemDir(child))
+    /// A directory of this tree that is to be put into `parent`.
+    pub(crate) fn directory(&self, parent: &MemDir, mode: u32) -> FsResult<MemDir> {
+        Ok(MemDir(DirNode::below(self.head(mode, parent)?, &parent.0)))
+    }
+
+    /// Puts a directory into `parent`.
+    pub(crate) fn put_directory(&self, parent: &MemDir, name: &str, mode: u32) -> FsResult<MemDir> {
+        let dir = self.directory(parent, mode)?;
+        parent.put(name, Slot::Directory(dir.0.clone()))?;
+        Ok(dir)
     }
 
     /// Puts a device into `dir`.
     pub(crate) fn put_device(&self, dir: &MemDir, name: &str, device: Device) -> FsResult<()> {
-        let head = Head::charged(self.shared.clone(), Attributes::new(0o666, 0, 0))?;
-        dir.put(name, Slot::File(Arc::new(FileNode::new(head, FileBody::Device(device)))))
+        dir.put(name, Slot::File(Arc::new(FileNode::new(self.head(0o666, dir)?, FileBody::Device(device)))))
     }
 
     /// A regular file that is in no directory.
     pub(crate) fn loose_file(&self, mode: u32, bytes: &[u8]) -> FsResult<MemLeaf> {
-        let head = Head::charged(self.shared.clone(), Attributes::new(mode, 0, 0))?;
-        let node = FileNode::new(head, FileBody::Regular(Content::new(&self.shared).into()));
-        let leaf = MemLeaf(Arc::new(node));
+        let head = self.head(mode, &self.root())?;
+        let leaf = MemLeaf(Arc::new(FileNode::new(head, FileBody::Regular(Content::new(&self.shared).into()))));
         leaf.fill(bytes)?;
         Ok(leaf)
     }
 
-    /// A link, to be put somewhere.
-    pub(crate) fn link(&self, target: &str, gid: u32) -> FsResult<Slot> {
-        let mut attributes = Attributes::new(0o777, 0, 0);
-        attributes.gid = gid;
-        Ok(Slot::Symlink(LinkNode::charged(Head::charged(self.shared.clone(), attributes)?, target)?))
+    /// A link that is to be put into `parent`. If it points to a directory, it does so whatever that is called.
+    pub(crate) fn link(&self, parent: &MemDir, target: &str, to: Option<&MemDir>) -> FsResult<Slot> {
+        let head = self.head(0o777, parent)?;
+        Ok(Slot::Symlink(LinkNode::charged(head, target, to.map(|dir| dir.0.clone()))?))
+    }
+
+    fn head(&self, mode: u32, parent: &MemDir) -> FsResult<Head> {
+        let attributes = self.shared.attributes(mode, &lock(&parent.0.head.attributes));
+        Head::charged(self.shared.clone(), attributes)
     }
 
     /// Changes several names of `dir` in one step: nobody sees some of them changed and others not. What is removed
     /// lives on as long as somebody has it open.
+    /// Either all of it is done, or nothing.
     pub(crate) fn swap(&self, dir: &MemDir, put: Vec<(Box<str>, Slot)>, remove: &[Box<str>]) -> FsResult<()> {
         let _change = lock(&self.shared.change);
         let mut gone = Vec::new();
         {
             let mut entries = write(&dir.0.state);
+            // What can fail comes first: afterwards each name is paid for.
+            let new = put.iter().filter(|(name, _)| !entries.names.contains_key(name));
+            let (count, bytes) = new.fold((0, 0), |(count, bytes), (name, _)| (count + 1, bytes + name.len()));
+            self.shared.account.take_names(count, bytes)?;
             for (name, slot) in put {
-                gone.extend(entries.replace(&self.shared.account, name, slot)?);
+                gone.extend(entries.insert_paid(name, slot));
             }
             for name in remove {
                 gone.extend(entries.remove(&self.shared.account, name));
@@ -198,12 +200,5 @@ impl MemTree {
         // A large version may take a while to give back; nobody waits for it.
         drop(gone);
         Ok(())
-    }
-}
-
-fn bytes_len(body: &FileBody) -> u64 {
-    match body {
-        FileBody::Fixed(bytes) => bytes.len() as u64,
-        _ => 0,
     }
 }
