@@ -144,7 +144,7 @@ fn nothing_but_regular_files_is_opened() {
     assert_eq!(root.stat_name("fifo").unwrap().kind, FileKind::Fifo);
     root.rename("socket", &root, "moved").unwrap();
     root.unlink("fifo").unwrap();
-    let fifo_as_tree = HostLeaf::new(sys::locate(&fs::File::open(temp.path()).unwrap(), "moved").unwrap()).unwrap();
+    let fifo_as_tree = HostLeaf::new(sys::locate(fs::File::open(temp.path()).unwrap(), "moved").unwrap()).unwrap();
     assert_eq!(fifo_as_tree.open(READ).unwrap_err(), Errno::NXIO);
 }
 
