@@ -243,6 +243,35 @@ async fn sub_paths_are_found_or_made_inside_the_volume() {
 }
 
 #[tokio::test]
+async fn a_directory_that_becomes_a_link_under_a_walk_leads_nowhere() {
+    let pod = Pod::new().await;
+    let host = pod.temp.path().join("host");
+    fs::create_dir_all(pod.temp.path().join("secret")).unwrap();
+    fs::write(pod.temp.path().join("secret/f"), "secret").unwrap();
+    fs::write(host.join("dir/f"), "inside").unwrap();
+    symlink("../secret", host.join("link")).unwrap();
+    let app = pod.mount(&[mount("host", "/host"), part("host", "/part", "dir")]).unwrap();
+    let dir = fs::File::open(&host).unwrap();
+    let swap = || rustix::fs::renameat_with(&dir, "dir", &dir, "link", rustix::fs::RenameFlags::EXCHANGE).unwrap();
+    let base = app.files.open_dir("/host").unwrap();
+    std::thread::scope(|scope| {
+        let swapper = scope.spawn(|| (0..4000).for_each(|_| swap()));
+        while !swapper.is_finished() {
+            let how = OpenHow { read: true, follow: true, ..OpenHow::default() };
+            let at_once = base.open_at("dir/f", how);
+            let walked = app.files.open_dir("/host/dir").and_then(|dir| dir.open_at("f", how));
+            for file in [at_once, walked].into_iter().flatten() {
+                assert_eq!(&*file.read_bytes_at(0, 10).unwrap(), b"inside");
+            }
+            let _ = write(&app.files, "/host/dir/new", b"x");
+            assert_eq!(read(&app.files, "/part/f").unwrap(), "inside");
+        }
+    });
+    assert_eq!(fs::read_dir(pod.temp.path().join("secret")).unwrap().count(), 1);
+    app.remove().unwrap();
+}
+
+#[tokio::test]
 async fn sub_paths_cannot_leave_the_volume() {
     let pod = Pod::new().await;
     fs::create_dir(pod.data().join("dir")).unwrap();
