@@ -26,6 +26,7 @@ mod decide;
 mod error;
 mod host_port;
 mod limits;
+mod lookup;
 mod names;
 mod node;
 mod owner;
@@ -36,6 +37,7 @@ mod resolver;
 mod sync;
 mod tcp;
 mod udp;
+mod visitors;
 
 pub use config::{
     DialSource, Family, NamedPort, NetworkMode, NodeNetworkConfig, PodIdentity, PodNetworkConfig, Protocol,

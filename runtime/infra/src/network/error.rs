@@ -195,3 +195,29 @@ impl From<NetError> for io::Error {
         Self::new(kind, error)
     }
 }
+
+impl NetError {
+    /// What a host socket answered.
+    pub(crate) fn from_host(error: &io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(error) {
+            Some(Errno::ACCESS | Errno::PERM) => Self::AccessDenied(DenyReason::PrivilegedHostPort),
+            Some(Errno::ADDRINUSE) => Self::AddressInUse,
+            Some(Errno::ADDRNOTAVAIL) => Self::AddressNotBindable,
+            Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => Self::RemoteUnreachable,
+            Some(Errno::CONNREFUSED) => Self::ConnectionRefused,
+            Some(Errno::CONNRESET) => Self::ConnectionReset,
+            Some(Errno::CONNABORTED) => Self::ConnectionAborted,
+            Some(Errno::PIPE) => Self::ConnectionBroken,
+            Some(Errno::TIMEDOUT) => Self::Timeout,
+            Some(Errno::INVAL | Errno::DESTADDRREQ | Errno::AFNOSUPPORT) => Self::InvalidArgument,
+            Some(Errno::ISCONN | Errno::ALREADY) => Self::InvalidState,
+            Some(Errno::NOTCONN) => Self::NotConnected,
+            Some(Errno::OPNOTSUPP | Errno::NOPROTOOPT | Errno::PROTONOSUPPORT) => Self::NotSupported,
+            Some(Errno::MSGSIZE) => Self::DatagramTooLarge,
+            Some(Errno::MFILE | Errno::NFILE) => Self::LimitReached("open files of the node"),
+            Some(Errno::NOBUFS | Errno::NOMEM) => Self::LimitReached("memory of the host's network"),
+            _ => Self::Host(error.kind()),
+        }
+    }
+}
