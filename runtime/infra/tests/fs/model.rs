@@ -49,7 +49,14 @@ struct Flags {
 fn flags() -> impl Strategy<Value = Flags> {
     any::<(bool, bool, bool, bool, bool, bool)>().prop_map(|(create, exclusive, truncate, directory, follow, write)| {
         let directory = directory && !create && !truncate;
-        Flags { create, exclusive: exclusive && create, truncate, directory, follow, write: write || create || truncate }
+        Flags {
+            create,
+            exclusive: exclusive && create,
+            truncate,
+            directory,
+            follow,
+            write: write || create || truncate,
+        }
     })
 }
 
@@ -92,13 +99,12 @@ fn ours(dir: &Descriptor, op: &Op) -> Outcome {
         Op::Link(from, to, follow) => dir.link_at(*follow, from, dir, to).map(done),
         Op::Symlink(target, path) => dir.symlink_at(target, path).map(done),
         Op::Readlink(path) => dir.readlink_at(path),
-        Op::Stat(path, follow) => {
-            dir.stat_at(path, *follow).map(|stat| shown(stat.kind, stat.size, stat.nlink))
-        }
+        Op::Stat(path, follow) => dir.stat_at(path, *follow).map(|stat| shown(stat.kind, stat.size, stat.nlink)),
         Op::List(path) => Ok(names(&dir.open_at(path, DIRECTORY)?).join(" ")),
         Op::Open(path, flags) => {
             let Flags { create, exclusive, truncate, directory, follow, write } = *flags;
-            let how = OpenHow { create, exclusive, truncate, directory, follow, write, read: true, mutate_directory: false };
+            let how =
+                OpenHow { create, exclusive, truncate, directory, follow, write, read: true, mutate_directory: false };
             dir.open_at(path, how).map(|file| format!("{:?}", file.kind()))
         }
         Op::Write(path, at, len) => {
@@ -142,9 +148,7 @@ fn real(dir: &OwnedFd, op: &Op) -> Outcome {
             rustix::fs::linkat(dir, from, dir, to, flags).map(done)
         }
         Op::Symlink(target, path) => rustix::fs::symlinkat(target, dir, path).map(done),
-        Op::Readlink(path) => {
-            rustix::fs::readlinkat(dir, path, Vec::new()).map(|target| target.into_string().unwrap())
-        }
+        Op::Readlink(path) => rustix::fs::readlinkat(dir, path, Vec::new()).map(|target| target.into_string().unwrap()),
         Op::Stat(path, follow) => {
             let flags = if *follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
             rustix::fs::statat(dir, path, flags).map(|stat| {

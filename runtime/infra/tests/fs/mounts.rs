@@ -154,7 +154,8 @@ fn a_part_of_a_volume() {
     // What is missing is made, as the kubelet does.
     assert!(names_at(&top("new/deep"), "m").is_empty());
     assert_eq!(inside.stat_at("new/deep", false).unwrap().kind, FileKind::Directory);
-    for (bad, source) in [("out", Errno::PERM), ("../x", Errno::PERM), ("/x", Errno::PERM), ("sub/file/x", Errno::NOTDIR)]
+    for (bad, source) in
+        [("out", Errno::PERM), ("../x", Errno::PERM), ("/x", Errno::PERM), ("sub/file/x", Errno::NOTDIR)]
     {
         let error = with(bad).build().unwrap_err();
         assert!(matches!(&error, NamespaceError::SubPath { source: it, .. } if *it == source), "{bad}: {error}");
