@@ -173,7 +173,7 @@ fn links_of_the_image_are_taken_as_the_container_would() {
     std::fs::create_dir_all(root.lower().join("run")).unwrap();
     std::fs::create_dir_all(root.lower().join("var")).unwrap();
     std::os::unix::fs::symlink("/run", root.lower().join("var/run")).unwrap();
-    std::os::unix::fs::symlink("/made/../fresh", root.lower().join("dangling")).unwrap();
+    std::os::unix::fs::symlink("/fresh", root.lower().join("dangling")).unwrap();
     let volume = memory();
     let namespace = NamespaceBuilder::new(root.tree(), false)
         .mount("/var/run/secrets", volume.clone(), None, false)
