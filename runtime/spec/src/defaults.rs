@@ -1,22 +1,38 @@
-//! What Kubernetes' API server fills in where a pod's manifest says nothing.
+//! What Kubernetes' API server fills in where a manifest says nothing.
 //!
 //! Zero values count as nothing, as they do there. Applying the defaults twice is the same as applying them once.
-//! Deliberately not filled in: `hostPort` of a `hostNetwork` pod, so that it is not taken for what the user wrote, and
-//! an `emptyDir` for a volume without a source, which validation rejects as the slip it nearly always is.
+//! Deliberately not filled in: an `emptyDir` for a volume without a source, which validation rejects as the slip it
+//! nearly always is.
 
 use k8s_openapi::api::core::v1::{
-    Container, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe, ResourceRequirements, Volume,
+    Container, ContainerPort, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe,
+    ResourceRequirements, Volume,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 /// Permission bits of files in volumes that give none.
 const FILE_MODE: i32 = 0o644;
 
-/// Fills in the defaults.
+/// Fills in the defaults of a pod.
 pub(crate) fn apply(pod: &mut Pod) {
     fill(&mut pod.metadata.namespace, "default");
     if let Some(spec) = &mut pod.spec {
         pod_spec(spec);
     }
+}
+
+/// Fills in the defaults of a NetworkPolicy: it always speaks of what comes in, and of what goes out where it has rules
+/// for that.
+pub(crate) fn network_policy(policy: &mut NetworkPolicy) {
+    fill(&mut policy.metadata.namespace, "default");
+    let spec = policy.spec.get_or_insert_default();
+    if spec.policy_types.iter().flatten().next().is_none() {
+        let egress = spec.egress.iter().flatten().next().map(|_| "Egress");
+        spec.policy_types = Some(["Ingress"].into_iter().chain(egress).map(str::to_owned).collect());
+    }
+    let ingress = spec.ingress.iter_mut().flatten().flat_map(|rule| rule.ports.iter_mut().flatten());
+    let egress = spec.egress.iter_mut().flatten().flat_map(|rule| rule.ports.iter_mut().flatten());
+    ingress.chain(egress).for_each(|port| fill(&mut port.protocol, "TCP"));
 }
 
 fn pod_spec(spec: &mut PodSpec) {
@@ -34,9 +50,20 @@ fn pod_spec(spec: &mut PodSpec) {
     }
     spec.init_containers.iter_mut().flatten().for_each(container);
     spec.containers.iter_mut().for_each(container);
+    if spec.host_network == Some(true) {
+        let containers = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
+        containers.flat_map(|container| container.ports.iter_mut().flatten()).for_each(host_network_port);
+    }
     spec.volumes.iter_mut().flatten().for_each(volume);
     if let Some(resources) = &mut spec.resources {
         requests_from_limits(resources);
+    }
+}
+
+/// On the host's network a container's port is the host's.
+fn host_network_port(port: &mut ContainerPort) {
+    if port.host_port.unwrap_or_default() == 0 {
+        port.host_port = Some(port.container_port);
     }
 }
 
