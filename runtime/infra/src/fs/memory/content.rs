@@ -152,7 +152,9 @@ impl Content {
                         tree.account.give_memory(path.len() as u64);
                         *place = Place::New;
                     }
-                    Place::Image(_) => drop(place.spool(tree, handles, to.min(*size))?),
+                    Place::Image(_) => {
+                        place.spool(tree, handles, to.min(*size))?;
+                    }
                     Place::Spooled { id, extents } if to < *size => {
                         let file = handles.spool(root, *id)?;
                         // The file may be shorter than the content; it must not get longer by this.
@@ -252,7 +254,8 @@ fn get_or_open(cell: &OnceLock<OwnedFd>, open: impl FnOnce() -> FsResult<OwnedFd
 
 /// Page numbers of a range of bytes.
 fn range(offset: u64, len: usize) -> Range<u64> {
-    offset / PAGE..(offset + len as u64).div_ceil(PAGE)
+    let start = offset / PAGE;
+    start..if len == 0 { start } else { (offset + len as u64).div_ceil(PAGE) }
 }
 
 /// How many of `len` bytes from `offset` can be taken: all, or up to the end of the last page that fits. `missing` says
