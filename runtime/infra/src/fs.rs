@@ -11,6 +11,7 @@
 //!
 //! Everything is synchronous. [`Descriptor::on_disk`] says where a caller may have to wait.
 
+mod content;
 mod descriptor;
 mod host;
 mod memory;
@@ -21,12 +22,14 @@ mod usage;
 
 use std::time::SystemTime;
 
-pub use descriptor::{Descriptor, Device, ReadDir};
+pub use content::ContentError;
+pub use descriptor::Descriptor;
 pub use host::DiskQuota;
-pub use namespace::{MountNamespace, NamespaceBuilder, NamespaceError, RootUsage};
+pub use memory::Device;
+pub use namespace::{MountNamespace, NamespaceBuilder, NamespaceError, ReadDir, RootUsage};
 pub use rustix::io::Errno;
-pub use tree::{ContentError, HostTreeError, MemLimits, Ownership, RootLimits, RootTreeError, Tree};
-pub use usage::DiskUsage;
+pub use tree::{HostTreeError, MemLimits, Ownership, RootLimits, RootTreeError, Tree};
+pub use usage::{DiskUsage, Notice, OverStorage, Recount};
 
 /// What a call gives: a value, or Linux's error number.
 pub type FsResult<T> = Result<T, Errno>;

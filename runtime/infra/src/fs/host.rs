@@ -1,88 +1,32 @@
-//! A directory of the host as a tree.
+//! A directory of the host as a tree: hostPath, emptyDir on a disk, an image as a volume. Or a single file of the host.
+//!
+//! Everything goes through descriptors. A name is looked up in a directory that is held open, and the kernel follows no
+//! link on the way ([`sys`]); where several components are gone through in one system call, openat2(2) is told to refuse
+//! links, and where it is missing the namespace walks. So whatever a guest, or somebody on the host, puts in place of a
+//! directory meanwhile, nothing outside of the tree is reached.
+//!
+//! - Pipes, sockets and devices are seen, renamed and removed like any file, but never opened: a guest neither waits for
+//!   another process nor reaches a device. ENXIO and EPERM.
+//! - procfs is refused: what is in it speaks of the process that opens it, which is the runtime. EACCES.
+//! - Names that are not UTF-8 cannot be said in WASI: listing a directory gives EILSEQ for each, and a link that points
+//!   to one is EILSEQ.
+//! - A file that a guest makes belongs to the user of the runtime, and has 0666, a directory 0777, less the umask.
+//!
+//! Small operations are done in line; whoever calls takes those that may take long to a thread that may wait.
+//!
+//! Must not depend on what mounts it.
 
-use std::sync::Arc;
+mod count;
+mod dir;
+mod file;
+mod listing;
+mod quota;
+mod stat;
+mod sys;
+#[cfg(test)]
+mod tests;
 
-use super::node::{Found, OpenNode, Opened};
-use super::{DirEntry, FileKind, FsResult, SetTime, Stat};
-
-/// Bytes that a directory of the host may hold.
-#[derive(Debug)]
-pub struct DiskQuota {}
-
-/// A directory.
-#[derive(Clone, Debug)]
-pub(crate) struct HostDir {}
-
-/// Neither directory nor link, located but not open.
-#[derive(Clone, Debug)]
-pub(crate) struct HostLeaf {}
-
-/// An open file.
-#[derive(Debug)]
-pub(crate) struct HostFile {}
-
-/// A directory's entries.
-#[derive(Debug)]
-pub(crate) struct HostListing {}
-
-macro_rules! later {
-    ($type:ident { $($name:ident($($arg:ident: $what:ty),*) -> $result:ty;)* }) => {
-        #[expect(clippy::todo, reason = "the shape comes first")]
-        impl $type {
-            $(pub(crate) fn $name(&self, $($arg: $what),*) -> $result {
-                $(let _ = $arg;)*
-                todo!()
-            })*
-        }
-    };
-}
-
-later!(HostDir {
-    lookup(name: &str) -> FsResult<Found>;
-    open(name: &str, how: OpenNode) -> FsResult<Opened>;
-    open_beneath(path: &str, how: OpenNode) -> Option<HostFile>;
-    stat_beneath(path: &str) -> Option<Stat>;
-    stat() -> FsResult<Stat>;
-    stat_name(name: &str) -> FsResult<Stat>;
-    set_times(accessed: SetTime, modified: SetTime) -> FsResult<()>;
-    set_times_name(name: &str, accessed: SetTime, modified: SetTime) -> FsResult<()>;
-    sync() -> FsResult<()>;
-    create_directory(name: &str) -> FsResult<()>;
-    remove_directory(name: &str) -> FsResult<()>;
-    unlink(name: &str) -> FsResult<()>;
-    symlink(target: &str, name: &str) -> FsResult<()>;
-    readlink(name: &str) -> FsResult<Arc<str>>;
-    rename(from: &str, to_dir: &HostDir, to: &str) -> FsResult<()>;
-    link(from: &str, to_dir: &HostDir, to: &str) -> FsResult<()>;
-    list() -> FsResult<HostListing>;
-    is_same(other: &HostDir) -> bool;
-    on_disk() -> bool;
-});
-
-later!(HostLeaf {
-    open(how: OpenNode) -> FsResult<HostFile>;
-    stat() -> FsResult<Stat>;
-    set_times(accessed: SetTime, modified: SetTime) -> FsResult<()>;
-});
-
-later!(HostFile {
-    kind() -> FileKind;
-    stat() -> FsResult<Stat>;
-    set_times(accessed: SetTime, modified: SetTime) -> FsResult<()>;
-    read_at(offset: u64, buffer: &mut [u8]) -> FsResult<usize>;
-    read_bytes_at(offset: u64, max: usize) -> FsResult<bytes::Bytes>;
-    write_at(offset: u64, bytes: &[u8]) -> FsResult<usize>;
-    append(bytes: &[u8]) -> FsResult<usize>;
-    set_size(size: u64) -> FsResult<()>;
-    sync(data_only: bool) -> FsResult<()>;
-    is_same(other: &HostFile) -> bool;
-    on_disk() -> bool;
-});
-
-impl Iterator for HostListing {
-    type Item = FsResult<DirEntry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        None
-    }
-}
+pub(crate) use dir::HostDir;
+pub(crate) use file::{HostFile, HostLeaf};
+pub(crate) use listing::HostListing;
+pub use quota::DiskQuota;

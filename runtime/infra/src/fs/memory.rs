@@ -1,82 +1,53 @@
-//! A tree in memory.
+//! Trees of our own: inodes in memory.
+//!
+//! One kind of inode serves volumes in memory, content volumes, `/dev`, and a container's root; they differ in where
+//! the content of regular files lies ([`content`]) and in whether there is an image below ([`lower`]). Directories of
+//! an image are read when they are first looked into, and are ordinary directories from then on: what is removed is
+//! just not there any more.
+//!
+//! Permission bits are kept and shown, but nobody is refused by them: a guest is its container's root user. Access
+//! times change only when they are set, as with `noatime`.
+//!
+//! **Locks**, in this order: a tree's `change` (rename and rmdir), directories (two only under `change`, or a parent
+//! and then its child), a file's content, an inode's attributes. Nothing waits for anything but a disk under them.
 
-use std::sync::Arc;
+mod account;
+mod content;
+mod device;
+mod dir;
+mod extents;
+mod file;
+mod inode;
+mod listing;
+mod lower;
+mod pages;
+mod rename;
+mod spool;
+mod tree;
 
-use super::node::{Found, OpenNode, Opened};
-use super::{DirEntry, FileKind, FsResult, SetTime, Stat};
+pub use device::Device;
 
-/// A directory.
-#[derive(Clone, Debug)]
-pub(crate) struct MemDir {}
+pub(crate) use account::PAGE;
+pub(crate) use dir::MemDir;
+pub(crate) use file::{MemFile, MemLeaf};
+pub(crate) use inode::Slot;
+pub(crate) use listing::MemListing;
+pub(crate) use lower::Lower;
+pub(crate) use spool::Spool;
+pub(crate) use tree::{MemTree, RootStore};
 
-/// Neither directory nor link, located but not open.
-#[derive(Clone, Debug)]
-pub(crate) struct MemLeaf {}
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// An open file.
-#[derive(Debug)]
-pub(crate) struct MemFile {}
-
-/// A directory's entries.
-#[derive(Debug)]
-pub(crate) struct MemListing {}
-
-macro_rules! later {
-    ($type:ident { $($name:ident($($arg:ident: $what:ty),*) -> $result:ty;)* }) => {
-        #[expect(clippy::todo, reason = "the shape comes first")]
-        impl $type {
-            $(pub(crate) fn $name(&self, $($arg: $what),*) -> $result {
-                $(let _ = $arg;)*
-                todo!()
-            })*
-        }
-    };
+// A panic under a lock is a defect of ours; every change is complete before anything under these locks can panic, so
+// the others go on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-later!(MemDir {
-    lookup(name: &str) -> FsResult<Found>;
-    open(name: &str, how: OpenNode) -> FsResult<Opened>;
-    stat() -> FsResult<Stat>;
-    stat_name(name: &str) -> FsResult<Stat>;
-    set_times(accessed: SetTime, modified: SetTime) -> FsResult<()>;
-    set_times_name(name: &str, accessed: SetTime, modified: SetTime) -> FsResult<()>;
-    sync() -> FsResult<()>;
-    create_directory(name: &str) -> FsResult<()>;
-    remove_directory(name: &str) -> FsResult<()>;
-    unlink(name: &str) -> FsResult<()>;
-    symlink(target: &str, name: &str) -> FsResult<()>;
-    readlink(name: &str) -> FsResult<Arc<str>>;
-    rename(from: &str, to_dir: &MemDir, to: &str) -> FsResult<()>;
-    link(from: &str, to_dir: &MemDir, to: &str) -> FsResult<()>;
-    list() -> MemListing;
-    is_same(other: &MemDir) -> bool;
-    on_disk() -> bool;
-});
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
 
-later!(MemLeaf {
-    open(how: OpenNode) -> FsResult<MemFile>;
-    stat() -> FsResult<Stat>;
-    set_times(accessed: SetTime, modified: SetTime) -> FsResult<()>;
-});
-
-later!(MemFile {
-    kind() -> FileKind;
-    stat() -> FsResult<Stat>;
-    set_times(accessed: SetTime, modified: SetTime) -> FsResult<()>;
-    read_at(offset: u64, buffer: &mut [u8]) -> FsResult<usize>;
-    read_bytes_at(offset: u64, max: usize) -> FsResult<bytes::Bytes>;
-    write_at(offset: u64, bytes: &[u8]) -> FsResult<usize>;
-    append(bytes: &[u8]) -> FsResult<usize>;
-    set_size(size: u64) -> FsResult<()>;
-    sync(data_only: bool) -> FsResult<()>;
-    is_same(other: &MemFile) -> bool;
-    on_disk() -> bool;
-});
-
-impl Iterator for MemListing {
-    type Item = FsResult<DirEntry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        None
-    }
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

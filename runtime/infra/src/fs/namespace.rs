@@ -1,9 +1,28 @@
 //! One container's tree: the mount table, and the walk along a path through it.
+//!
+//! A mount point is a place in the table, not in a tree: it is found by the names that lead to it, so the same volume
+//! can be mounted twice, and what is mounted is seen although nothing of that name may be in the tree below. Directories
+//! on the way to a mount point that are nowhere else are shown from a tree of the namespace's own, which is read-only.
+//!
+//! Every name on the way to a mount point stays: removing or renaming it is EBUSY, also where Linux would take the mount
+//! along. So the table never changes once it is built.
 
+mod build;
+mod error;
+mod listing;
+mod walk;
+
+pub use build::NamespaceBuilder;
+pub use error::NamespaceError;
+pub use listing::ReadDir;
+pub(crate) use walk::{Last, Name, Walk};
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::descriptor::Descriptor;
-use super::tree::Tree;
+use super::memory::{MemDir, MemTree};
+use super::node::{Dir, Found, Leaf};
 use super::{Errno, FsResult, OpenHow};
 
 /// What a container's writable root takes.
@@ -11,51 +30,77 @@ use super::{Errno, FsResult, OpenHow};
 pub struct RootUsage {
     /// Bytes on disk.
     pub bytes: u64,
-    /// Files, directories and links that the container made or changed.
+    /// Files, directories and links that the container made.
     pub inodes: u64,
-}
-
-/// A namespace cannot be as it is asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum NamespaceError {
-    /// A mount point that cannot be one.
-    #[error("cannot mount at {path}: {reason}")]
-    BadPath {
-        /// The path.
-        path: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// A part of a volume that cannot be found.
-    #[error("cannot mount subPath {sub_path} at {path}: {source}")]
-    SubPath {
-        /// Where it was to be mounted.
-        path: String,
-        /// What was to be mounted.
-        sub_path: String,
-        /// Why not.
-        source: Errno,
-    },
-    /// A place that cannot be made or reached.
-    #[error("cannot make the mount point {path}: {source}")]
-    Point {
-        /// The path.
-        path: String,
-        /// Why not.
-        source: Errno,
-    },
 }
 
 /// One container's tree. The longest mount point that is a prefix of a path wins; `..` and links cannot leave.
 #[derive(Debug)]
-pub struct MountNamespace {}
+pub struct MountNamespace {
+    mounts: Vec<Mount>,
+    /// The names that lead to mount points; the first is the root.
+    points: Vec<Point>,
+    /// The container's root, if it is one of ours.
+    root: Option<MemTree>,
+}
 
-#[expect(clippy::todo, unused_variables, reason = "the shape comes first")]
+/// A mounted tree, or a part of one.
+#[derive(Debug)]
+struct Mount {
+    root: Root,
+    read_only: bool,
+}
+
+/// What can be mounted.
+#[derive(Clone, Debug)]
+pub(crate) enum Root {
+    /// A directory.
+    Directory(Dir),
+    /// A single file.
+    Leaf(Leaf),
+}
+
+/// A directory on the way to a mount point, or a mount point.
+#[derive(Debug)]
+struct Point {
+    children: BTreeMap<Box<str>, PointId>,
+    /// What lies over it.
+    mount: Option<MountId>,
+    /// Shows it where nothing else does.
+    shadow: MemDir,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PointId(usize);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MountId(usize);
+
+/// The mount of the namespace's own directories. That of `/` is the next.
+const SHADOWS: MountId = MountId(0);
+const ROOT: MountId = MountId(1);
+
+/// A directory somewhere in a namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) dir: Dir,
+    mount: MountId,
+    /// None if no mount point lies below.
+    point: Option<PointId>,
+}
+
+/// What a step along a path leads to.
+pub(crate) enum Step {
+    Directory(Place),
+    Symlink(Arc<str>),
+    Leaf(Leaf),
+}
+
 impl MountNamespace {
     /// The root directory, for reading and for changing what is in it.
     #[must_use]
     pub fn root(self: &Arc<Self>) -> Descriptor {
-        todo!()
+        Descriptor::root(self.clone())
     }
 
     /// Opens a directory by an absolute path. Links are followed.
@@ -63,59 +108,103 @@ impl MountNamespace {
     /// # Errors
     /// As open(2).
     pub fn open_dir(self: &Arc<Self>, path: &str) -> FsResult<Descriptor> {
-        todo!()
+        let how = OpenHow { directory: true, follow: true, read: true, mutate_directory: true, ..OpenHow::default() };
+        self.open(path, how)
     }
 
     /// Opens an absolute path.
     ///
     /// # Errors
-    /// As open(2).
+    /// As open(2). A path that is not absolute is EINVAL.
     pub fn open(self: &Arc<Self>, path: &str, how: OpenHow) -> FsResult<Descriptor> {
-        todo!()
+        Descriptor::open_absolute(self, path, how)
     }
 
     /// What the writable root takes.
     #[must_use]
     pub fn usage(&self) -> RootUsage {
-        todo!()
+        let Some(root) = &self.root else { return RootUsage::default() };
+        let bytes = root.store().map_or(0, |store| store.spool.bytes());
+        RootUsage { bytes, inodes: root.inodes() }
+    }
+
+    /// One with nothing but `root`.
+    pub(crate) fn of(root: Root, read_only: bool) -> Self {
+        let shadow = MemTree::shadows().root();
+        let point = Point { children: BTreeMap::new(), mount: Some(ROOT), shadow: shadow.clone() };
+        let shadows = Mount { root: Root::Directory(Dir::Memory(shadow)), read_only: true };
+        Self { mounts: vec![shadows, Mount { root, read_only }], points: vec![point], root: None }
+    }
+
+    /// The directory `/`.
+    pub(crate) fn top(&self) -> Place {
+        let dir = match &self.mounts[ROOT.0].root {
+            Root::Directory(dir) => dir.clone(),
+            // The builder lets no file be the root.
+            Root::Leaf(_) => Dir::Memory(self.points[0].shadow.clone()),
+        };
+        Place { dir, mount: ROOT, point: Some(PointId(0)) }
+    }
+
+    /// What `name` in `place` is.
+    pub(crate) fn step(&self, place: &Place, name: &str) -> FsResult<Step> {
+        let Some(id) = self.child(place, name) else {
+            return Ok(match place.dir.lookup(name)? {
+                Found::Directory(dir) => Step::Directory(place.below(dir)),
+                Found::Symlink(target) => Step::Symlink(target),
+                Found::Leaf(leaf) => Step::Leaf(leaf),
+            });
+        };
+        let point = &self.points[id.0];
+        if let Some(mount) = point.mount {
+            return Ok(match &self.mounts[mount.0].root {
+                Root::Directory(dir) => Step::Directory(Place { dir: dir.clone(), mount, point: Some(id) }),
+                Root::Leaf(leaf) => Step::Leaf(leaf.clone()),
+            });
+        }
+        let (dir, mount) = match place.dir.lookup(name) {
+            Ok(Found::Directory(dir)) => (dir, place.mount),
+            // It is not there, or no longer: what is mounted below stays.
+            _ => (Dir::Memory(point.shadow.clone()), SHADOWS),
+        };
+        Ok(Step::Directory(Place { dir, mount, point: Some(id) }))
+    }
+
+    /// A mount point, or something on the way to one.
+    fn child(&self, place: &Place, name: &str) -> Option<PointId> {
+        self.points[place.point?.0].children.get(name).copied()
+    }
+
+    /// Whether `name` must stay what it is.
+    pub(crate) fn is_pinned(&self, place: &Place, name: &str) -> bool {
+        self.child(place, name).is_some()
+    }
+
+    /// Whether no mount point lies below.
+    pub(crate) fn is_plain(place: &Place) -> bool {
+        place.point.is_none()
+    }
+
+    /// EROFS where nothing may be changed.
+    pub(crate) fn check_writable(&self, place: &Place) -> FsResult<()> {
+        if self.mounts[place.mount.0].read_only { Err(Errno::ROFS) } else { Ok(()) }
+    }
+
+    /// Whether the single file mounted as `name` in `place` may not be written to.
+    pub(crate) fn leaf_is_read_only(&self, place: &Place, name: &str) -> bool {
+        let over = self.child(place, name).and_then(|id| self.points[id.0].mount);
+        self.mounts[over.unwrap_or(place.mount).0].read_only
     }
 }
 
-/// Makes a [`MountNamespace`].
-#[derive(Debug)]
-pub struct NamespaceBuilder {}
-
-#[expect(clippy::todo, unused_variables, reason = "the shape comes first")]
-impl NamespaceBuilder {
-    /// With `tree` at `/`.
-    #[must_use]
-    pub fn new(tree: Tree, read_only: bool) -> Self {
-        todo!()
+impl Place {
+    /// A directory in this one in which, and below which, nothing is mounted.
+    pub(crate) fn below(&self, dir: Dir) -> Self {
+        Self { dir, mount: self.mount, point: None }
     }
 
-    /// Mounts `tree`, or the part of it that `sub_path` names, at an absolute path. Later mounts lie over earlier ones.
-    #[must_use]
-    pub fn mount(self, path: &str, tree: Tree, sub_path: Option<&str>, read_only: bool) -> Self {
-        todo!()
-    }
-
-    /// A file of the runtime's own, such as `/etc/hosts`. Containers may write to it, as to the kubelet's.
-    #[must_use]
-    pub fn managed_file(self, path: &str, content: impl Into<bytes::Bytes>) -> Self {
-        todo!()
-    }
-
-    /// `/dev` with its devices, and `/dev/shm`.
-    #[must_use]
-    pub fn devices(self) -> Self {
-        todo!()
-    }
-
-    /// Mounts everything, and makes `/tmp` if there is none.
-    ///
-    /// # Errors
-    /// The first mount that cannot be, with its path.
-    pub fn build(self) -> Result<Arc<MountNamespace>, NamespaceError> {
-        todo!()
+    /// Whether both are in the same mount.
+    pub(crate) fn same_mount(&self, other: &Self) -> bool {
+        self.mount == other.mount
     }
 }

@@ -4,12 +4,13 @@
 //! goes on from there. Names given to a tree are single components of 1 to 255 bytes, never `.` or `..`, without `/`
 //! and NUL. Whether a mount is read-only is the namespace's business; it does not call what changes a tree then.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::host::{HostDir, HostFile, HostLeaf, HostListing};
-use super::memory::{MemDir, MemFile, MemLeaf, MemListing};
+use super::memory::{Device, MemDir, MemFile, MemLeaf, MemListing};
 use super::{DirEntry, FileKind, FsResult, SetTime, Stat};
 
 /// How the last component is to be opened.
@@ -283,6 +284,22 @@ impl File {
             (File::Memory(file), File::Memory(other)) => file.is_same(other),
             (File::Host(file), File::Host(other)) => file.is_same(other),
             _ => false,
+        }
+    }
+
+    /// Where the image's file is that this shows unchanged.
+    pub(crate) fn store_path(&self) -> Option<PathBuf> {
+        match self {
+            File::Memory(file) => file.store_path(),
+            File::Host(_) => None,
+        }
+    }
+
+    /// Which device of ours it is.
+    pub(crate) fn device(&self) -> Option<Device> {
+        match self {
+            File::Memory(file) => file.device(),
+            File::Host(_) => None,
         }
     }
 

@@ -1,14 +1,18 @@
 //! A tree of files that can be mounted.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::content::ContentTree;
 use super::host::{DiskQuota, HostDir, HostLeaf};
+use super::memory::{Lower, MemTree, RootStore, Spool};
+use super::namespace::{Last, MountNamespace, Root, Step, Walk};
+use super::node::{Dir, Leaf};
 use super::usage::DiskUsage;
+use super::{ContentError, Errno, FsResult};
 use crate::budget::Budget;
 use crate::config::VolumeFile;
-use crate::fs::Errno;
 
 /// What a tree in memory may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub struct MemLimits {
 /// What a container's root may hold beyond its image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootLimits {
-    /// Files, directories and links that the container makes or changes; beyond is ENOSPC.
+    /// Files, directories and links that the container makes; beyond is ENOSPC.
     pub inodes: u64,
 }
 
@@ -33,34 +37,56 @@ pub struct Ownership {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// The pod's fsGroup: the group of everything, which may then read (and write, where the owner may), and which what
-    /// is made in a directory inherits.
+    /// The pod's fsGroup: the group of everything, which may then read (and write, where the volume is writable), and
+    /// which what is made in a directory inherits.
     pub fs_group: Option<u32>,
 }
 
-/// A content volume cannot be as it is asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum ContentError {}
-
 /// A container's root cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum RootTreeError {}
+pub enum RootTreeError {
+    /// The image.
+    #[error("cannot open the image's directory {path:?}: {source}")]
+    Lower {
+        /// Its directory.
+        path: PathBuf,
+        /// Why not.
+        source: Errno,
+    },
+    /// Where the container's files are to be written.
+    #[error("cannot open the directory {path:?} for what the container writes: {source}")]
+    Spool {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: Errno,
+    },
+}
 
 /// A directory or file of the host cannot be mounted.
 #[derive(Debug, thiserror::Error)]
-pub enum HostTreeError {}
+#[error("cannot use it as a volume: {0}")]
+pub struct HostTreeError(#[from] pub Errno);
 
 /// A tree of files that can be mounted, any number of times. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Tree {}
+pub struct Tree(Kind);
 
-#[expect(clippy::todo, unused_variables, reason = "the shape comes first")]
+#[derive(Clone, Debug)]
+enum Kind {
+    /// A volume in memory, or a container's root.
+    Own(MemTree),
+    Content(Arc<ContentTree>),
+    /// Something of the host, or a part of any tree.
+    Other(Root),
+}
+
 impl Tree {
     /// An empty tree whose content is in memory: an emptyDir of medium Memory. Names, inodes and content are charged
-    /// to `budget`.
+    /// to `budget`. Anybody may write to it, as the kubelet makes it.
     #[must_use]
     pub fn memory(limits: MemLimits, owner: Ownership, budget: Arc<Budget>) -> Tree {
-        todo!()
+        Tree(Kind::Own(MemTree::new(limits, owner, 0o777, budget)))
     }
 
     /// Content that the front end gives, read-only, in the kubelet's layout: configMap, secret, downwardAPI, projected.
@@ -68,7 +94,7 @@ impl Tree {
     /// # Errors
     /// Names that cannot be, or more than fits.
     pub fn content(files: &[VolumeFile], owner: Ownership, budget: Arc<Budget>) -> Result<Tree, ContentError> {
-        todo!()
+        Ok(Tree(Kind::Content(Arc::new(ContentTree::new(files, owner, budget)?))))
     }
 
     /// Gives a content tree other content, atomically. Returns whether anything changed.
@@ -76,7 +102,10 @@ impl Tree {
     /// # Errors
     /// As [`Tree::content`], or if this is another kind of tree. The old content then stays.
     pub fn update(&self, files: &[VolumeFile]) -> Result<bool, ContentError> {
-        todo!()
+        match &self.0 {
+            Kind::Content(content) => content.update(files),
+            Kind::Own(_) | Kind::Other(_) => Err(ContentError::NotContent),
+        }
     }
 
     /// A container's root: copy-on-write over the directory `lower`, which nobody changes, or empty. What is written
@@ -91,7 +120,13 @@ impl Tree {
         usage: Arc<DiskUsage>,
         budget: Arc<Budget>,
     ) -> Result<Tree, RootTreeError> {
-        todo!()
+        let in_lower = |source| RootTreeError::Lower { path: lower.unwrap_or(Path::new("")).to_owned(), source };
+        let store = RootStore {
+            lower: lower.map(Lower::open_dir).transpose().map_err(in_lower)?,
+            spool: Spool::open_dir(spool, usage)
+                .map_err(|source| RootTreeError::Spool { path: spool.to_owned(), source })?,
+        };
+        Ok(Tree(Kind::Own(MemTree::over(store, limits.inodes, budget).map_err(in_lower)?)))
     }
 
     /// A directory of the host, by descriptor: emptyDir on disk, hostPath, an image as a volume.
@@ -99,7 +134,7 @@ impl Tree {
     /// # Errors
     /// What is not a directory, or cannot be asked.
     pub fn host(dir: OwnedFd, quota: Option<Arc<DiskQuota>>) -> Result<Tree, HostTreeError> {
-        todo!()
+        Ok(Tree(Kind::Other(Root::Directory(Dir::Host(HostDir::new(dir, quota)?)))))
     }
 
     /// A file of the host, by descriptor (`O_PATH` will do): a hostPath that is a file, a socket or a device.
@@ -107,29 +142,79 @@ impl Tree {
     /// # Errors
     /// What is a directory, or cannot be asked.
     pub fn host_file(file: OwnedFd) -> Result<Tree, HostTreeError> {
-        todo!()
+        Ok(Tree(Kind::Other(Root::Leaf(Leaf::Host(HostLeaf::new(file)?)))))
     }
 
     /// Finds what `sub_path` is in the tree, following links inside it, for a mount of only that.
     ///
     /// # Errors
-    /// As open(2); EXDEV when a link leads out of the tree.
-    pub fn sub_path(&self, sub_path: &str) -> Result<Tree, Errno> {
-        todo!()
+    /// As open(2); EPERM when a link leads out of the tree.
+    pub fn sub_path(&self, sub_path: &str) -> FsResult<Tree> {
+        let namespace = MountNamespace::of(self.root_of(), true);
+        let base = [namespace.top()];
+        let mut walk = Walk::relative(&namespace, &base, sub_path)?;
+        let root = loop {
+            let name = match walk.advance()? {
+                Last::Here { .. } => break Root::Directory(walk.place().dir.clone()),
+                Last::Name(name) => name,
+            };
+            match namespace.step(walk.place(), walk.text(&name))? {
+                Step::Directory(place) => break Root::Directory(place.dir),
+                Step::Symlink(target) => walk.follow(&target)?,
+                Step::Leaf(_) if name.slash => return Err(Errno::NOTDIR),
+                Step::Leaf(leaf) => break Root::Leaf(leaf),
+            }
+        };
+        Ok(Tree(Kind::Other(root)))
     }
 
-    /// As [`Tree::sub_path`]; what is missing is made, as directories.
+    /// As [`Tree::sub_path`]; directories that are missing are made, as the kubelet does, unless it is content.
     ///
     /// # Errors
     /// As open(2) and mkdir(2).
-    pub fn make_sub_path(&self, sub_path: &str) -> Result<Tree, Errno> {
-        todo!()
+    pub fn make_sub_path(&self, sub_path: &str) -> FsResult<Tree> {
+        match self.sub_path(sub_path) {
+            Err(Errno::NOENT) if !sub_path.is_empty() && !matches!(self.0, Kind::Content(_)) => {}
+            found => return found,
+        }
+        let (parent, name) = sub_path.trim_end_matches('/').rsplit_once('/').unwrap_or((".", sub_path));
+        let name = name.trim_end_matches('/');
+        let parent = self.make_sub_path(parent.trim_end_matches('/'))?;
+        let Root::Directory(dir) = parent.root_of() else { return Err(Errno::NOTDIR) };
+        // `..` was found, or cannot be made; a link that points to nothing is EEXIST.
+        if name == "." || name == ".." || name.len() > 255 {
+            return Err(Errno::INVAL);
+        }
+        match dir.create_directory(name) {
+            // Somebody was faster.
+            Ok(()) | Err(Errno::EXIST) => parent.sub_path(name),
+            Err(error) => Err(error),
+        }
     }
-}
 
-/// Where the two kinds come together; what [`Tree::host`] and [`Tree::host_file`] are made with.
-#[expect(dead_code, reason = "the shape comes first")]
-enum HostRoot {
-    Directory(HostDir),
-    File(HostLeaf),
+    /// Bytes of content in memory, for a tree of ours.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        match &self.0 {
+            Kind::Own(tree) => tree.bytes(),
+            Kind::Content(_) | Kind::Other(_) => 0,
+        }
+    }
+
+    /// What is mounted when it is.
+    pub(crate) fn root_of(&self) -> Root {
+        match &self.0 {
+            Kind::Own(tree) => Root::Directory(Dir::Memory(tree.root())),
+            Kind::Content(content) => Root::Directory(Dir::Memory(content.root())),
+            Kind::Other(root) => root.clone(),
+        }
+    }
+
+    /// The tree, if it is one of ours that containers may change.
+    pub(crate) fn own(&self) -> Option<&MemTree> {
+        match &self.0 {
+            Kind::Own(tree) => Some(tree),
+            Kind::Content(_) | Kind::Other(_) => None,
+        }
+    }
 }

@@ -1,0 +1,299 @@
+//! What a regular file holds.
+//!
+//! ```text
+//!   Memory: pages
+//!   Disk:   Image ──first change──► Spooled       a container's root
+//!           New ────first write───┘
+//! ```
+
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+
+use super::account::PAGE;
+use super::extents::Extents;
+use super::pages::Pages;
+use super::tree::{RootStore, Shared};
+use crate::fs::{Errno, FsResult};
+
+/// What an open file keeps of the files on disk, opened when they are first needed.
+#[derive(Debug, Default)]
+pub(super) struct Handles {
+    lower: OnceLock<OwnedFd>,
+    spool: OnceLock<OwnedFd>,
+}
+
+pub(super) enum Content {
+    Memory(Pages),
+    Disk { size: u64, place: Place },
+}
+
+/// Where on disk.
+pub(super) enum Place {
+    /// Nowhere yet: all of it reads as zeros.
+    New,
+    /// The image's file of this path, unchanged.
+    Image(Box<str>),
+    /// A file of the spool. It may be shorter than the content, which is then zeros.
+    Spooled { id: u64, extents: Extents },
+}
+
+/// What one more range of pages on disk costs in memory.
+const RUN: u64 = 48;
+
+impl Content {
+    /// Of a new file.
+    pub(super) fn new(tree: &Shared) -> Self {
+        match tree.root() {
+            None => Self::Memory(Pages::default()),
+            Some(_) => Self::Disk { size: 0, place: Place::New },
+        }
+    }
+
+    /// Of a file of the image.
+    pub(super) fn lower(tree: &Shared, path: Box<str>, size: u64) -> FsResult<Self> {
+        tree.account.take_memory(path.len() as u64)?;
+        Ok(Self::Disk { size, place: Place::Image(path) })
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Memory(pages) => pages.size(),
+            Self::Disk { size, .. } => *size,
+        }
+    }
+
+    /// The image's file, as long as this is it.
+    pub(super) fn image_path(&self) -> Option<&str> {
+        match self {
+            Self::Disk { place: Place::Image(path), .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    pub(super) fn read(&self, tree: &Shared, handles: &Handles, offset: u64, buffer: &mut [u8]) -> FsResult<usize> {
+        let (size, place) = match self {
+            Self::Memory(pages) => return Ok(pages.read(offset, buffer)),
+            Self::Disk { size, place } => (*size, place),
+        };
+        let left = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = left.min(buffer.len());
+        let buffer = &mut buffer[..wanted];
+        let root = tree.root().ok_or(Errno::IO)?;
+        let file = match place {
+            Place::New => None,
+            Place::Image(path) => Some(handles.lower(root, path)?),
+            Place::Spooled { id, .. } => Some(handles.spool(root, *id)?),
+        };
+        let mut done = 0;
+        while let Some(file) = file
+            && done < wanted
+        {
+            match rustix::io::pread(file, &mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        buffer[done..].fill(0);
+        Ok(wanted)
+    }
+
+    /// Writes as much as fits; nothing at all is ENOSPC. `bytes` is not empty, and its end fits an `i64`.
+    pub(super) fn write(&mut self, tree: &Shared, handles: &Handles, offset: u64, bytes: &[u8]) -> FsResult<usize> {
+        match self {
+            Self::Memory(pages) => {
+                let len = fitting(offset, bytes.len(), |len| tree.account.take_pages(pages.missing(offset, len)))?;
+                pages.write(offset, &bytes[..len]);
+                Ok(len)
+            }
+            Self::Disk { size, place } => {
+                let root = tree.root().ok_or(Errno::IO)?;
+                let (id, extents) = place.spool(tree, handles, *size)?;
+                let file = handles.spool(root, id)?;
+                let usage = &root.spool;
+                let new_pages = |extents: &Extents, len| extents.missing(&range(offset, len));
+                let len = fitting(offset, bytes.len(), |len| usage.charge(new_pages(extents, len) * PAGE))?;
+                let taken = new_pages(extents, len);
+                let written = tree.account.take_memory(RUN).and_then(|()| {
+                    let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes[..len], offset));
+                    written.inspect_err(|_| tree.account.give_memory(RUN))
+                });
+                let written = written.inspect_err(|_| usage.release(taken * PAGE))?;
+                usage.release((taken - new_pages(extents, written)) * PAGE);
+                let runs = extents.runs();
+                if written > 0 {
+                    extents.insert(range(offset, written));
+                }
+                // One was charged; it may have joined others.
+                tree.account.give_memory((runs + 1).saturating_sub(extents.runs()) * RUN);
+                *size = (*size).max(offset + written as u64);
+                Ok(written)
+            }
+        }
+    }
+
+    /// Cuts or extends; extending makes a hole.
+    pub(super) fn set_size(&mut self, tree: &Shared, handles: &Handles, to: u64) -> FsResult<()> {
+        match self {
+            Self::Memory(pages) => {
+                tree.account.give_pages(pages.set_size(to));
+                Ok(())
+            }
+            Self::Disk { size, place } => {
+                let root = tree.root().ok_or(Errno::IO)?;
+                match place {
+                    Place::New => {}
+                    Place::Image(path) if to == 0 => {
+                        tree.account.give_memory(path.len() as u64);
+                        *place = Place::New;
+                    }
+                    Place::Image(_) => drop(place.spool(tree, handles, to.min(*size))?),
+                    Place::Spooled { id, extents } if to < *size => {
+                        let file = handles.spool(root, *id)?;
+                        // The file may be shorter than the content; it must not get longer by this.
+                        if rustix::fs::fstat(file)?.st_size.cast_unsigned() > to {
+                            rustix::fs::ftruncate(file, to)?;
+                        }
+                        let runs = extents.runs();
+                        root.spool.release(extents.truncate(to.div_ceil(PAGE)) * PAGE);
+                        tree.account.give_memory(runs.saturating_sub(extents.runs()) * RUN);
+                    }
+                    Place::Spooled { .. } => {}
+                }
+                *size = to;
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives back all that was charged, and what is on disk.
+    pub(super) fn release(&mut self, tree: &Shared) {
+        match self {
+            Self::Memory(pages) => tree.account.give_pages(pages.count()),
+            Self::Disk { place: Place::New, .. } => {}
+            Self::Disk { place: Place::Image(path), .. } => tree.account.give_memory(path.len() as u64),
+            Self::Disk { place: Place::Spooled { id, extents }, .. } => {
+                if let Some(root) = tree.root() {
+                    root.spool.remove(*id, extents.pages() * PAGE);
+                }
+                tree.account.give_memory(extents.runs() * RUN);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Its file in the spool, made if there is none, with the first `keep` bytes of the image's file in it.
+    fn spool(&mut self, tree: &Shared, handles: &Handles, keep: u64) -> FsResult<(u64, &mut Extents)> {
+        let root = tree.root().ok_or(Errno::IO)?;
+        let from = match self {
+            Self::Spooled { .. } => None,
+            Self::New => Some(None),
+            Self::Image(path) => Some(Some(path)),
+        };
+        if let Some(from) = from {
+            let pages = if from.is_some() { keep.div_ceil(PAGE) } else { 0 };
+            let usage = &root.spool;
+            usage.charge(pages * PAGE)?;
+            tree.account.take_memory(RUN).inspect_err(|_| usage.release(pages * PAGE))?;
+            let made = root.spool.create().and_then(|(id, file)| {
+                let Some(path) = &from else { return Ok((id, file)) };
+                let copied = handles.lower(root, path).and_then(|lower| copy(lower, &file, keep));
+                copied.map(|()| (id, file)).inspect_err(|_| root.spool.remove(id, 0))
+            });
+            let (id, file) = made.inspect_err(|_| {
+                usage.release(pages * PAGE);
+                tree.account.give_memory(RUN);
+            })?;
+            let mut extents = Extents::default();
+            if pages > 0 {
+                extents.insert(0..pages);
+            } else {
+                tree.account.give_memory(RUN);
+            }
+            if let Some(path) = from {
+                tree.account.give_memory(path.len() as u64);
+            }
+            // Nobody else can have opened a file that was made just now.
+            let _ = handles.spool.set(file);
+            *self = Self::Spooled { id, extents };
+        }
+        match self {
+            Self::Spooled { id, extents } => Ok((*id, extents)),
+            Self::New | Self::Image(_) => Err(Errno::IO),
+        }
+    }
+}
+
+impl Handles {
+    fn lower(&self, root: &RootStore, path: &str) -> FsResult<&OwnedFd> {
+        get_or_open(&self.lower, || root.lower.as_ref().ok_or(Errno::IO)?.open_file(path))
+    }
+
+    fn spool(&self, root: &RootStore, id: u64) -> FsResult<&OwnedFd> {
+        get_or_open(&self.spool, || root.spool.open(id))
+    }
+}
+
+fn get_or_open(cell: &OnceLock<OwnedFd>, open: impl FnOnce() -> FsResult<OwnedFd>) -> FsResult<&OwnedFd> {
+    match cell.get() {
+        Some(file) => Ok(file),
+        None => {
+            let file = open()?;
+            Ok(cell.get_or_init(|| file))
+        }
+    }
+}
+
+/// Page numbers of a range of bytes.
+fn range(offset: u64, len: usize) -> Range<u64> {
+    offset / PAGE..(offset + len as u64).div_ceil(PAGE)
+}
+
+/// How many of `len` bytes from `offset` can be taken: all, or up to a page's end.
+fn fitting(offset: u64, len: usize, take: impl Fn(usize) -> FsResult<()>) -> FsResult<usize> {
+    let Err(error) = take(len) else { return Ok(len) };
+    // The last page that fits is searched for by halving; at the limit nobody is in a hurry.
+    let to_end = |pages: u64| usize::try_from((offset / PAGE + pages) * PAGE - offset).unwrap_or(len).min(len);
+    let mut pages = range(offset, len).end - range(offset, len).start;
+    while pages > 1 {
+        pages /= 2;
+        let len = to_end(pages);
+        if take(len).is_ok() {
+            return Ok(len);
+        }
+    }
+    Err(error)
+}
+
+/// Copies the first `len` bytes; shares them where the filesystem can.
+fn copy(from: &OwnedFd, to: &OwnedFd, len: u64) -> FsResult<()> {
+    let mut done: u64 = 0;
+    let mut buffer = Vec::new();
+    while done < len {
+        let (mut from_at, mut to_at) = (done, done);
+        let left = usize::try_from(len - done).unwrap_or(usize::MAX);
+        let copied = if buffer.is_empty() {
+            rustix::fs::copy_file_range(from, Some(&mut from_at), to, Some(&mut to_at), left)
+        } else {
+            let len = buffer.len().min(left);
+            match rustix::io::pread(from, &mut buffer[..len], done) {
+                Ok(read) => rustix::io::pwrite(to, &buffer[..read], done),
+                Err(error) => Err(error),
+            }
+        };
+        match copied {
+            // Shorter than it was said to be: the rest is zeros.
+            Ok(0) => break,
+            Ok(copied) => done += copied as u64,
+            Err(Errno::INTR) => {}
+            Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) if buffer.is_empty() => {
+                buffer.resize(128 << 10, 0);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
