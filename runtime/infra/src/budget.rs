@@ -72,6 +72,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// What could be charged at the moment, here and above, in bytes.
+    pub fn available(&self) -> u64 {
+        let here = self.limit.unwrap_or(u64::MAX).saturating_sub(self.used());
+        self.parent.as_ref().map_or(here, |parent| here.min(parent.available()))
+    }
+
     /// The own limit in bytes, without those above.
     pub fn limit(&self) -> Option<u64> {
         self.limit
@@ -94,6 +100,8 @@ impl Budget {
 pub struct Ledger {
     budget: Arc<Budget>,
     charged: u64,
+    /// What stays charged until it is dropped.
+    floor: u64,
 }
 
 /// Bytes that a [`Ledger`] charges at once.
@@ -102,7 +110,17 @@ pub const LEDGER_STEP: u64 = 16 * 1024;
 impl Ledger {
     /// A holder of nothing yet.
     pub fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, charged: 0 }
+        Self { budget, charged: 0, floor: 0 }
+    }
+
+    /// A holder of `floor` bytes, which stay charged while it lives.
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`] where the budget refuses them.
+    pub fn with_floor(budget: Arc<Budget>, floor: u64) -> Result<Self, OverBudget> {
+        budget.charge(floor)?;
+        Ok(Self { budget, charged: floor, floor })
     }
 
     /// Makes sure that `needed` bytes are charged in all.
@@ -128,32 +146,35 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives back what is over `needed` bytes, once that is two steps or more.
+    /// Gives back what is over `needed` bytes and the floor: once that is two steps or more, or, where nothing is needed
+    /// any more, more than one.
     #[inline]
     pub fn settle(&mut self, needed: u64) {
-        if self.charged.saturating_sub(needed) >= 2 * LEDGER_STEP || (needed == 0 && self.charged > LEDGER_STEP) {
-            let keep = needed.checked_next_multiple_of(LEDGER_STEP).unwrap_or(needed).min(self.charged);
-            self.budget.release(self.charged - keep);
-            self.charged = keep;
+        let spare = self.charged.saturating_sub(needed.max(self.floor));
+        if spare >= 2 * LEDGER_STEP || (needed == 0 && spare > LEDGER_STEP) {
+            self.shrink(needed);
         }
+    }
+
+    #[cold]
+    fn shrink(&mut self, needed: u64) {
+        let rounded = needed.checked_next_multiple_of(LEDGER_STEP).unwrap_or(needed);
+        let keep = rounded.max(self.floor).min(self.charged);
+        self.budget.release(self.charged - keep);
+        self.charged = keep;
     }
 
     /// Bytes charged at the moment.
     pub fn charged(&self) -> u64 {
         self.charged
     }
-
-    /// Gives everything back.
-    pub fn clear(&mut self) {
-        if self.charged > 0 {
-            self.budget.release(std::mem::take(&mut self.charged));
-        }
-    }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        self.clear();
+        if self.charged > 0 {
+            self.budget.release(self.charged);
+        }
     }
 }
 

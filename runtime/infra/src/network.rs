@@ -19,6 +19,7 @@
 #![allow(clippy::todo, unreachable_pub, dead_code, reason = "signatures first, bodies follow")]
 
 mod addresses;
+mod binding;
 mod config;
 mod container;
 mod decide;
@@ -27,9 +28,12 @@ mod host_port;
 mod limits;
 mod names;
 mod node;
+mod owner;
 mod pod;
 mod policy;
+mod ports;
 mod resolver;
+mod sync;
 mod tcp;
 mod udp;
 
@@ -40,7 +44,7 @@ pub use container::{ContainerNetwork, Service};
 pub use error::{AttachError, DenyReason, NetError, NetworkConfigError};
 pub use host_port::HostPortConfig;
 pub use limits::NetworkLimits;
-pub use names::{DnsConfig, DnsOption, HostAlias, ManagedFiles, NamesConfig};
+pub use names::{ClusterDns, DnsConfig, DnsOption, DnsPolicy, HostAlias, ManagedFiles, NamesConfig};
 pub use node::NodeNetwork;
 pub use pod::PodNetwork;
 pub use policy::{

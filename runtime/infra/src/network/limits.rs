@@ -26,10 +26,24 @@ pub struct NetworkLimits {
 
 /// What a waiting datagram costs beside its bytes, as a kernel's `sk_buff` would.
 pub(crate) const DATAGRAM_OVERHEAD: usize = 256;
-/// The least that a guest can set a buffer to, in bytes.
-pub(crate) const MIN_BUFFER: usize = 4 * 1024;
-/// The most that a guest can set a buffer to, in bytes.
-pub(crate) const MAX_BUFFER: usize = 1024 * 1024;
+/// Between which sizes a guest chooses a buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BufferBounds {
+    least: usize,
+    most: usize,
+}
+
+impl BufferBounds {
+    /// A TCP socket's send or receive buffer. A stream is bounded by one of each: 8 KiB to 1 MiB.
+    pub(crate) const STREAM: Self = Self { least: 4 * 1024, most: 512 * 1024 };
+    /// A UDP socket's buffers.
+    pub(crate) const DATAGRAMS: Self = Self { least: 4 * 1024, most: 1024 * 1024 };
+
+    /// The nearest size that is allowed.
+    pub(crate) fn clamp(self, bytes: u64) -> usize {
+        usize::try_from(bytes).unwrap_or(usize::MAX).clamp(self.least, self.most)
+    }
+}
 
 impl Default for NetworkLimits {
     fn default() -> Self {

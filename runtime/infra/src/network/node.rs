@@ -1,13 +1,37 @@
 //! The node's switch: which pod has which address.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use super::{AttachError, NetworkConfigError, NetworkPolicy, NodeNetworkConfig, PodNetwork, PodNetworkConfig};
+use super::addresses::Addresses;
+use super::resolver::DnsClients;
+use super::sync::lock;
+use super::{
+    AttachError, Family, NetworkConfigError, NetworkLimits, NetworkMode, NetworkPolicy, NodeNetworkConfig, PodNetwork,
+    PodNetworkConfig,
+};
 use crate::budget::Budget;
 
 /// The switch between the pods of a node, and what they have in common.
 #[derive(Debug)]
-pub struct NodeNetwork {}
+pub struct NodeNetwork {
+    limits: NetworkLimits,
+    gateways: Vec<IpAddr>,
+    addresses: Mutex<Addresses>,
+    uids: Mutex<HashSet<String>>,
+    pods: RwLock<HashMap<IpAddr, Weak<PodNetwork>>>,
+    policies: RwLock<Arc<[NetworkPolicy]>>,
+    dns: Arc<DnsClients>,
+}
+
+/// What a pod has taken of the node's. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Lease {
+    node: Arc<NodeNetwork>,
+    uid: String,
+    ips: Vec<IpAddr>,
+}
 
 impl NodeNetwork {
     /// A node's network without pods.
@@ -15,8 +39,17 @@ impl NodeNetwork {
     /// # Errors
     ///
     /// [`NetworkConfigError`] where the pod CIDRs cannot be used.
-    pub fn new(_config: NodeNetworkConfig) -> Result<Arc<Self>, NetworkConfigError> {
-        todo!()
+    pub fn new(config: NodeNetworkConfig) -> Result<Arc<Self>, NetworkConfigError> {
+        let addresses = Addresses::new(&config.pod_cidrs)?;
+        Ok(Arc::new(Self {
+            limits: config.limits,
+            gateways: addresses.gateways().collect(),
+            addresses: Mutex::new(addresses),
+            uids: Mutex::default(),
+            pods: RwLock::default(),
+            policies: RwLock::new(Arc::from([])),
+            dns: Arc::default(),
+        }))
     }
 
     /// Gives a pod its network: addresses from the pod CIDRs, or the host's; and takes its host ports. Buffers are
@@ -29,14 +62,81 @@ impl NodeNetwork {
     /// [`AttachError`]: no address left, a host port that is taken. Nothing is kept then.
     pub async fn attach(
         self: &Arc<Self>,
-        _pod: PodNetworkConfig,
-        _memory: Arc<Budget>,
+        pod: PodNetworkConfig,
+        memory: Arc<Budget>,
     ) -> Result<Arc<PodNetwork>, AttachError> {
-        todo!()
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| AttachError::NoRuntime)?;
+        let lease = self.lease(&pod)?;
+        let ips = lease.ips.clone();
+        let attached = PodNetwork::new(Arc::clone(self), lease, pod, memory, runtime);
+        let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
+        for ip in ips {
+            pods.insert(ip, Arc::downgrade(&attached));
+        }
+        drop(pods);
+        Ok(attached)
     }
 
     /// All NetworkPolicy objects of the node, in place of the former ones. Connections that exist are kept.
-    pub fn set_policies(&self, _policies: Vec<NetworkPolicy>) {
-        todo!()
+    pub fn set_policies(&self, policies: Vec<NetworkPolicy>) {
+        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = policies.into();
+    }
+
+    /// The pod that has an address.
+    pub(crate) fn pod_at(&self, ip: IpAddr) -> Option<Arc<PodNetwork>> {
+        self.pods.read().unwrap_or_else(PoisonError::into_inner).get(&ip)?.upgrade()
+    }
+
+    /// Whether an address belongs to a pod CIDR, whoever has it.
+    pub(crate) fn is_pod_address(&self, ip: IpAddr) -> bool {
+        lock(&self.addresses).contains(ip)
+    }
+
+    /// The node's own address among the pods.
+    pub(crate) fn gateway(&self, family: Family) -> Option<IpAddr> {
+        self.gateways.iter().copied().find(|ip| Family::of(*ip) == family)
+    }
+
+    /// The policies as they are now.
+    pub(crate) fn policies(&self) -> Arc<[NetworkPolicy]> {
+        Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn limits(&self) -> &NetworkLimits {
+        &self.limits
+    }
+
+    pub(crate) fn dns(&self) -> &Arc<DnsClients> {
+        &self.dns
+    }
+
+    fn lease(self: &Arc<Self>, pod: &PodNetworkConfig) -> Result<Lease, AttachError> {
+        if !lock(&self.uids).insert(pod.uid.clone()) {
+            return Err(AttachError::AlreadyAttached { uid: pod.uid.clone() });
+        }
+        let mut lease = Lease { node: Arc::clone(self), uid: pod.uid.clone(), ips: Vec::new() };
+        if pod.mode == NetworkMode::Virtual {
+            lease.ips = lock(&self.addresses).take()?;
+        }
+        Ok(lease)
+    }
+}
+
+impl Lease {
+    /// The pod's addresses; none for a pod on the host's network.
+    pub(super) fn ips(&self) -> &[IpAddr] {
+        &self.ips
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut pods = self.node.pods.write().unwrap_or_else(PoisonError::into_inner);
+        for ip in &self.ips {
+            pods.remove(ip);
+        }
+        drop(pods);
+        lock(&self.node.addresses).give_back(&self.ips);
+        lock(&self.node.uids).remove(&self.uid);
     }
 }

@@ -1,52 +1,228 @@
 //! The network that the containers of a pod share.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use super::{ContainerNetwork, DialSource, ManagedFiles, NetError, NetworkMode, PodIdentity, TcpStream};
+use tokio::runtime::Handle;
+
+use super::binding::{SharedPorts, unbound_source};
+use super::decide::{Plane, Use, decide};
+use super::names::host_hosts;
+use super::node::Lease;
+use super::owner::{Owner, Quota};
+use super::resolver::PodResolver;
+use super::sync::lock;
+use super::tcp::{Account, Caller, Opening, TcpOptions, open};
+use super::{
+    ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NodeNetwork, PodIdentity,
+    PodNetworkConfig, Protocol, TcpStream,
+};
+use crate::budget::Budget;
 
 /// One loopback, one address and one port space.
 #[derive(Debug)]
-pub struct PodNetwork {}
+pub struct PodNetwork {
+    node: Arc<NodeNetwork>,
+    mode: NetworkMode,
+    ips: Vec<IpAddr>,
+    hostname: String,
+    files: ManagedFiles,
+    resolver: PodResolver,
+    identity: RwLock<Arc<PodIdentity>>,
+    ports: SharedPorts,
+    account: Account,
+    runtime: Handle,
+    /// What comes from outside is no container's.
+    visitors: Arc<Owner>,
+    containers: Mutex<Vec<Weak<Owner>>>,
+    lease: Mutex<Option<Lease>>,
+}
 
 impl PodNetwork {
-    /// The pod's addresses, IPv4 first; the host's for a pod in the host's network.
+    pub(super) fn new(
+        node: Arc<NodeNetwork>,
+        lease: Lease,
+        config: PodNetworkConfig,
+        memory: Arc<Budget>,
+        runtime: Handle,
+    ) -> Arc<Self> {
+        let (ips, files) = match config.mode {
+            NetworkMode::Virtual => (lease.ips().to_vec(), config.names.files(lease.ips())),
+            NetworkMode::Host => (host_ips(), config.names.files_on_host(&host_hosts())),
+        };
+        let limits = node.limits();
+        let account = Account { connections: Quota::new(limits.connections_per_pod), memory };
+        let visitors = Owner::new(limits.connections_per_pod);
+        let resolver = PodResolver::new(&config.names, &files, &ips, Arc::clone(node.dns()), runtime.clone());
+        Arc::new(Self {
+            mode: config.mode,
+            ips,
+            hostname: config.names.hostname,
+            files,
+            resolver,
+            identity: RwLock::new(Arc::new(config.identity)),
+            ports: SharedPorts::default(),
+            account,
+            runtime,
+            visitors,
+            containers: Mutex::default(),
+            lease: Mutex::new(Some(lease)),
+            node,
+        })
+    }
+
+    /// The pod's addresses, in the order of the pod CIDRs; the host's for a pod on the host's network.
     pub fn ips(&self) -> &[IpAddr] {
-        todo!()
+        &self.ips
     }
 
     /// Whose network it is.
     pub fn mode(&self) -> NetworkMode {
-        todo!()
+        self.mode
     }
 
     /// What /etc/hosts, /etc/hostname and /etc/resolv.conf of its containers say. Lookups agree with them.
     pub fn managed_files(&self) -> ManagedFiles {
-        todo!()
+        self.files.clone()
     }
 
     /// The network as one incarnation of a container sees it. What it opens dies with it.
-    pub fn container(self: &Arc<Self>, _container: &str) -> Arc<ContainerNetwork> {
-        todo!()
+    pub fn container(self: &Arc<Self>, container: &str) -> Arc<ContainerNetwork> {
+        let owner = Owner::new(self.node.limits().sockets_per_container);
+        let mut containers = lock(&self.containers);
+        containers.retain(|container| container.strong_count() > 0);
+        containers.push(Arc::downgrade(&owner));
+        drop(containers);
+        if self.visitors.is_closed() {
+            owner.close();
+        }
+        ContainerNetwork::new(Arc::clone(self), container, owner)
     }
 
     /// A connection from outside: a probe, a port-forward, a host port. `to` is an address inside the pod, its loopback
     /// or one of its IPs.
     ///
+    /// What comes from the node, or from a client at the host's loopback, appears to come from the node's address among
+    /// the pods; on the pod's loopback, from the loopback.
+    ///
     /// # Errors
     ///
     /// As for a connect: refused, denied by an ingress policy, a limit.
-    pub async fn dial(&self, _to: SocketAddr, _from: DialSource) -> Result<TcpStream, NetError> {
-        todo!()
+    pub async fn dial(&self, to: SocketAddr, from: DialSource) -> Result<TcpStream, NetError> {
+        match decide(self, Use::Enter(Protocol::Tcp, from, to))? {
+            Plane::Host => Err(NetError::NotSupported),
+            Plane::Own | Plane::Pod(_) => self.dial_virtual(self.destination(to), from).await,
+        }
     }
 
     /// Labels or ports have changed; policies look at the new ones from now on.
-    pub fn set_identity(&self, _identity: PodIdentity) {
-        todo!()
+    pub fn set_identity(&self, identity: PodIdentity) {
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 
     /// Ends every socket, and gives host ports and addresses back. Dropping the last handle does so too.
     pub fn close(&self) {
-        todo!()
+        self.visitors.close();
+        for container in std::mem::take(&mut *lock(&self.containers)) {
+            if let Some(owner) = container.upgrade() {
+                owner.close();
+            }
+        }
+        let lease = lock(&self.lease).take();
+        drop(lease);
     }
+
+    async fn dial_virtual(&self, to: SocketAddr, from: DialSource) -> Result<TcpStream, NetError> {
+        let slot = self.visitors.slot()?;
+        let family = Family::of(to.ip());
+        let (receive_buffer, send_buffer) = TcpOptions::new(self.node.limits()).buffers();
+        let account = self.account.clone();
+        let source = self.apparent_source(from, to.ip());
+        let caller = Caller { family, account, source, binding: None, receive_buffer, send_buffer };
+        let client = match open(&self.ports, to, caller)? {
+            Opening::Established(client) => client,
+            Opening::Waiting(waiting) => {
+                poll_fn(|cx| waiting.poll(cx)).await?;
+                Arc::clone(waiting.client())
+            }
+        };
+        client.belong_to(slot)?;
+        Ok(TcpStream::in_memory(client))
+    }
+
+    /// What the pod sees of who comes in.
+    fn apparent_source(&self, from: DialSource, to: IpAddr) -> SocketAddr {
+        let family = Family::of(to);
+        let node = self.node.gateway(family).unwrap_or_else(|| family.loopback());
+        match from {
+            _ if to.is_loopback() => unbound_source(family.loopback()),
+            DialSource::Node => unbound_source(node),
+            DialSource::Client(client) => {
+                let address = client.ip().to_canonical();
+                let foreign = address.is_loopback() || Family::of(address) != family;
+                SocketAddr::new(if foreign { node } else { address }, client.port())
+            }
+        }
+    }
+
+    /// An address of the pod as the port table knows it: the wildcard means the loopback.
+    pub(crate) fn destination(&self, to: SocketAddr) -> SocketAddr {
+        let address = to.ip().to_canonical();
+        let address = if address.is_unspecified() { Family::of(address).loopback() } else { address };
+        SocketAddr::new(address, to.port())
+    }
+
+    /// The pod's own address of a family.
+    pub(crate) fn address(&self, family: Family) -> Option<IpAddr> {
+        self.ips.iter().copied().find(|ip| Family::of(*ip) == family)
+    }
+
+    pub(crate) fn node(&self) -> &Arc<NodeNetwork> {
+        &self.node
+    }
+
+    pub(crate) fn identity(&self) -> Arc<PodIdentity> {
+        Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn ports(&self) -> &SharedPorts {
+        &self.ports
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(crate) fn resolver(&self) -> &PodResolver {
+        &self.resolver
+    }
+
+    pub(crate) fn hostname(&self) -> &str {
+        &self.hostname
+    }
+}
+
+impl Drop for PodNetwork {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The host's addresses, as its routes to the world choose them. Nothing is sent.
+fn host_ips() -> Vec<IpAddr> {
+    let routes = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let found: Vec<IpAddr> = routes
+        .into_iter()
+        .filter_map(|(local, remote)| {
+            let socket = UdpSocket::bind(local).ok()?;
+            socket.connect(remote).ok()?;
+            socket.local_addr().ok().map(|address| address.ip())
+        })
+        .collect();
+    if found.is_empty() { vec![Family::V4.loopback()] } else { found }
 }

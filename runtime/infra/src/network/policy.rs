@@ -1,4 +1,14 @@
-//! NetworkPolicy objects, checked: who may talk to whom. Pure.
+//! NetworkPolicy objects, checked: who may talk to whom, as Kubernetes defines it.
+//!
+//! - A pod that no policy selects in a direction is not isolated in it: everything is allowed.
+//! - Else what any rule of any of those policies allows is allowed, and nothing besides.
+//! - A connection needs both ends: the sender's egress and the receiver's ingress. Answers belong to the connection.
+//! - What comes from the node itself is always allowed, as is a pod to itself.
+//!
+//! Pure: no sockets, no clocks. The callers know which pod an address belongs to.
+
+mod evaluate;
+mod selector;
 
 use std::collections::BTreeSet;
 
@@ -6,6 +16,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Protocol;
+
+pub(crate) use evaluate::{Peer, egress_allowed, ingress_allowed};
 
 /// Rules for the pods that it selects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

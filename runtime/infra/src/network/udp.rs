@@ -11,6 +11,9 @@ use super::{Family, NetError};
 #[derive(Debug)]
 pub struct UdpSocket {}
 
+#[derive(Debug)]
+pub(crate) struct Mailbox {}
+
 /// A datagram that was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
@@ -32,6 +35,14 @@ pub struct UdpOptions {
 }
 
 impl UdpSocket {
+    pub(crate) fn new(
+        _pod: std::sync::Arc<super::PodNetwork>,
+        _family: Family,
+        _slot: super::owner::SocketSlot,
+    ) -> Result<Self, NetError> {
+        todo!()
+    }
+
     /// The address family.
     pub fn family(&self) -> Family {
         todo!()

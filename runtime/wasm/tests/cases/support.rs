@@ -123,6 +123,14 @@ impl Made {
     }
 }
 
+/// The path of a built sample: `guest("lookup")` is `target/guests/lookup.wasm`.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests");
+    let path = guests.join(format!("{name}.wasm"));
+    assert!(path.is_file(), "{} is missing: run guest-samples/build.sh first", path.display());
+    path
+}
+
 /// An empty file system, this network, and as much memory as it takes.
 pub(crate) fn infra(network: Arc<ContainerNetwork>) -> ContainerInfra {
     let memory = Budget::unlimited();

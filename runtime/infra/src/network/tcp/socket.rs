@@ -1,23 +1,83 @@
-//! TCP sockets.
+//! The TCP socket: a state machine that a guest drives.
+//!
+//! ```text
+//!              bind                 listen
+//!   Unbound ─────────► Bound ─────────────────► Listening ──► (accepted sockets begin as Connected)
+//!      │                 │                          │
+//!      │ start_connect   │ start_connect            │ end of the container: its accepts fail
+//!      ├─────────────────┤
+//!      ▼                 ▼
+//!      │   backlog full, or the host's network
+//!      ├──────────────► Connecting ──► Connected
+//!      │   in memory       │               ▲
+//!      ├───────────────────┼───────────────┘
+//!      ▼   refused         ▼
+//!    Closed ◄──────────────┘               a socket never leaves Connected, Listening and Closed
+//! ```
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use super::connect::{Caller, Opening, Waiting, open};
+use super::listener::Listener;
 use super::{TcpOptions, TcpStream};
-use crate::network::{Family, NetError};
+use crate::network::binding::Binding;
+use crate::network::container::own_source;
+use crate::network::decide::{Plane, Use, decide};
+use crate::network::owner::{End, SocketSlot};
+use crate::network::ports::Sharing;
+use crate::network::{Family, NetError, PodNetwork, Protocol};
 
 /// A TCP socket. Never blocks; any number of tasks may wait; a wake may be spurious.
 ///
 /// Dropping it closes a listener. A connection ends when the socket and all its [`TcpStream`] handles are gone.
 #[derive(Debug)]
-pub struct TcpSocket {}
+pub struct TcpSocket {
+    pod: Arc<PodNetwork>,
+    family: Family,
+    options: TcpOptions,
+    backlog: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Unbound(SocketSlot),
+    Bound(SocketSlot, Arc<Binding>),
+    Connecting(SocketSlot, Waiting),
+    Connected(TcpStream),
+    Listening(Listening),
+    Closed(NetError),
+}
+
+/// A listener in memory and what it holds.
+#[derive(Debug)]
+struct Listening {
+    listener: Arc<Listener>,
+    binding: Arc<Binding>,
+    slot: SocketSlot,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // Nobody finds it any more before it refuses, so that a connect meets nothing in between.
+        self.binding.end();
+        self.listener.close(NetError::InvalidState);
+    }
+}
 
 impl TcpSocket {
+    pub(crate) fn new(pod: Arc<PodNetwork>, family: Family, slot: SocketSlot) -> Self {
+        let limits = pod.node().limits();
+        Self { options: TcpOptions::new(limits), backlog: limits.backlog, family, state: State::Unbound(slot), pod }
+    }
+
     /// The address family.
     pub fn family(&self) -> Family {
-        todo!()
+        self.family
     }
 
     /// Binds to an address of the pod, or the wildcard; port 0 takes a free one.
@@ -25,8 +85,22 @@ impl TcpSocket {
     /// # Errors
     ///
     /// In use, not the pod's, bound already ([`NetError::InvalidState`]), of the other family.
-    pub fn bind(&mut self, _local: SocketAddr) -> Result<(), NetError> {
-        todo!()
+    pub fn bind(&mut self, local: SocketAddr) -> Result<(), NetError> {
+        let State::Unbound(slot) = &self.state else {
+            return Err(NetError::InvalidState);
+        };
+        slot.check()?;
+        self.check_family(local)?;
+        let binding = match decide(&self.pod, Use::Bind(local.ip()))? {
+            Plane::Own | Plane::Pod(_) => Binding::tcp(self.pod.ports(), local, self.options.v6_only, Sharing::Shared)?,
+            Plane::Host => return Err(NetError::NotSupported),
+        };
+        track(slot, &binding)?;
+        self.step(|state| match state {
+            State::Unbound(slot) => State::Bound(slot, binding),
+            other => other,
+        });
+        Ok(())
     }
 
     /// Lets connections in.
@@ -36,7 +110,7 @@ impl TcpSocket {
     /// [`NetError::InvalidState`] unless it is bound and nothing else; [`NetError::AddressInUse`] if another socket
     /// listens at the address by now.
     pub fn listen(&mut self) -> Result<(), NetError> {
-        todo!()
+        self.start_listening(None)
     }
 
     /// As [`Self::listen`], and containers find `service` by
@@ -45,18 +119,21 @@ impl TcpSocket {
     /// # Errors
     ///
     /// As for [`Self::listen`].
-    pub fn listen_with(&mut self, _service: Arc<dyn Any + Send + Sync>) -> Result<(), NetError> {
-        todo!()
+    pub fn listen_with(&mut self, service: Arc<dyn Any + Send + Sync>) -> Result<(), NetError> {
+        self.start_listening(Some(service))
     }
 
     /// Whether it listens.
     pub fn is_listening(&self) -> bool {
-        todo!()
+        matches!(self.state, State::Listening(_))
     }
 
     /// Ready when [`Self::try_accept`] has something to say.
-    pub fn poll_acceptable(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
+    pub fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.state {
+            State::Listening(listening) => listening.listener.poll_acceptable(cx),
+            _ => Poll::Ready(()),
+        }
     }
 
     /// The next connection, with the listener's options; none: would block.
@@ -65,7 +142,19 @@ impl TcpSocket {
     ///
     /// [`NetError::InvalidState`] unless it listens; limits.
     pub fn try_accept(&mut self) -> Result<Option<Self>, NetError> {
-        todo!()
+        match &self.state {
+            State::Listening(listening) => {
+                // A place first: a connection that finds none stays in the backlog, as on Linux.
+                let slot = listening.slot.sibling()?;
+                let Some(endpoint) = listening.listener.try_accept()? else {
+                    return Ok(None);
+                };
+                endpoint.belong_to(slot)?;
+                Ok(Some(self.accepted(TcpStream::in_memory(endpoint))))
+            }
+            State::Closed(why) => Err(why.clone()),
+            _ => Err(NetError::InvalidState),
+        }
     }
 
     /// The next connection.
@@ -74,22 +163,60 @@ impl TcpSocket {
     ///
     /// As for [`Self::try_accept`].
     pub async fn accept(&mut self) -> Result<Self, NetError> {
-        todo!()
+        loop {
+            if let Some(socket) = self.try_accept()? {
+                return Ok(socket);
+            }
+            poll_fn(|cx| self.poll_acceptable(cx)).await;
+        }
     }
 
     /// Begins to connect, and binds implicitly. In memory this is all that is needed.
     ///
     /// # Errors
     ///
-    /// What can be said at once: state, family, denied. Such an error leaves the socket as it was, unless the network
-    /// itself refused: then it is closed for good.
-    pub fn start_connect(&mut self, _remote: SocketAddr) -> Result<(), NetError> {
-        todo!()
+    /// What can be said at once: state, family, denied. After an error other than of state and family the socket is
+    /// closed for good.
+    pub fn start_connect(&mut self, remote: SocketAddr) -> Result<(), NetError> {
+        if !matches!(self.state, State::Unbound(_) | State::Bound(..)) {
+            return Err(NetError::InvalidState);
+        }
+        self.check_family(remote)?;
+        let (slot, binding) = match std::mem::replace(&mut self.state, State::Closed(NetError::InvalidState)) {
+            State::Unbound(slot) => (slot, None),
+            State::Bound(slot, binding) => (slot, Some(binding)),
+            other => {
+                self.state = other;
+                return Err(NetError::InvalidState);
+            }
+        };
+        match self.connect_from(slot, binding, remote) {
+            Ok(state) => {
+                self.state = state;
+                Ok(())
+            }
+            Err(error) => {
+                self.state = State::Closed(error.clone());
+                Err(error)
+            }
+        }
     }
 
     /// How the connect went. After an error the socket is closed for good.
-    pub fn poll_connect(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
-        todo!()
+    pub fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        let outcome = match &mut self.state {
+            State::Connected(_) => return Poll::Ready(Ok(())),
+            State::Closed(why) => return Poll::Ready(Err(why.clone())),
+            State::Unbound(_) | State::Bound(..) | State::Listening(_) => {
+                return Poll::Ready(Err(NetError::InvalidState));
+            }
+            State::Connecting(_, waiting) => ready!(waiting.poll(cx)),
+        };
+        let outcome = outcome.and_then(|()| self.finish_connect());
+        if let Err(error) = &outcome {
+            self.state = State::Closed(error.clone());
+        }
+        Poll::Ready(outcome)
     }
 
     /// Connects.
@@ -97,8 +224,9 @@ impl TcpSocket {
     /// # Errors
     ///
     /// As for [`Self::start_connect`] and [`Self::poll_connect`].
-    pub async fn connect(&mut self, _remote: SocketAddr) -> Result<(), NetError> {
-        todo!()
+    pub async fn connect(&mut self, remote: SocketAddr) -> Result<(), NetError> {
+        self.start_connect(remote)?;
+        poll_fn(|cx| self.poll_connect(cx)).await
     }
 
     /// A handle to the connection's bytes.
@@ -107,7 +235,11 @@ impl TcpSocket {
     ///
     /// [`NetError::NotConnected`].
     pub fn stream(&self) -> Result<TcpStream, NetError> {
-        todo!()
+        match &self.state {
+            State::Connected(stream) => Ok(stream.clone()),
+            State::Closed(why) => Err(why.clone()),
+            _ => Err(NetError::NotConnected),
+        }
     }
 
     /// Ends one or both directions of a connection.
@@ -115,8 +247,11 @@ impl TcpSocket {
     /// # Errors
     ///
     /// [`NetError::NotConnected`].
-    pub fn shutdown(&self, _how: Shutdown) -> Result<(), NetError> {
-        todo!()
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), NetError> {
+        match &self.state {
+            State::Connected(stream) => stream.shutdown(how),
+            _ => Err(NetError::NotConnected),
+        }
     }
 
     /// The address it is bound to.
@@ -125,7 +260,14 @@ impl TcpSocket {
     ///
     /// [`NetError::InvalidState`] if unbound.
     pub fn local_address(&self) -> Result<SocketAddr, NetError> {
-        todo!()
+        match &self.state {
+            State::Bound(_, binding) => Ok(binding.local()),
+            State::Connecting(_, waiting) => Ok(waiting.client().local()),
+            State::Connected(stream) => Ok(stream.local_address()),
+            State::Listening(listening) => Ok(listening.binding.local()),
+            State::Closed(why) => Err(why.clone()),
+            State::Unbound(_) => Err(NetError::InvalidState),
+        }
     }
 
     /// The peer's address.
@@ -134,7 +276,11 @@ impl TcpSocket {
     ///
     /// [`NetError::NotConnected`].
     pub fn remote_address(&self) -> Result<SocketAddr, NetError> {
-        todo!()
+        match &self.state {
+            State::Connected(stream) => Ok(stream.remote_address()),
+            State::Closed(why) => Err(why.clone()),
+            _ => Err(NetError::NotConnected),
+        }
     }
 
     /// How many connections may wait to be accepted, before or after listen.
@@ -142,13 +288,25 @@ impl TcpSocket {
     /// # Errors
     ///
     /// [`NetError::InvalidArgument`] for 0; [`NetError::InvalidState`] for a socket that is connecting or connected.
-    pub fn set_backlog(&mut self, _connections: u32) -> Result<(), NetError> {
-        todo!()
+    pub fn set_backlog(&mut self, connections: u32) -> Result<(), NetError> {
+        if connections == 0 {
+            return Err(NetError::InvalidArgument);
+        }
+        match &self.state {
+            State::Unbound(_) | State::Bound(..) | State::Listening(_) => {}
+            State::Connecting(..) | State::Connected(_) => return Err(NetError::InvalidState),
+            State::Closed(why) => return Err(why.clone()),
+        }
+        self.backlog = connections.min(self.pod.node().limits().max_backlog);
+        if let State::Listening(listening) = &self.state {
+            listening.listener.set_backlog(length(self.backlog));
+        }
+        Ok(())
     }
 
     /// Its options.
     pub fn options(&self) -> TcpOptions {
-        todo!()
+        self.options
     }
 
     /// Changes its options; values are validated and clamped as Linux and wasmtime-wasi do.
@@ -156,7 +314,149 @@ impl TcpSocket {
     /// # Errors
     ///
     /// [`NetError::InvalidArgument`] for zeros; [`NetError::InvalidState`] for `v6_only` after bind.
-    pub fn set_options(&mut self, _options: TcpOptions) -> Result<(), NetError> {
-        todo!()
+    pub fn set_options(&mut self, options: TcpOptions) -> Result<(), NetError> {
+        let unbound = matches!(self.state, State::Unbound(_));
+        let options = options.checked(&self.options, self.family, !unbound)?;
+        match &self.state {
+            State::Connected(stream) => stream.set_options(&options)?,
+            State::Listening(listening) => listening.listener.set_options(options),
+            State::Closed(why) => return Err(why.clone()),
+            State::Unbound(_) | State::Bound(..) | State::Connecting(..) => {}
+        }
+        self.options = options;
+        Ok(())
     }
+
+    fn start_listening(&mut self, service: Option<Arc<dyn Any + Send + Sync>>) -> Result<(), NetError> {
+        let (slot, binding) = match &self.state {
+            State::Bound(slot, binding) => (slot, binding),
+            State::Closed(why) => return Err(why.clone()),
+            _ => return Err(NetError::InvalidState),
+        };
+        slot.check()?;
+        let limits = self.pod.node().limits();
+        let account = self.pod.account().clone();
+        let waiting = length(limits.pending_per_listener);
+        let listener = Listener::new(binding.local(), account, self.options, length(self.backlog), waiting, service);
+        binding.listen(Arc::clone(&listener))?;
+        track(slot, &listener)?;
+        self.step(|state| match state {
+            State::Bound(slot, binding) => State::Listening(Listening { listener, binding, slot }),
+            other => other,
+        });
+        Ok(())
+    }
+
+    /// The state after the start of a connect.
+    fn connect_from(
+        &self,
+        slot: SocketSlot,
+        binding: Option<Arc<Binding>>,
+        remote: SocketAddr,
+    ) -> Result<State, NetError> {
+        slot.check()?;
+        let to = self.pod.destination(remote);
+        let (ports, own) = match decide(&self.pod, Use::Open(Protocol::Tcp, remote))? {
+            Plane::Own => (self.pod.ports(), own_source(to.ip())),
+            Plane::Pod(ref peer) => {
+                let own = self.pod.address(Family::of(to.ip())).ok_or(NetError::RemoteUnreachable)?;
+                return self.open(peer.ports(), to, slot, self.source(binding, own, false)?);
+            }
+            Plane::Host => return Err(NetError::NotSupported),
+        };
+        self.open(ports, to, slot, self.source(binding, own, true)?)
+    }
+
+    fn open(
+        &self,
+        ports: &crate::network::binding::SharedPorts,
+        to: SocketAddr,
+        slot: SocketSlot,
+        (binding, source): (Arc<Binding>, SocketAddr),
+    ) -> Result<State, NetError> {
+        track(&slot, &binding)?;
+        let (receive_buffer, send_buffer) = self.options.buffers();
+        let account = self.pod.account().clone();
+        let family = self.family;
+        let caller = Caller { family, account, source, binding: Some(binding), receive_buffer, send_buffer };
+        match open(ports, to, caller)? {
+            Opening::Established(client) => {
+                client.belong_to(slot)?;
+                Ok(State::Connected(TcpStream::in_memory(client)))
+            }
+            Opening::Waiting(waiting) => {
+                track(&slot, waiting.pending())?;
+                Ok(State::Connecting(slot, waiting))
+            }
+        }
+    }
+
+    /// The port that a connection holds, and its source address: what the socket is bound to, else `own`.
+    fn source(
+        &self,
+        binding: Option<Arc<Binding>>,
+        own: std::net::IpAddr,
+        inside: bool,
+    ) -> Result<(Arc<Binding>, SocketAddr), NetError> {
+        let binding = match binding {
+            Some(binding) => binding,
+            None => Binding::tcp(self.pod.ports(), SocketAddr::new(own, 0), true, Sharing::Exclusive)?,
+        };
+        let bound = binding.local().ip().to_canonical();
+        if bound.is_loopback() && !inside {
+            // No packet leaves a loopback.
+            return Err(NetError::InvalidArgument);
+        }
+        let address = if bound.is_unspecified() { own } else { bound };
+        let source = SocketAddr::new(address, binding.local().port());
+        Ok((binding, source))
+    }
+
+    fn finish_connect(&mut self) -> Result<(), NetError> {
+        match std::mem::replace(&mut self.state, State::Closed(NetError::InvalidState)) {
+            State::Connecting(slot, waiting) => {
+                let client = Arc::clone(waiting.client());
+                client.belong_to(slot)?;
+                self.state = State::Connected(TcpStream::in_memory(client));
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(NetError::InvalidState)
+            }
+        }
+    }
+
+    fn accepted(&self, stream: TcpStream) -> Self {
+        Self {
+            pod: Arc::clone(&self.pod),
+            family: self.family,
+            options: self.options,
+            backlog: self.pod.node().limits().backlog,
+            state: State::Connected(stream),
+        }
+    }
+
+    fn step(&mut self, next: impl FnOnce(State) -> State) {
+        let state = std::mem::replace(&mut self.state, State::Closed(NetError::InvalidState));
+        self.state = next(state);
+    }
+
+    /// An address must be of the socket's family. IPv4 inside IPv6 is for sockets of both.
+    fn check_family(&self, address: SocketAddr) -> Result<(), NetError> {
+        let mapped = address.ip().to_canonical().is_ipv4() && address.is_ipv6();
+        if Family::of(address.ip()) != self.family || (mapped && self.options.v6_only) {
+            return Err(NetError::InvalidArgument);
+        }
+        Ok(())
+    }
+}
+
+fn track<T: End + 'static>(slot: &SocketSlot, part: &Arc<T>) -> Result<(), NetError> {
+    let part: Arc<dyn End> = Arc::clone(part) as Arc<dyn End>;
+    slot.track(Arc::downgrade(&part))
+}
+
+fn length(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

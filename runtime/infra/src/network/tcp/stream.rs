@@ -3,17 +3,27 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::TcpOptions;
+use super::link::Endpoint;
 use crate::network::NetError;
 
 /// A handle to a connection: all clones are the same connection. Never blocks; any number of tasks may wait; a wake may
 /// be spurious.
 #[derive(Clone, Debug)]
-pub struct TcpStream {}
+pub struct TcpStream {
+    connection: Connection,
+}
+
+#[derive(Clone, Debug)]
+enum Connection {
+    Memory(Arc<Endpoint>),
+}
 
 /// What [`TcpStream::try_read`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +37,27 @@ pub enum TcpRead {
 }
 
 impl TcpStream {
+    pub(crate) fn in_memory(endpoint: Arc<Endpoint>) -> Self {
+        Self { connection: Connection::Memory(endpoint) }
+    }
+
     /// Takes at most `max` bytes that have arrived.
     ///
     /// # Errors
     ///
     /// Reset by the peer, or the container's network was closed.
-    pub fn try_read(&self, _max: usize) -> Result<TcpRead, NetError> {
-        todo!()
+    #[inline]
+    pub fn try_read(&self, max: usize) -> Result<TcpRead, NetError> {
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.try_read(max),
+        }
     }
 
     /// Ready when there are bytes, the end, or an error.
-    pub fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.poll_readable(cx),
+        }
     }
 
     /// How many bytes [`Self::try_write`] takes now; 0: wait.
@@ -47,33 +66,45 @@ impl TcpStream {
     ///
     /// The same as a write's.
     pub fn writable(&self) -> Result<usize, NetError> {
-        todo!()
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.writable(),
+        }
     }
 
-    /// Sends from the front of `bytes`, and says how many were taken; 0: none now.
+    /// Sends from the front of `bytes`, and says how many were taken; 0: none now. What is taken is not copied: the
+    /// allocation behind `bytes` lives until the peer has read it, so do not send a small part of a large one.
     ///
     /// After the peer has closed, the first write is swallowed and the next fails: the kernel's reset takes a round trip.
     ///
     /// # Errors
     ///
     /// Reset by the peer, shut down, or the container's network was closed.
-    pub fn try_write(&self, _bytes: Bytes) -> Result<usize, NetError> {
-        todo!()
+    #[inline]
+    pub fn try_write(&self, bytes: Bytes) -> Result<usize, NetError> {
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.try_write(bytes),
+        }
     }
 
     /// Ready when there is room, or an error.
-    pub fn poll_writable(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.poll_writable(cx),
+        }
     }
 
     /// Whether all that was written is on its way: always in memory; handed to the kernel for a host connection.
     pub fn is_flushed(&self) -> bool {
-        todo!()
+        match &self.connection {
+            Connection::Memory(_) => true,
+        }
     }
 
     /// Ready when [`Self::is_flushed`].
     pub fn poll_flushed(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
+        match &self.connection {
+            Connection::Memory(_) => Poll::Ready(()),
+        }
     }
 
     /// Ends one or both directions.
@@ -81,18 +112,34 @@ impl TcpStream {
     /// # Errors
     ///
     /// [`NetError::NotConnected`] if the connection has ended.
-    pub fn shutdown(&self, _how: Shutdown) -> Result<(), NetError> {
-        todo!()
+    pub fn shutdown(&self, how: Shutdown) -> Result<(), NetError> {
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.shutdown(how),
+        }
     }
 
     /// The own address.
     pub fn local_address(&self) -> SocketAddr {
-        todo!()
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.local(),
+        }
     }
 
     /// The peer's address.
     pub fn remote_address(&self) -> SocketAddr {
-        todo!()
+        match &self.connection {
+            Connection::Memory(endpoint) => endpoint.remote(),
+        }
+    }
+
+    pub(super) fn set_options(&self, options: &TcpOptions) -> Result<(), NetError> {
+        match &self.connection {
+            Connection::Memory(endpoint) => {
+                let (receive, send) = options.buffers();
+                endpoint.set_buffers(receive, send);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -1,0 +1,114 @@
+//! A name server for tests: a table of names, and bad habits. By UDP it answers no more than 512 bytes; the rest is to
+//! be asked for by TCP.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+use hickory_resolver::proto::rr::{RData, Record};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
+
+/// The most that DNS puts into a datagram unless the client asks for more.
+const DATAGRAM: usize = 512;
+
+/// What the server does with a name.
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    Addresses(Vec<IpAddr>),
+    Code(ResponseCode),
+    /// Nothing is sent.
+    Silence,
+}
+
+/// Ends when dropped.
+#[derive(Debug)]
+pub(super) struct TestServer {
+    pub(super) address: SocketAddr,
+    table: Arc<Table>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Table {
+    replies: HashMap<String, Reply>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl TestServer {
+    /// Names end with a dot. Those not in the table are NXDOMAIN.
+    pub(super) async fn start(replies: &[(&str, Reply)]) -> Self {
+        let (tcp, udp) = loop {
+            let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            // Another test may have this port.
+            if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
+                break (tcp, udp);
+            }
+        };
+        let address = udp.local_addr().unwrap();
+        let replies = replies.iter().map(|(name, reply)| ((*name).to_owned(), reply.clone())).collect();
+        let table = Arc::new(Table { replies, asked: Mutex::default() });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_udp(udp, Arc::clone(&table)));
+        tasks.spawn(serve_tcp(tcp, Arc::clone(&table)));
+        Self { address, table, _tasks: tasks }
+    }
+
+    /// `name A by UDP` and the like, in the order they came; the same one at once again counts once.
+    pub(super) fn asked(&self) -> Vec<String> {
+        let mut asked = self.table.asked.lock().unwrap().clone();
+        asked.dedup();
+        asked
+    }
+}
+
+impl Table {
+    fn reply(&self, query: &[u8], by: &str) -> Option<Message> {
+        let query = Message::from_vec(query).unwrap();
+        let question = query.queries[0].clone();
+        let name = question.name().to_ascii();
+        self.asked.lock().unwrap().push(format!("{name} {} by {by}", question.query_type()));
+        let mut reply = Message::response(query.id, OpCode::Query);
+        reply.add_query(question.clone());
+        match self.replies.get(&name) {
+            Some(Reply::Silence) => return None,
+            Some(Reply::Code(code)) => reply.metadata.response_code = *code,
+            Some(Reply::Addresses(ips)) => {
+                let data = ips.iter().map(|ip| RData::from(*ip));
+                let wanted = data.filter(|data| data.record_type() == question.query_type());
+                reply.add_answers(wanted.map(|data| Record::from_rdata(question.name().clone(), 60, data)));
+            }
+            None => reply.metadata.response_code = ResponseCode::NXDomain,
+        }
+        Some(reply)
+    }
+}
+
+async fn serve_udp(socket: UdpSocket, table: Arc<Table>) {
+    let mut buffer = [0; 1500];
+    loop {
+        let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
+        let Some(mut reply) = table.reply(&buffer[..length], "UDP") else { continue };
+        if reply.to_vec().unwrap().len() > DATAGRAM {
+            reply.metadata.truncation = true;
+            reply.answers.clear();
+        }
+        socket.send_to(&reply.to_vec().unwrap(), client).await.unwrap();
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, table: Arc<Table>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while let Ok(length) = stream.read_u16().await {
+            let mut query = vec![0; length.into()];
+            stream.read_exact(&mut query).await.unwrap();
+            let Some(reply) = table.reply(&query, "TCP") else { continue };
+            let reply = reply.to_vec().unwrap();
+            stream.write_u16(reply.len().try_into().unwrap()).await.unwrap();
+            stream.write_all(&reply).await.unwrap();
+        }
+    }
+}
