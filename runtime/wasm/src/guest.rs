@@ -13,7 +13,7 @@ use crate::flag::Control;
 use crate::memory::{MemoryAccount, MemoryRefused, MemoryShare};
 use crate::network::HttpHooks;
 use crate::program::Entry;
-use crate::state::GuestState;
+use crate::state::{GuestState, MAX_HANDLES};
 use crate::stdio::{Input, Output, Reader};
 use crate::trap::Ended;
 
@@ -64,6 +64,7 @@ impl Launch {
         let files = Files::new(Arc::clone(&self.files), stdio);
         let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), HttpHooks, network, files, memory));
         store.limiter(|state| &mut state.memory);
+        store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         Ok(store)
