@@ -16,8 +16,6 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
 
-#![allow(clippy::todo, unreachable_pub, dead_code, reason = "signatures first, bodies follow")]
-
 mod addresses;
 mod binding;
 mod config;
@@ -36,6 +34,7 @@ mod resolver;
 mod sync;
 mod tcp;
 mod udp;
+mod visitors;
 
 pub use config::{
     DialSource, Family, NamedPort, NetworkMode, NodeNetworkConfig, PodIdentity, PodNetworkConfig, Protocol,

@@ -1,4 +1,4 @@
-//! What Kubernetes' API server fills in where a pod's manifest says nothing.
+//! What Kubernetes' API server fills in where a manifest says nothing.
 //!
 //! Zero values count as nothing, as they do there. Applying the defaults twice is the same as applying them once.
 //! Deliberately not filled in: `hostPort` of a `hostNetwork` pod, so that it is not taken for what the user wrote, and
@@ -7,16 +7,31 @@
 use k8s_openapi::api::core::v1::{
     Container, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe, ResourceRequirements, Volume,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 /// Permission bits of files in volumes that give none.
 const FILE_MODE: i32 = 0o644;
 
-/// Fills in the defaults.
+/// Fills in the defaults of a pod.
 pub(crate) fn apply(pod: &mut Pod) {
     fill(&mut pod.metadata.namespace, "default");
     if let Some(spec) = &mut pod.spec {
         pod_spec(spec);
     }
+}
+
+/// Fills in the defaults of a NetworkPolicy: it always speaks of what comes in, and of what goes out where it has rules
+/// for that.
+pub(crate) fn network_policy(policy: &mut NetworkPolicy) {
+    fill(&mut policy.metadata.namespace, "default");
+    let spec = policy.spec.get_or_insert_default();
+    if spec.policy_types.iter().flatten().next().is_none() {
+        let egress = spec.egress.iter().flatten().next().map(|_| "Egress");
+        spec.policy_types = Some(["Ingress"].into_iter().chain(egress).map(str::to_owned).collect());
+    }
+    let ingress = spec.ingress.iter_mut().flatten().flat_map(|rule| rule.ports.iter_mut().flatten());
+    let egress = spec.egress.iter_mut().flatten().flat_map(|rule| rule.ports.iter_mut().flatten());
+    ingress.chain(egress).for_each(|port| fill(&mut port.protocol, "TCP"));
 }
 
 fn pod_spec(spec: &mut PodSpec) {

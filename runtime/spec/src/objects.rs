@@ -1,22 +1,25 @@
-//! The ConfigMaps and Secrets that pods refer to.
+//! What a node knows beside its pods: the ConfigMaps and Secrets that they refer to, and NetworkPolicies.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::defaults;
 use crate::lookup::ObjectLookup;
 
 /// Namespace and name.
 type Key = (String, String);
 
-/// ConfigMaps and Secrets by namespace and name. Its `Debug` names them and shows no content.
+/// ConfigMaps, Secrets and NetworkPolicies by namespace and name. Its `Debug` names them and shows no content.
 #[derive(Clone, Default, PartialEq)]
 pub struct Objects {
     config_maps: BTreeMap<Key, ConfigMap>,
     secrets: BTreeMap<Key, Secret>,
+    network_policies: BTreeMap<Key, NetworkPolicy>,
 }
 
 impl Objects {
@@ -45,6 +48,12 @@ impl Objects {
         self.secrets.insert(key(&secret.metadata), secret)
     }
 
+    /// Adds a NetworkPolicy as [`Self::insert_config_map`] does, with Kubernetes' defaults filled in.
+    pub fn insert_network_policy(&mut self, mut policy: NetworkPolicy) -> Option<NetworkPolicy> {
+        defaults::network_policy(&mut policy);
+        self.network_policies.insert(key(&policy.metadata), policy)
+    }
+
     /// All ConfigMaps, by namespace and name.
     pub fn config_maps(&self) -> impl Iterator<Item = &ConfigMap> {
         self.config_maps.values()
@@ -53,6 +62,11 @@ impl Objects {
     /// All Secrets, by namespace and name.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.values()
+    }
+
+    /// All NetworkPolicies, by namespace and name. Their namespace, `policyTypes` and ports' `protocol` are set.
+    pub fn network_policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
+        self.network_policies.values()
     }
 }
 
@@ -77,6 +91,7 @@ impl fmt::Debug for Objects {
         f.debug_struct("Objects")
             .field("config_maps", &names(self.config_maps.keys().collect()))
             .field("secrets", &names(self.secrets.keys().collect()))
+            .field("network_policies", &names(self.network_policies.keys().collect()))
             .finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Why a use of the network failed, in words for people; the WASI hosts turn them into error codes of the same name.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Protocol;
 
@@ -143,7 +143,7 @@ pub enum AttachError {
         holder: String,
     },
     /// The host does not give the port.
-    #[error("cannot listen on host port {address}:{port}/{protocol}: {source}")]
+    #[error("cannot listen on host port {}/{protocol}: {source}{}", SocketAddr::new(*address, *port), advice(*port, source))]
     HostPort {
         /// The host's address.
         address: IpAddr,
@@ -157,6 +157,19 @@ pub enum AttachError {
     /// The call was made outside a tokio runtime.
     #[error("a pod's network needs a tokio runtime with I/O enabled")]
     NoRuntime,
+}
+
+/// What can be done about a host port that the kernel does not give.
+fn advice(port: u16, source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied if port < 1024 => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE, or a lower sysctl \
+             net.ipv4.ip_unprivileged_port_start, or take a port from 1024 up"
+        }
+        io::ErrorKind::AddrInUse => "; a process that is none of this node's pods has it",
+        io::ErrorKind::AddrNotAvailable => "; the host does not have this address",
+        _ => "",
+    }
 }
 
 impl From<NetError> for io::Error {
@@ -180,5 +193,31 @@ impl From<NetError> for io::Error {
             NetError::Host(kind) => *kind,
         };
         Self::new(kind, error)
+    }
+}
+
+impl NetError {
+    /// What a host socket answered.
+    pub(crate) fn from_host(error: &io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(error) {
+            Some(Errno::ACCESS | Errno::PERM) => Self::AccessDenied(DenyReason::PrivilegedHostPort),
+            Some(Errno::ADDRINUSE) => Self::AddressInUse,
+            Some(Errno::ADDRNOTAVAIL) => Self::AddressNotBindable,
+            Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => Self::RemoteUnreachable,
+            Some(Errno::CONNREFUSED) => Self::ConnectionRefused,
+            Some(Errno::CONNRESET) => Self::ConnectionReset,
+            Some(Errno::CONNABORTED) => Self::ConnectionAborted,
+            Some(Errno::PIPE) => Self::ConnectionBroken,
+            Some(Errno::TIMEDOUT) => Self::Timeout,
+            Some(Errno::INVAL | Errno::DESTADDRREQ | Errno::AFNOSUPPORT) => Self::InvalidArgument,
+            Some(Errno::ISCONN | Errno::ALREADY) => Self::InvalidState,
+            Some(Errno::NOTCONN) => Self::NotConnected,
+            Some(Errno::OPNOTSUPP | Errno::NOPROTOOPT | Errno::PROTONOSUPPORT) => Self::NotSupported,
+            Some(Errno::MSGSIZE) => Self::DatagramTooLarge,
+            Some(Errno::MFILE | Errno::NFILE) => Self::LimitReached("open files of the node"),
+            Some(Errno::NOBUFS | Errno::NOMEM) => Self::LimitReached("memory of the host's network"),
+            _ => Self::Host(error.kind()),
+        }
     }
 }

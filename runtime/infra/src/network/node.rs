@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::addresses::Addresses;
+use super::host_port::{HostPorts, OpenPorts};
 use super::resolver::DnsClients;
 use super::sync::lock;
 use super::{
@@ -23,6 +24,7 @@ pub struct NodeNetwork {
     pods: RwLock<HashMap<IpAddr, Weak<PodNetwork>>>,
     policies: RwLock<Arc<[NetworkPolicy]>>,
     dns: Arc<DnsClients>,
+    host_ports: Arc<HostPorts>,
 }
 
 /// What a pod has taken of the node's. Dropping it gives it back.
@@ -49,6 +51,7 @@ impl NodeNetwork {
             pods: RwLock::default(),
             policies: RwLock::new(Arc::from([])),
             dns: Arc::default(),
+            host_ports: Arc::default(),
         }))
     }
 
@@ -67,6 +70,14 @@ impl NodeNetwork {
     ) -> Result<Arc<PodNetwork>, AttachError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| AttachError::NoRuntime)?;
         let lease = self.lease(&pod)?;
+        // First, as it may fail. A pod on the host's network has the host's ports anyway.
+        let host_ports = match pod.mode {
+            NetworkMode::Virtual if !pod.host_ports.is_empty() => {
+                let holder = format!("{}/{}", pod.identity.namespace, pod.identity.name);
+                Some(OpenPorts::open(&self.host_ports, &holder, &pod.host_ports)?)
+            }
+            NetworkMode::Virtual | NetworkMode::Host => None,
+        };
         let ips = lease.ips.clone();
         let attached = PodNetwork::new(Arc::clone(self), lease, pod, memory, runtime);
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
@@ -74,6 +85,9 @@ impl NodeNetwork {
             pods.insert(ip, Arc::downgrade(&attached));
         }
         drop(pods);
+        if let Some(host_ports) = host_ports {
+            attached.serve(host_ports);
+        }
         Ok(attached)
     }
 

@@ -8,12 +8,14 @@ use tokio::runtime::Handle;
 
 use super::binding::{SharedPorts, unbound_source};
 use super::decide::{Plane, Use, decide};
+use super::host_port::OpenPorts;
 use super::names::host_hosts;
 use super::node::Lease;
 use super::owner::{Owner, Quota};
 use super::resolver::PodResolver;
 use super::sync::lock;
-use super::tcp::{Account, Caller, Opening, TcpOptions, open};
+use super::tcp::{Account, Caller, Opening, TcpOptions, dial_host, open};
+use super::visitors::Masquerades;
 use super::{
     ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NodeNetwork, PodIdentity,
     PodNetworkConfig, Protocol, TcpStream,
@@ -36,6 +38,8 @@ pub struct PodNetwork {
     /// What comes from outside is no container's.
     visitors: Arc<Owner>,
     containers: Mutex<Vec<Weak<Owner>>>,
+    host_ports: RwLock<Option<OpenPorts>>,
+    masquerades: Mutex<Masquerades>,
     lease: Mutex<Option<Lease>>,
 }
 
@@ -67,6 +71,8 @@ impl PodNetwork {
             runtime,
             visitors,
             containers: Mutex::default(),
+            host_ports: RwLock::default(),
+            masquerades: Mutex::default(),
             lease: Mutex::new(Some(lease)),
             node,
         })
@@ -111,9 +117,17 @@ impl PodNetwork {
     /// As for a connect: refused, denied by an ingress policy, a limit.
     pub async fn dial(&self, to: SocketAddr, from: DialSource) -> Result<TcpStream, NetError> {
         match decide(self, Use::Enter(Protocol::Tcp, from, to))? {
-            Plane::Host => Err(NetError::NotSupported),
+            Plane::Host => {
+                let options = TcpOptions::new(self.node.limits());
+                dial_host(to, &self.account, self.visitors.slot()?, &self.runtime, &options).await
+            }
             Plane::Own | Plane::Pod(_) => self.dial_virtual(self.destination(to), from).await,
         }
+    }
+
+    /// The addresses of its host ports, in the order of the configuration.
+    pub fn host_port_addresses(&self) -> Vec<SocketAddr> {
+        self.with_host_ports(|ports| ports.addresses().collect()).unwrap_or_default()
     }
 
     /// Labels or ports have changed; policies look at the new ones from now on.
@@ -129,8 +143,24 @@ impl PodNetwork {
                 owner.close();
             }
         }
+        let ports = self.host_ports.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(ports);
         let lease = lock(&self.lease).take();
         drop(lease);
+    }
+
+    /// Lets clients in by ports of the host, until the pod is closed.
+    pub(super) fn serve(self: &Arc<Self>, mut ports: OpenPorts) {
+        ports.serve(&Arc::downgrade(self), &self.runtime);
+        *self.host_ports.write().unwrap_or_else(PoisonError::into_inner) = Some(ports);
+    }
+
+    pub(super) fn with_host_ports<R>(&self, use_them: impl FnOnce(&OpenPorts) -> R) -> Option<R> {
+        self.host_ports.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(use_them)
+    }
+
+    pub(super) fn masquerades(&self) -> &Mutex<Masquerades> {
+        &self.masquerades
     }
 
     async fn dial_virtual(&self, to: SocketAddr, from: DialSource) -> Result<TcpStream, NetError> {
@@ -158,11 +188,7 @@ impl PodNetwork {
         match from {
             _ if to.is_loopback() => unbound_source(family.loopback()),
             DialSource::Node => unbound_source(node),
-            DialSource::Client(client) => {
-                let address = client.ip().to_canonical();
-                let foreign = address.is_loopback() || Family::of(address) != family;
-                SocketAddr::new(if foreign { node } else { address }, client.port())
-            }
+            DialSource::Client(client) => self.apparent_client(client, to),
         }
     }
 

@@ -1,18 +1,22 @@
-//! UDP sockets.
+//! UDP: sockets, the mailboxes that datagrams wait in, and the way to the outside.
+//!
+//! [`socket`] is what a guest drives: in memory, with [`outside`] for what leaves the node. [`mailbox`] is where
+//! datagrams from this node arrive. [`host`] is a socket of the host.
 
-use std::net::SocketAddr;
-use std::task::{Context, Poll};
+mod host;
+mod mailbox;
+mod memory;
+mod outside;
+mod socket;
 
 use bytes::Bytes;
+use std::net::SocketAddr;
 
+pub(crate) use mailbox::{Delivery, Mailbox};
+pub use socket::UdpSocket;
+
+use super::limits::{BufferBounds, NetworkLimits};
 use super::{Family, NetError};
-
-/// A UDP socket. Never blocks; any number of tasks may wait; a wake may be spurious.
-#[derive(Debug)]
-pub struct UdpSocket {}
-
-#[derive(Debug)]
-pub(crate) struct Mailbox {}
 
 /// A datagram that was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,101 +32,36 @@ pub struct Datagram {
 pub struct UdpOptions {
     /// IP_TTL, IPV6_UNICAST_HOPS.
     pub hop_limit: u8,
-    /// SO_RCVBUF in bytes.
+    /// SO_RCVBUF in bytes, as asked for: what may wait, with an overhead for each datagram.
     pub receive_buffer: u64,
-    /// SO_SNDBUF in bytes.
+    /// SO_SNDBUF in bytes, as asked for. In memory nothing waits to be sent.
     pub send_buffer: u64,
 }
 
-impl UdpSocket {
-    pub(crate) fn new(
-        _pod: std::sync::Arc<super::PodNetwork>,
-        _family: Family,
-        _slot: super::owner::SocketSlot,
-    ) -> Result<Self, NetError> {
-        todo!()
+impl UdpOptions {
+    fn new(limits: &NetworkLimits) -> Self {
+        let buffer = BufferBounds::DATAGRAMS.clamp(limits.datagram_bytes as u64) as u64;
+        Self { hop_limit: 64, receive_buffer: buffer, send_buffer: buffer }
     }
 
-    /// The address family.
-    pub fn family(&self) -> Family {
-        todo!()
+    fn checked(mut self) -> Result<Self, NetError> {
+        if self.hop_limit == 0 || self.receive_buffer == 0 || self.send_buffer == 0 {
+            return Err(NetError::InvalidArgument);
+        }
+        self.receive_buffer = BufferBounds::DATAGRAMS.clamp(self.receive_buffer) as u64;
+        self.send_buffer = BufferBounds::DATAGRAMS.clamp(self.send_buffer) as u64;
+        Ok(self)
     }
 
-    /// Binds to an address of the pod, or the wildcard; port 0 takes a free one.
-    ///
-    /// # Errors
-    ///
-    /// In use, not the pod's, bound already ([`NetError::InvalidState`]), of the other family.
-    pub fn bind(&mut self, _local: SocketAddr) -> Result<(), NetError> {
-        todo!()
+    fn receive_bound(&self) -> usize {
+        BufferBounds::DATAGRAMS.clamp(self.receive_buffer)
     }
+}
 
-    /// Makes `remote` the only peer, or with none any peer again. Binds implicitly.
-    ///
-    /// # Errors
-    ///
-    /// Denied, unreachable, an address of the other family or without a port; disconnecting what is not connected.
-    pub fn connect(&mut self, _remote: Option<SocketAddr>) -> Result<(), NetError> {
-        todo!()
-    }
-
-    /// The next datagram; none: would block.
-    ///
-    /// # Errors
-    ///
-    /// [`NetError::ConnectionRefused`] where the peer of a connected socket has no receiver; unbound sockets.
-    pub fn try_receive(&self) -> Result<Option<Datagram>, NetError> {
-        todo!()
-    }
-
-    /// Ready when [`Self::try_receive`] has something to say.
-    pub fn poll_receivable(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
-    }
-
-    /// Sends a datagram, to `remote` or the connected peer. False: would block. Binds implicitly.
-    ///
-    /// # Errors
-    ///
-    /// Too large, denied, no peer, a peer other than the connected one; an error that an earlier one brought back.
-    pub fn try_send(&self, _bytes: Bytes, _remote: Option<SocketAddr>) -> Result<bool, NetError> {
-        todo!()
-    }
-
-    /// Ready when [`Self::try_send`] would not block.
-    pub fn poll_sendable(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
-    }
-
-    /// The address it is bound to.
-    ///
-    /// # Errors
-    ///
-    /// [`NetError::InvalidState`] if unbound.
-    pub fn local_address(&self) -> Result<SocketAddr, NetError> {
-        todo!()
-    }
-
-    /// The connected peer.
-    ///
-    /// # Errors
-    ///
-    /// [`NetError::NotConnected`].
-    pub fn remote_address(&self) -> Result<SocketAddr, NetError> {
-        todo!()
-    }
-
-    /// Its options.
-    pub fn options(&self) -> UdpOptions {
-        todo!()
-    }
-
-    /// Changes its options.
-    ///
-    /// # Errors
-    ///
-    /// [`NetError::InvalidArgument`] for zeros.
-    pub fn set_options(&mut self, _options: UdpOptions) -> Result<(), NetError> {
-        todo!()
+/// The most that a datagram holds: 64 KiB less the headers.
+const fn max_datagram(family: Family) -> usize {
+    match family {
+        Family::V4 => 65_507,
+        Family::V6 => 65_527,
     }
 }

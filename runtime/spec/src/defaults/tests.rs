@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::{apply, pull_policy};
+use super::{apply, network_policy, pull_policy};
 
 fn defaulted(yaml: &str) -> Value {
     let mut pod: Pod = serde_yaml::from_str(yaml).unwrap();
@@ -110,4 +110,19 @@ fn pull_policies() {
     ] {
         assert_eq!(pull_policy(image), policy, "{image}");
     }
+}
+
+#[test]
+fn a_network_policy_speaks_of_ingress_and_of_egress_where_it_has_rules_for_that() {
+    let types = |spec: &str| {
+        let mut policy = serde_yaml::from_str(&format!("{{metadata: {{name: p}}, spec: {{{spec}}}}}")).unwrap();
+        network_policy(&mut policy);
+        assert_eq!(policy.metadata.namespace.as_deref(), Some("default"));
+        policy.spec.unwrap().policy_types.unwrap()
+    };
+    assert_eq!(types(""), ["Ingress"]);
+    assert_eq!(types("egress: []"), ["Ingress"]);
+    assert_eq!(types("egress: [{}]"), ["Ingress", "Egress"]);
+    assert_eq!(types("policyTypes: []"), ["Ingress"]);
+    assert_eq!(types("policyTypes: [Egress], ingress: [{}]"), ["Egress"]);
 }

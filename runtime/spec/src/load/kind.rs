@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 
 use super::mismatch::shorten;
@@ -13,6 +14,10 @@ use crate::diagnostic::{Diagnostic, FieldPath};
 static POD: LazyLock<Schema> = LazyLock::new(Schema::of::<Pod>);
 static CONFIG_MAP: LazyLock<Schema> = LazyLock::new(Schema::of::<ConfigMap>);
 static SECRET: LazyLock<Schema> = LazyLock::new(Schema::of::<Secret>);
+static NETWORK_POLICY: LazyLock<Schema> = LazyLock::new(Schema::of::<NetworkPolicy>);
+
+/// The `apiVersion` of Kubernetes' first kinds, and of Lists.
+const CORE: &str = "v1";
 
 static LIST: LazyLock<Schema> = LazyLock::new(|| {
     Schema::Object(vec![
@@ -23,16 +28,17 @@ static LIST: LazyLock<Schema> = LazyLock::new(|| {
     ])
 });
 
-/// What this runtime runs; all of it in `apiVersion: v1`.
+/// What this runtime reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Pod,
     ConfigMap,
     Secret,
+    NetworkPolicy,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Pod, Self::ConfigMap, Self::Secret];
+    pub(crate) const ALL: [Self; 4] = [Self::Pod, Self::ConfigMap, Self::Secret, Self::NetworkPolicy];
 
     /// As in `kind`.
     pub(crate) fn name(self) -> &'static str {
@@ -40,6 +46,15 @@ impl Kind {
             Self::Pod => "Pod",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::NetworkPolicy => "NetworkPolicy",
+        }
+    }
+
+    /// As in `apiVersion`.
+    pub(crate) fn api_version(self) -> &'static str {
+        match self {
+            Self::Pod | Self::ConfigMap | Self::Secret => CORE,
+            Self::NetworkPolicy => "networking.k8s.io/v1",
         }
     }
 
@@ -52,6 +67,7 @@ impl Kind {
             Self::Pod => &POD,
             Self::ConfigMap => &CONFIG_MAP,
             Self::Secret => &SECRET,
+            Self::NetworkPolicy => &NETWORK_POLICY,
         }
     }
 }
@@ -71,6 +87,11 @@ impl List {
         Kind::named(items).map(|kind| Self { items: Some(kind) })
     }
 
+    /// As in `apiVersion`.
+    pub(crate) fn api_version(&self) -> &'static str {
+        self.items.map_or(CORE, Kind::api_version)
+    }
+
     /// Of the List itself; its items are checked as objects.
     pub(crate) fn schema() -> &'static Schema {
         &LIST
@@ -79,7 +100,7 @@ impl List {
 
 /// For a hint.
 pub(crate) fn known_kinds() -> String {
-    "the kinds that work are Pod, ConfigMap, Secret and List".to_owned()
+    "the kinds that work are Pod, ConfigMap, Secret, NetworkPolicy and List".to_owned()
 }
 
 /// What is said about any other `kind`.

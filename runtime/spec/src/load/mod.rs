@@ -56,7 +56,7 @@ pub struct Source {
 pub struct Loaded {
     /// The pods without errors, in the order of the sources.
     pub pods: Vec<LoadedPod>,
-    /// The ConfigMaps and Secrets without errors.
+    /// The ConfigMaps, Secrets and NetworkPolicies without errors.
     pub objects: Objects,
     /// Errors and warnings: the sources in their order, each by line.
     pub diagnostics: Vec<Diagnostic>,
@@ -80,8 +80,8 @@ impl Loaded {
     }
 }
 
-/// Reads YAML (any number of documents) and JSON (any number of values) with Pods, ConfigMaps, Secrets and Lists of
-/// them. Never fails: what is wrong is among the diagnostics, and what they call an error is left out of the rest.
+/// Reads YAML (any number of documents) and JSON (any number of values) with Pods, ConfigMaps, Secrets,
+/// NetworkPolicies and Lists of them. Never fails: what is wrong is among the diagnostics, and what they call an error is left out of the rest.
 pub fn load(sources: &[Source]) -> Loaded {
     let mut loaded = Loaded::default();
     let mut seen = BTreeMap::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 
@@ -15,7 +16,7 @@ use super::problem::Problems;
 use super::{Loaded, LoadedPod};
 use crate::diagnostic::{Diagnostic, FieldPath, Location, Segment};
 use crate::pod::CheckedPod;
-use crate::{support, validate};
+use crate::{defaults, support, validate};
 
 /// What one object may weigh (see [`Node::weight`]): room for all that etcd would take (1.5 MiB), and a bound for what
 /// checking one object costs.
@@ -54,30 +55,32 @@ impl Reader<'_, '_> {
         };
         if let Some(kind) = Kind::named(kind) {
             let errors = self.problems.errors();
-            self.check_version(node, base, kind.name(), expected.is_some());
+            self.check_version(node, base, (kind.name(), kind.api_version()), expected.is_some());
             match kind {
                 Kind::Pod => self.pod(node, base, errors),
                 Kind::ConfigMap => self.config_map(node, base, errors),
                 Kind::Secret => self.secret(node, base, errors),
+                Kind::NetworkPolicy => self.network_policy(node, base, errors),
             }
         } else if let Some(list) = List::named(kind) {
-            self.check_version(node, base, kind, expected.is_some());
+            self.check_version(node, base, (kind, list.api_version()), expected.is_some());
             self.list(node, base, &list);
         } else {
             self.about(node, base, unknown_kind(kind));
         }
     }
 
-    fn check_version(&mut self, node: &Node, base: &FieldPath, kind: &str, implied: bool) {
+    /// `kind` and the version it is in.
+    fn check_version(&mut self, node: &Node, base: &FieldPath, (kind, right): (&str, &str), implied: bool) {
         let path = field("apiVersion");
         let diagnostic = match written(node, "apiVersion") {
             None if implied => return,
-            None => Diagnostic::error(path, "Required value").hint(format!("{kind} is in apiVersion: v1")),
+            None => Diagnostic::error(path, "Required value").hint(format!("{kind} is in apiVersion: {right}")),
             Some(entry) => match entry.node.as_str() {
-                Some("v1") => return,
+                Some(version) if version == right => return,
                 Some(version) => {
                     let version = shorten(version);
-                    Diagnostic::error(path, format!("Unsupported value: {version:?}: {kind} is in \"v1\""))
+                    Diagnostic::error(path, format!("Unsupported value: {version:?}: {kind} is in {right:?}"))
                 }
                 // Decoding says so.
                 None => return,
@@ -149,6 +152,16 @@ impl Reader<'_, '_> {
         self.unique(Kind::Secret, &secret.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_secret(secret);
+        }
+    }
+
+    fn network_policy(&mut self, node: &Node, base: &FieldPath, before: usize) {
+        let Some((mut policy, faulty)) = self.typed::<NetworkPolicy>(Kind::NetworkPolicy, node, base) else { return };
+        defaults::network_policy(&mut policy);
+        self.validation(validate::network_policy(&policy), &faulty, node, base);
+        self.unique(Kind::NetworkPolicy, &policy.metadata, node, base);
+        if self.problems.errors() == before {
+            self.loaded.objects.insert_network_policy(policy);
         }
     }
 

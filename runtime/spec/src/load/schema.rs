@@ -183,6 +183,7 @@ impl<'de> MapAccess<'de> for ProbeMap<'_> {
             return Err(serde::de::Error::custom("a value without a key"));
         };
         let answer = match *name {
+            "apiVersion" if self.kind == "NetworkPolicy" => "networking.k8s.io/v1",
             "apiVersion" => "v1",
             "kind" => self.kind,
             _ => "",
@@ -194,6 +195,7 @@ impl<'de> MapAccess<'de> for ProbeMap<'_> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
 
     use super::*;
 
@@ -223,6 +225,15 @@ mod tests {
         ] {
             assert_eq!(at(&pod, path), Some(&schema), "{path}");
         }
+        let policy = Schema::of::<NetworkPolicy>();
+        for (path, schema) in [
+            ("metadata.labels.[]", Schema::String),
+            ("spec.ingress.[].ports.[].port", Schema::IntOrString),
+            ("spec.egress.[].to.[].ipBlock.except.[]", Schema::String),
+            ("spec.podSelector.matchExpressions.[].values.[]", Schema::String),
+        ] {
+            assert_eq!(at(&policy, path), Some(&schema), "{path}");
+        }
         assert_eq!(at(&Schema::of::<Secret>(), "data.[]"), Some(&Schema::Bytes));
         assert_eq!(at(&Schema::of::<ConfigMap>(), "binaryData.[]"), Some(&Schema::Bytes));
     }
@@ -243,6 +254,7 @@ mod tests {
         }
         let mut found = Vec::new();
         untyped(&Schema::of::<Pod>(), String::new(), &mut found);
+        untyped(&Schema::of::<NetworkPolicy>(), String::new(), &mut found);
         found.retain(|path| !path.ends_with(".metadata.managedFields[].fieldsV1"));
         assert_eq!(found, [""; 0]);
     }

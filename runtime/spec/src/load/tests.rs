@@ -285,3 +285,47 @@ proptest! {
         prop_assert_eq!(loaded.objects.get_secret("default", "s"), Some(&written));
     }
 }
+
+const NETWORK_POLICY: &str = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: database
+spec:
+  podSelector: {}
+  egress:
+  - ports:
+    - port: 5978
+";
+
+#[test]
+fn a_network_policy_is_loaded_with_kubernetes_defaults() {
+    let item = NETWORK_POLICY.split_once("metadata").unwrap_or_default().1.replace('\n', "\n  ");
+    let list = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems:\n- metadata{}",
+        item.replace("database", "other")
+    );
+    let loaded = load_text(&format!("{NETWORK_POLICY}---\n{list}"));
+    assert_eq!(shown(&loaded), NONE);
+    let policies: Vec<_> = loaded.objects.network_policies().collect();
+    assert_eq!(policies.len(), 2);
+    for (policy, name) in policies.iter().zip(["database", "other"]) {
+        assert_eq!(policy.metadata.name.as_deref(), Some(name));
+        assert_eq!(policy.metadata.namespace.as_deref(), Some("default"));
+        let spec = policy.spec.as_ref().unwrap_or_else(|| panic!("no spec"));
+        assert_eq!(spec.policy_types.as_deref(), Some(&["Ingress".to_owned(), "Egress".to_owned()][..]));
+        let port = spec.egress.iter().flatten().flat_map(|rule| rule.ports.iter().flatten()).next();
+        assert_eq!(port.and_then(|port| port.protocol.as_deref()), Some("TCP"));
+    }
+}
+
+#[test]
+fn a_second_network_policy_of_the_name_is_an_error() {
+    let loaded = load_text(&format!("{NETWORK_POLICY}---\n{NETWORK_POLICY}"));
+    assert_eq!(
+        shown(&loaded),
+        ["test.yaml:14:3: error: metadata.name: Duplicate value: \"database\": NetworkPolicy default/database is \
+         already at test.yaml:4:3\n    hint: remove one of them, or give it another name or namespace"]
+    );
+    assert_eq!(loaded.objects.network_policies().count(), 1);
+}

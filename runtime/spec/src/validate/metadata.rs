@@ -36,7 +36,7 @@ pub(super) fn check(metadata: &ObjectMeta, report: &mut Report) {
     }
 }
 
-fn check_labels(labels: &BTreeMap<String, String>, path: &FieldPath, report: &mut Report) {
+pub(super) fn check_labels(labels: &BTreeMap<String, String>, path: &FieldPath, report: &mut Report) {
     for (key, value) in labels {
         let path = path.key(key);
         report.invalid_all(&path, key, qualified_name(key));

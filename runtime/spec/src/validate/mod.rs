@@ -4,7 +4,7 @@
 //! objects with defaults filled in. Which fields this runtime honours at all is not decided here but by the table of
 //! supported fields.
 //!
-//! Sources: `k8s.io/kubernetes/pkg/apis/core/validation` and the API reference. Every check is linear in the size of
+//! Sources: `k8s.io/kubernetes/pkg/apis/{core,networking}/validation` and the API reference. Every check is linear in the size of
 //! the object, and the number and length of messages are bounded.
 
 mod container;
@@ -14,6 +14,7 @@ mod files;
 mod metadata;
 mod mounts;
 mod names;
+mod network_policy;
 mod objects;
 mod pod;
 mod ports;
@@ -21,8 +22,10 @@ mod probes;
 mod report;
 mod resources;
 mod security;
+mod selector;
 mod volumes;
 
+pub use network_policy::network_policy;
 pub use objects::{config_map, secret};
 
 pub(crate) use names::{is_env_name, relative_path_problem};

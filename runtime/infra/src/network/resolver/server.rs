@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::{RData, Record};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 /// The most that DNS puts into a datagram unless the client asks for more.
@@ -100,15 +100,20 @@ async fn serve_udp(socket: UdpSocket, table: Arc<Table>) {
 }
 
 async fn serve_tcp(listener: TcpListener, table: Arc<Table>) {
+    let mut connections = JoinSet::new();
     loop {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        while let Ok(length) = stream.read_u16().await {
-            let mut query = vec![0; length.into()];
-            stream.read_exact(&mut query).await.unwrap();
-            let Some(reply) = table.reply(&query, "TCP") else { continue };
-            let reply = reply.to_vec().unwrap();
-            stream.write_u16(reply.len().try_into().unwrap()).await.unwrap();
-            stream.write_all(&reply).await.unwrap();
-        }
+        let (stream, _) = listener.accept().await.unwrap();
+        connections.spawn(serve_connection(stream, Arc::clone(&table)));
+    }
+}
+
+async fn serve_connection(mut stream: TcpStream, table: Arc<Table>) {
+    while let Ok(length) = stream.read_u16().await {
+        let mut query = vec![0; length.into()];
+        stream.read_exact(&mut query).await.unwrap();
+        let Some(reply) = table.reply(&query, "TCP") else { continue };
+        let reply = reply.to_vec().unwrap();
+        stream.write_u16(reply.len().try_into().unwrap()).await.unwrap();
+        stream.write_all(&reply).await.unwrap();
     }
 }

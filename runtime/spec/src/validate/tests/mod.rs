@@ -4,6 +4,7 @@
 
 mod containers;
 mod env;
+mod network_policies;
 mod objects;
 mod pods;
 mod probes;

@@ -1,0 +1,91 @@
+//! Connections through a host port.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Closable, Target};
+
+/// Connections of one port at a time. Further ones wait in the kernel's backlog.
+pub(super) const CONNECTIONS: usize = 1024;
+/// The wait after the process ran out of descriptors, doubled each time up to the second.
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Accepts until the listener is closed or the target is gone; all connections, `most` at a time, end with it.
+pub(super) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, target: Weak<T>, port: u16, most: usize) {
+    let room = Arc::new(Semaphore::new(most));
+    let mut connections = JoinSet::new();
+    let mut wait = FIRST_WAIT;
+    loop {
+        // Never closed.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let accepted = poll_fn(|cx| match listener.with(|listener| listener.poll_accept(cx)) {
+            Some(poll) => poll.map(Some),
+            None => Poll::Ready(None),
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok((client, address))) => {
+                wait = FIRST_WAIT;
+                let Some(target) = target.upgrade() else { return };
+                connections.spawn(async move {
+                    let _permit = permit;
+                    connect(client, canonical(address), target, port).await;
+                });
+            }
+            Some(Err(error)) if is_of_one_connection(&error) => {}
+            Some(Err(error)) => {
+                tracing::warn!(%error, port, "cannot accept connections on a host port; trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// A connection that failed before it was accepted says nothing of the next one (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::ConnectionRefused
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+            | Kind::TimedOut
+            | Kind::Interrupted
+    )
+}
+
+/// An IPv4 client of a socket for both families is an IPv4 client.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+async fn connect<T: Target>(mut client: TcpStream, address: SocketAddr, target: Arc<T>, port: u16) {
+    // The pod decides what is sent together.
+    let _ = client.set_nodelay(true);
+    let dialled = target.dial(port, address).await;
+    // A connection does not keep the pod's network: when that goes, its streams end.
+    drop(target);
+    let outcome = match dialled {
+        Ok(mut inside) => tokio::io::copy_bidirectional(&mut client, &mut inside).await.map(drop),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, %address, port, "a connection through a host port ended");
+        // A refusal is seen as such, and a broken connection is no end of the data: the client gets a reset.
+        let _ = client.set_zero_linger();
+    }
+}

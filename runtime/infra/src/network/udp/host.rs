@@ -1,0 +1,139 @@
+//! A UDP socket of the host.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use tokio::io::Interest;
+use tokio::runtime::Handle;
+
+use super::{Datagram, UdpOptions};
+use crate::network::{Family, NetError};
+
+/// A UDP socket of the host.
+#[derive(Debug)]
+pub(super) struct HostSocket {
+    socket: tokio::net::UdpSocket,
+    /// Wakes all who wait: a tokio socket remembers only the last.
+    waker: Waker,
+}
+
+thread_local! {
+    /// Datagrams are received into this and copied at their size: nobody knows it before.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl HostSocket {
+    /// A socket, unbound. `waker` is to wake whoever waits for it.
+    pub(super) fn new(family: Family, waker: Waker, runtime: &Handle) -> Result<Arc<Self>, NetError> {
+        let domain = match family {
+            Family::V4 => AddressFamily::INET,
+            Family::V6 => AddressFamily::INET6,
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(domain, SocketType::DGRAM, flags, None).map_err(host_error)?;
+        if family == Family::V6 {
+            sockopt::set_ipv6_v6only(&fd, true).map_err(host_error)?;
+        }
+        let _runtime = runtime.enter();
+        let socket = tokio::net::UdpSocket::from_std(fd.into()).map_err(|error| NetError::from_host(&error))?;
+        Ok(Arc::new(Self { socket, waker }))
+    }
+
+    pub(super) fn bind(&self, local: SocketAddr) -> Result<(), NetError> {
+        rustix::net::bind(&self.socket, &local).map_err(host_error)
+    }
+
+    pub(super) fn connect(&self, remote: Option<SocketAddr>) -> Result<(), NetError> {
+        match remote {
+            Some(remote) => match rustix::net::connect(&self.socket, &remote) {
+                // Connected before, by a route that does not lead to the new peer.
+                Err(Errno::INVAL) => {
+                    self.disconnect()?;
+                    rustix::net::connect(&self.socket, &remote).map_err(host_error)
+                }
+                outcome => outcome.map_err(host_error),
+            },
+            None => self.disconnect(),
+        }
+    }
+
+    fn disconnect(&self) -> Result<(), NetError> {
+        match rustix::net::connect_unspec(&self.socket) {
+            Ok(()) | Err(Errno::AFNOSUPPORT) => Ok(()),
+            Err(error) => Err(host_error(error)),
+        }
+    }
+
+    /// False: would block.
+    pub(super) fn try_send(&self, bytes: &[u8], remote: Option<SocketAddr>) -> Result<bool, NetError> {
+        let send = || match remote {
+            Some(remote) => rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &remote),
+            None => rustix::net::send(&self.socket, bytes, SendFlags::empty()),
+        };
+        // Not by tokio at first, which believes a new socket to be unwritable until its reactor has run.
+        match send() {
+            Err(Errno::AGAIN) => {}
+            outcome => return outcome.map(|_| true).map_err(host_error),
+        }
+        match self.socket.try_io(Interest::WRITABLE, || send().map_err(io::Error::from)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            outcome => outcome.map(|_| true).map_err(|error| NetError::from_host(&error)),
+        }
+    }
+
+    pub(super) fn try_receive(&self) -> Result<Option<Datagram>, NetError> {
+        let received = BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(65_536, 0);
+            let receive = || {
+                let (count, _, remote) = rustix::net::recvfrom(&self.socket, &mut buffer[..], RecvFlags::empty())?;
+                let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
+                Ok((Bytes::copy_from_slice(&buffer[..count]), remote))
+            };
+            self.socket.try_io(Interest::READABLE, receive)
+        });
+        match received {
+            Ok((bytes, Some(remote))) => Ok(Some(Datagram { bytes, remote })),
+            // Not from an IP address: there are no such datagrams on an IP socket.
+            Ok((_, None)) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(NetError::from_host(&error)),
+        }
+    }
+
+    /// Ready when there may be a datagram. The socket's waker is remembered, not the caller's.
+    pub(super) fn poll_receivable(&self) -> Poll<()> {
+        self.socket.poll_recv_ready(&mut Context::from_waker(&self.waker)).map(drop)
+    }
+
+    /// Ready when there may be room. The socket's waker is remembered, not the caller's.
+    pub(super) fn poll_sendable(&self) -> Poll<()> {
+        self.socket.poll_send_ready(&mut Context::from_waker(&self.waker)).map(drop)
+    }
+
+    pub(super) fn local(&self) -> Result<SocketAddr, NetError> {
+        self.socket.local_addr().map_err(|error| NetError::from_host(&error))
+    }
+
+    pub(super) fn set_options(&self, family: Family, options: &UdpOptions) -> Result<(), NetError> {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let set = || {
+            match family {
+                Family::V4 => sockopt::set_ip_ttl(&self.socket, u32::from(options.hop_limit))?,
+                Family::V6 => sockopt::set_ipv6_unicast_hops(&self.socket, Some(options.hop_limit))?,
+            }
+            sockopt::set_socket_recv_buffer_size(&self.socket, size(options.receive_buffer))?;
+            sockopt::set_socket_send_buffer_size(&self.socket, size(options.send_buffer))
+        };
+        set().map_err(host_error)
+    }
+}
+
+fn host_error(error: Errno) -> NetError {
+    NetError::from_host(&error.into())
+}
