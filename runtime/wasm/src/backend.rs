@@ -17,6 +17,7 @@ use crate::executor::Executor;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
+use crate::http::{Bounds, Outgoing, Tls};
 use crate::linker;
 use crate::memory::MemoryAccount;
 use crate::programs::Programs;
@@ -30,7 +31,8 @@ pub struct WasmBackend {
     programs: Programs,
     executor: Arc<Executor>,
     ticker: Ticker,
-    http_concurrency: usize,
+    tls: Arc<Tls>,
+    bounds: Bounds,
 }
 
 /// Why a backend could not be made.
@@ -72,7 +74,8 @@ impl WasmBackend {
             engine,
             executor: Arc::new(executor),
             ticker,
-            http_concurrency: config.http_concurrency,
+            tls: Tls::new(config.http_roots),
+            bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait },
         })
     }
 
@@ -102,6 +105,7 @@ impl Backend for WasmBackend {
             engine: self.engine.clone(),
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
             output,
             memory: MemoryAccount::new(config.limits.memory, Arc::clone(&infra.memory)),
             infra,
@@ -109,7 +113,7 @@ impl Backend for WasmBackend {
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.http_concurrency);
+        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.bounds);
         Ok(Arc::new(container.await?))
     }
 }

@@ -10,8 +10,8 @@ use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::filesystem::{ContainerFiles, Files, Stdio};
 use crate::flag::Control;
+use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryAccount, MemoryRefused, MemoryShare};
-use crate::network::HttpHooks;
 use crate::program::Entry;
 use crate::state::{GuestState, MAX_HANDLES};
 use crate::stdio::{Input, Output, Reader};
@@ -26,6 +26,8 @@ pub(crate) struct Launch {
     pub(crate) infra: ContainerInfra,
     /// The files as instances see them.
     pub(crate) files: Arc<ContainerFiles>,
+    /// The way of their HTTP requests.
+    pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) output: OutputSender,
     pub(crate) memory: Arc<MemoryAccount>,
     pub(crate) control: Arc<Control>,
@@ -62,7 +64,8 @@ impl Launch {
         let memory = MemoryShare::new(Arc::clone(&self.memory));
         let network = Arc::clone(&self.infra.network);
         let files = Files::new(Arc::clone(&self.files), stdio);
-        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), HttpHooks, network, files, memory));
+        let hooks = HttpHooks(Arc::clone(&self.outgoing));
+        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), hooks, network, files, memory));
         store.limiter(|state| &mut state.memory);
         store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);

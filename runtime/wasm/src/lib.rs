@@ -27,7 +27,6 @@ mod guest;
 mod http;
 mod linker;
 mod memory;
-mod network;
 mod program;
 mod programs;
 mod sockets;
@@ -38,7 +37,7 @@ mod trap;
 pub use backend::{WasmBackend, WasmError};
 pub use cache::{Pruned, prune_cache};
 pub use compile::compile_worker_main;
-pub use config::{Compiler, Pooling, WasmConfig};
+pub use config::{Compiler, Pooling, TlsRoots, WasmConfig};
 
 /// Lower-case hexadecimal digits of `bytes`.
 fn hex(bytes: &[u8]) -> String {

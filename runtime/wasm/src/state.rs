@@ -8,8 +8,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::filesystem::{Files, FilesView};
+use crate::http::HttpHooks;
 use crate::memory::MemoryShare;
-use crate::network::HttpHooks;
 use crate::sockets::SocketsView;
 
 /// The most host resources (files, sockets, streams, …) that a guest may hold at a time.
