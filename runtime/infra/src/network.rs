@@ -26,6 +26,7 @@ mod decide;
 mod error;
 mod host_port;
 mod limits;
+mod lookup;
 mod names;
 mod node;
 mod owner;

@@ -215,6 +215,15 @@ impl DiskUsage {
     }
 }
 
+/// What is left in an account goes with it.
+impl Drop for DiskUsage {
+    fn drop(&mut self) {
+        if let Some(parent) = &self.parent {
+            parent.release(*self.used.get_mut());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
