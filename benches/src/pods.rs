@@ -23,11 +23,11 @@ impl World {
         let dir = tempfile::tempdir()?;
         let node = Node::open(NodeConfig {
             state_dir: dir.path().join("state"),
-            runtime_dir: None,
             compile_cache: None,
             node_name: "bench".to_owned(),
             compiler: Compiler::InProcess,
             insecure_registries: Vec::new(),
+            pod_cidrs: Vec::new(),
         })?;
         Ok(Self { node, dir })
     }
@@ -45,7 +45,7 @@ impl World {
         let base_dir = PathBuf::from(self.dir.path());
         // Nobody listens: notices are dropped.
         let (notices, _) = mpsc::channel(1);
-        let start = |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone() };
+        let start = |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone(), publish: Vec::new() };
         Ok(loaded.pods.into_iter().map(|loaded| self.node.start_pod(start(loaded.pod), notices.clone())).collect())
     }
 
