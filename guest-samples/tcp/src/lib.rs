@@ -1,4 +1,4 @@
-//! The little that the TCP samples need of `wasi:sockets`: bind and listen, resolve and connect.
+//! The little that the network samples need of `wasi:sockets`: bind and listen, resolve and connect.
 //!
 //! Rust's own `std::net` does the same on toolchains whose wasi-libc knows WASI 0.2 sockets; these bindings work
 //! everywhere, and show what a guest asks of its host.
@@ -91,14 +91,20 @@ fn resolve(target: &str) -> Result<Vec<SocketAddr>, Error> {
     let failed = |code| Error { action: "resolve", address: target.to_owned(), code };
     let (host, port) = target.rsplit_once(':').ok_or_else(|| failed(ErrorCode::InvalidArgument))?;
     let port = port.parse().map_err(|_| failed(ErrorCode::InvalidArgument))?;
-    let answers = resolve_addresses(&instance_network(), host).map_err(failed)?;
+    let addresses = lookup(host).map_err(failed)?;
+    Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
+
+/// The addresses of a host name.
+pub fn lookup(name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
+    let answers = resolve_addresses(&instance_network(), name)?;
     let mut addresses = Vec::new();
     loop {
         match answers.resolve_next_address() {
-            Ok(Some(ip)) => addresses.push(SocketAddr::new(from_wasi_ip(ip), port)),
+            Ok(Some(ip)) => addresses.push(from_wasi_ip(ip)),
             Ok(None) => return Ok(addresses),
             Err(ErrorCode::WouldBlock) => answers.subscribe().block(),
-            Err(code) => return Err(failed(code)),
+            Err(code) => return Err(code),
         }
     }
 }
@@ -113,14 +119,16 @@ fn wait<T>(socket: &TcpSocket, finish: impl Fn(&TcpSocket) -> Result<T, ErrorCod
     }
 }
 
-fn family(address: SocketAddr) -> IpAddressFamily {
+/// The family of an address.
+pub fn family(address: SocketAddr) -> IpAddressFamily {
     match address {
         SocketAddr::V4(_) => IpAddressFamily::Ipv4,
         SocketAddr::V6(_) => IpAddressFamily::Ipv6,
     }
 }
 
-fn to_wasi(address: SocketAddr) -> IpSocketAddress {
+/// A socket address of Rust's in WASI's type.
+pub fn to_wasi(address: SocketAddr) -> IpSocketAddress {
     match address {
         SocketAddr::V4(v4) => {
             let [a, b, c, d] = v4.ip().octets();

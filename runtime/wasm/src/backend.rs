@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
-use nacelle_container::{Backend, Container, ContainerConfig, CreateError, Program};
+use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, CreateError, Program};
 use tokio::io::AsyncRead;
 use wasmtime::Engine;
 
@@ -14,12 +14,13 @@ use crate::config::WasmConfig;
 use crate::container::WasmContainer;
 use crate::engine::{self, Ticker};
 use crate::executor::Executor;
+use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
+use crate::http::{Bounds, Outgoing, Tls};
+use crate::linker;
 use crate::memory::MemoryAccount;
-use crate::mounts::Preopens;
 use crate::programs::Programs;
-use crate::state;
 
 /// Runs WebAssembly components and core modules.
 ///
@@ -30,7 +31,8 @@ pub struct WasmBackend {
     programs: Programs,
     executor: Arc<Executor>,
     ticker: Ticker,
-    http_concurrency: usize,
+    tls: Arc<Tls>,
+    bounds: Bounds,
 }
 
 /// Why a backend could not be made.
@@ -64,7 +66,7 @@ impl WasmBackend {
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
         let engine = engine::run_engine(config.pooling).map_err(engine_error)?;
-        let linker = state::linker(&engine).map_err(engine_error)?;
+        let linker = linker::linker(&engine).map_err(engine_error)?;
         let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
         let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
         Ok(Self {
@@ -72,7 +74,8 @@ impl WasmBackend {
             engine,
             executor: Arc::new(executor),
             ticker,
-            http_concurrency: config.http_concurrency,
+            tls: Tls::new(config.http_roots),
+            bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait },
         })
     }
 
@@ -92,6 +95,7 @@ impl Backend for WasmBackend {
     async fn create(
         &self,
         config: ContainerConfig,
+        infra: ContainerInfra,
         stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
@@ -100,14 +104,16 @@ impl Backend for WasmBackend {
         let launch = Launch {
             engine: self.engine.clone(),
             entry,
-            preopens: Preopens::open(&config.mounts, &config.working_dir)?,
+            files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
             output,
-            memory: MemoryAccount::new(config.limits.memory),
+            memory: MemoryAccount::new(config.limits.memory, Arc::clone(&infra.memory)),
+            infra,
             control: Arc::new(Control::new()),
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.http_concurrency);
+        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.bounds);
         Ok(Arc::new(container.await?))
     }
 }

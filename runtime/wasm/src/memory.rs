@@ -1,4 +1,4 @@
-//! Memory accounting: all linear memories and tables of a container under one limit.
+//! Memory accounting: all linear memories and tables of a container under one limit, and under its pod's.
 //!
 //! Each store has a [`MemoryShare`] of its container's [`MemoryAccount`]. A growth that would exceed the limit is
 //! refused the way an exhausted host would refuse it: `memory.grow` gives -1, and the guest may cope. One that dies of
@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nacelle_infra::budget::Budget;
 use wasmtime::ResourceLimiter;
 
 /// What one element of a table takes on the host.
@@ -16,9 +17,11 @@ const TABLE_ELEMENT_BYTES: u64 = 8;
 const MAX_ITEMS: usize = 1000;
 
 /// Memory of one container, over all its instances.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MemoryAccount {
     limit: Option<u64>,
+    /// The pod's memory, which all of this is part of.
+    pod: Arc<Budget>,
     used: AtomicU64,
     peak: AtomicU64,
     refusal: Mutex<Option<MemoryRefused>>,
@@ -35,9 +38,9 @@ pub(crate) struct MemoryRefused {
 }
 
 impl MemoryAccount {
-    /// An account with this limit in bytes, or without one.
-    pub(crate) fn new(limit: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { limit, ..Self::default() })
+    /// An account with this limit in bytes, or without one, as part of its pod's.
+    pub(crate) fn new(limit: Option<u64>, pod: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { limit, pod, used: AtomicU64::new(0), peak: AtomicU64::new(0), refusal: Mutex::default() })
     }
 
     /// Bytes now.
@@ -60,21 +63,32 @@ impl MemoryAccount {
         loop {
             let asked = used.saturating_add(bytes);
             if let Some(limit) = self.limit.filter(|limit| asked > *limit) {
-                let refused = MemoryRefused { limit, asked };
-                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
-                return Err(refused);
+                return Err(self.refuse(MemoryRefused { limit, asked }));
             }
             match self.used.compare_exchange_weak(used, asked, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => {
-                    self.peak.fetch_max(asked, Ordering::Relaxed);
-                    if self.limit.is_some() {
-                        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    if let Err(over) = self.pod.charge(bytes) {
+                        self.used.fetch_sub(bytes, Ordering::Relaxed);
+                        let asked = self.pod.used().saturating_add(bytes);
+                        return Err(self.refuse(MemoryRefused { limit: over.limit, asked }));
                     }
+                    self.peak.fetch_max(asked, Ordering::Relaxed);
+                    *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return Ok(());
                 }
                 Err(now) => used = now,
             }
         }
+    }
+
+    fn refuse(&self, refused: MemoryRefused) -> MemoryRefused {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        refused
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.pod.release(bytes);
     }
 }
 
@@ -90,6 +104,11 @@ impl MemoryShare {
     /// A share for a store whose component is about to be instantiated.
     pub(crate) fn new(account: Arc<MemoryAccount>) -> Self {
         Self { account, held: 0, instantiating: true }
+    }
+
+    /// Bytes that the store holds.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
     }
 
     /// From now on refused growth is the guest's to handle.
@@ -119,7 +138,7 @@ impl MemoryShare {
 
 impl Drop for MemoryShare {
     fn drop(&mut self) {
-        self.account.used.fetch_sub(self.held, Ordering::Relaxed);
+        self.account.give_back(self.held);
     }
 }
 
@@ -165,7 +184,7 @@ mod tests {
 
     #[test]
     fn shares_sum_up_and_give_back() {
-        let account = MemoryAccount::new(Some(100));
+        let account = MemoryAccount::new(Some(100), Budget::unlimited());
         let (mut one, mut two) = (share(&account), share(&account));
         assert!(one.memory_growing(0, 60, None).unwrap());
         assert!(!two.memory_growing(0, 60, None).unwrap());
@@ -178,8 +197,22 @@ mod tests {
     }
 
     #[test]
+    fn the_pod_limits_the_sum_of_its_containers() {
+        let pod = Budget::new(Some(100), None);
+        let (first, second) = (MemoryAccount::new(None, Arc::clone(&pod)), MemoryAccount::new(None, Arc::clone(&pod)));
+        let (mut one, mut two) = (share(&first), share(&second));
+        assert!(one.memory_growing(0, 60, None).unwrap());
+        assert!(!two.memory_growing(0, 60, None).unwrap());
+        assert_eq!(second.refusal(), Some(MemoryRefused { limit: 100, asked: 120 }));
+        assert_eq!((second.used(), first.refusal(), pod.used()), (0, None, 60));
+        drop(one);
+        assert!(two.memory_growing(0, 60, None).unwrap());
+        assert_eq!(pod.used(), 60);
+    }
+
+    #[test]
     fn growth_beyond_the_guests_own_maximum_is_not_charged() {
-        let account = MemoryAccount::new(None);
+        let account = MemoryAccount::new(None, Budget::unlimited());
         let mut one = share(&account);
         assert!(!one.memory_growing(0, 60, Some(50)).unwrap());
         assert_eq!((account.used(), account.refusal()), (0, None));
@@ -187,7 +220,7 @@ mod tests {
 
     #[test]
     fn refusal_during_instantiation_is_an_error_with_both_numbers() {
-        let account = MemoryAccount::new(Some(10));
+        let account = MemoryAccount::new(Some(10), Budget::unlimited());
         let mut one = MemoryShare::new(account);
         let error = one.memory_growing(0, 11, None).unwrap_err();
         assert_eq!(error.downcast_ref(), Some(&MemoryRefused { limit: 10, asked: 11 }));

@@ -1,13 +1,16 @@
-//! What a store holds for its guest, and the linker that offers WASI on top of it.
+//! What a store holds for its guest.
 
-use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Engine, StoreContextMut};
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use std::sync::Arc;
+
+use nacelle_infra::network::ContainerNetwork;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::adapt::{EXIT_FUNCTION, EXIT_INTERFACE};
+use crate::filesystem::{Files, FilesView};
+use crate::http::HttpHooks;
 use crate::memory::MemoryShare;
-use crate::network::HttpHooks;
+use crate::sockets::SocketsView;
 
 /// The most host resources (files, sockets, streams, …) that a guest may hold at a time.
 const MAX_RESOURCES: usize = 100_000;
@@ -17,15 +20,33 @@ pub(crate) struct GuestState {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: HttpHooks,
+    network: Arc<ContainerNetwork>,
+    files: Files,
     table: ResourceTable,
     pub(crate) memory: MemoryShare,
 }
 
 impl GuestState {
-    pub(crate) fn new(wasi: WasiCtx, hooks: HttpHooks, memory: MemoryShare) -> Self {
+    pub(crate) fn new(
+        wasi: WasiCtx,
+        hooks: HttpHooks,
+        network: Arc<ContainerNetwork>,
+        files: Files,
+        memory: MemoryShare,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { wasi, http: WasiHttpCtx::new(), hooks, table, memory }
+        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory }
+    }
+
+    /// What wasi:filesystem works on.
+    pub(crate) fn files(&mut self) -> FilesView<'_> {
+        FilesView { files: &self.files, table: &mut self.table }
+    }
+
+    /// What wasi:sockets works on.
+    pub(crate) fn sockets(&mut self) -> SocketsView<'_> {
+        SocketsView { network: &self.network, table: &mut self.table }
     }
 }
 
@@ -39,20 +60,4 @@ impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
     }
-}
-
-/// A linker that offers WASI 0.2 and 0.3, wasi:http of both, and the exact exit of adapted modules.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-    linker.instance(EXIT_INTERFACE)?.func_wrap(
-        EXIT_FUNCTION,
-        |_: StoreContextMut<'_, GuestState>, (status,): (u8,)| -> wasmtime::Result<()> {
-            Err(I32Exit(i32::from(status)).into())
-        },
-    )?;
-    Ok(linker)
 }

@@ -90,11 +90,13 @@ fn truncate(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use nacelle_infra::budget::Budget;
+
     use super::*;
 
     #[test]
     fn exit_statuses_keep_their_low_bits() {
-        let memory = MemoryAccount::new(None);
+        let memory = MemoryAccount::new(None, Budget::unlimited());
         for (status, code) in [(0, 0), (42, 42), (255, 255), (256, 0), (-1, 255)] {
             let ended = Ended::of_error(&wasmtime::Error::from(I32Exit(status)), &memory);
             assert_eq!(ended, ExitCause::Exited { code }.into());

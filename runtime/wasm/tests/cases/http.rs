@@ -1,8 +1,9 @@
-use nacelle_container::{ExitCause, NetworkAccess};
+use nacelle_container::ExitCause;
+use nacelle_infra::network::NetworkMode;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::support::Host;
+use crate::support::{Host, infra, pod};
 
 /// An HTTP handler that imports nothing but types of its own.
 #[tokio::test]
@@ -57,37 +58,37 @@ async fn status(connection: &mut TcpStream) -> String {
 async fn a_trap_ends_its_request_and_not_the_container() {
     let host = Host::new();
     let mut config = host.config(TRAPS);
-    config.network = NetworkAccess::Host;
-    config.http_port = free_port();
-    let made = host.create(config.clone(), None).await.unwrap();
+    config.http.port = free_port();
+    let network = pod(NetworkMode::Host).await;
+    let made = host.create_in(infra(network.container("guest")), config.clone(), None).await.unwrap();
     made.container.start().await.unwrap();
     // Two requests on one connection.
-    let mut connection = TcpStream::connect(("127.0.0.1", config.http_port)).await.unwrap();
+    let mut connection = TcpStream::connect(("127.0.0.1", config.http.port)).await.unwrap();
     for _ in 0..2 {
         assert_eq!(status(&mut connection).await, "HTTP/1.1 500 Internal Server Error");
     }
     // The port is taken: the second container says so when it is started.
-    let second = host.create(config.clone(), None).await.unwrap();
+    let second = host.create_in(infra(network.container("guest")), config.clone(), None).await.unwrap();
     let error = second.container.start().await.unwrap_err().to_string();
-    assert!(error.starts_with(&format!("cannot listen on port {}", config.http_port)), "{error}");
+    assert!(error.starts_with(&format!("cannot listen on port {}", config.http.port)), "{error}");
     second.container.remove().await;
 
     made.container.terminate().await;
     let ran = made.finish().await;
     assert_eq!(ran.cause, ExitCause::Exited { code: 0 });
     assert_eq!(ran.stderr.matches("request failed: ").count(), 2, "{}", ran.stderr);
-    assert!(TcpStream::connect(("127.0.0.1", config.http_port)).await.is_err());
+    assert!(TcpStream::connect(("127.0.0.1", config.http.port)).await.is_err());
 }
 
 #[tokio::test]
 async fn a_server_can_be_killed() {
     let host = Host::new();
     let mut config = host.config(TRAPS);
-    config.network = NetworkAccess::Host;
-    config.http_port = free_port();
-    let made = host.create(config.clone(), None).await.unwrap();
+    config.http.port = free_port();
+    let network = pod(NetworkMode::Host).await;
+    let made = host.create_in(infra(network.container("guest")), config.clone(), None).await.unwrap();
     made.container.start().await.unwrap();
-    let mut connection = TcpStream::connect(("127.0.0.1", config.http_port)).await.unwrap();
+    let mut connection = TcpStream::connect(("127.0.0.1", config.http.port)).await.unwrap();
     made.container.kill().await;
     assert_eq!(made.finish().await.cause, ExitCause::Stopped { graceful: false });
     assert_eq!(connection.read(&mut [0; 8]).await.unwrap_or(0), 0);
@@ -98,6 +99,6 @@ async fn a_server_without_a_network_is_refused() {
     let host = Host::new();
     let made = host.create(host.config(TRAPS), None).await.unwrap();
     let error = made.container.start().await.unwrap_err().to_string();
-    assert!(error.contains("set hostNetwork: true"), "{error}");
+    assert!(error.contains("there is no network here"), "{error}");
     assert!(matches!(made.finish().await.cause, ExitCause::HostFailure { .. }));
 }

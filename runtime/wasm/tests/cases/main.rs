@@ -1,11 +1,14 @@
-//! The backend, run with small guests written inline in the text format.
+//! The backend, run with small guests written inline in the text format, and with the guest samples where that is too
+//! little.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking, as tests do")]
 
 mod cache;
 mod commands;
 mod exits;
+mod files;
 mod http;
 mod limits;
+mod sockets;
 mod stdio;
 mod stop;
 mod support;

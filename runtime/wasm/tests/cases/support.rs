@@ -5,8 +5,13 @@ use std::sync::Arc;
 
 use nacelle_container::output::{self, OutputReceiver, Stream};
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerId, CreateError, ExitCause, Limits, NetworkAccess, PodUid, Program,
-    StdinMode,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, CreateError, ExitCause, HttpConfig, Limits,
+    PodUid, Program, StdinMode,
+};
+use nacelle_infra::budget::Budget;
+use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
+use nacelle_infra::network::{
+    ContainerNetwork, NetworkMode, NodeNetwork, NodeNetworkConfig, PodNetwork, PodNetworkConfig,
 };
 use nacelle_wasm::{Pooling, WasmBackend, WasmConfig};
 use sha2::{Digest, Sha256};
@@ -64,9 +69,19 @@ impl Host {
         config(&path, &digest)
     }
 
+    /// A container with an empty file system and no network.
     pub(crate) async fn create(&self, config: ContainerConfig, stdin: Stdin) -> Result<Made, CreateError> {
+        self.create_in(infra(ContainerNetwork::none()), config, stdin).await
+    }
+
+    pub(crate) async fn create_in(
+        &self,
+        infra: ContainerInfra,
+        config: ContainerConfig,
+        stdin: Stdin,
+    ) -> Result<Made, CreateError> {
         let (sender, output) = output::channel();
-        let container = self.backend.create(config, stdin, sender).await?;
+        let container = self.backend.create(config, infra, stdin, sender).await?;
         Ok(Made { container, output })
     }
 
@@ -108,6 +123,30 @@ impl Made {
     }
 }
 
+/// The path of a built sample: `guest("lookup")` is `target/guests/lookup.wasm`.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests");
+    let path = guests.join(format!("{name}.wasm"));
+    assert!(path.is_file(), "{} is missing: run guest-samples/build.sh first", path.display());
+    path
+}
+
+/// An empty file system, this network, and as much memory as it takes.
+pub(crate) fn infra(network: Arc<ContainerNetwork>) -> ContainerInfra {
+    let memory = Budget::unlimited();
+    let limits = MemLimits { bytes: None, inodes: 1000 };
+    let root = Tree::memory(limits, Ownership::default(), Arc::clone(&memory));
+    let files = NamespaceBuilder::new(root, false).build().unwrap();
+    ContainerInfra { files, network, memory }
+}
+
+/// The network of a pod by itself.
+pub(crate) async fn pod(mode: NetworkMode) -> Arc<PodNetwork> {
+    let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
+    let config = PodNetworkConfig { uid: "pod".into(), mode, ..PodNetworkConfig::default() };
+    node.attach(config, Budget::unlimited()).await.unwrap()
+}
+
 fn config(path: &Path, digest: &str) -> ContainerConfig {
     ContainerConfig {
         id: ContainerId { pod: PodUid::new("pod"), name: "guest".into(), attempt: 0 },
@@ -115,11 +154,9 @@ fn config(path: &Path, digest: &str) -> ContainerConfig {
         argv: vec!["guest".into()],
         env: Vec::new(),
         working_dir: "/".into(),
-        mounts: Vec::new(),
         limits: Limits::default(),
         stdin: StdinMode::Closed,
-        network: NetworkAccess::None,
-        http_port: 0,
+        http: HttpConfig::default(),
         hostname: "pod-host".into(),
     }
 }

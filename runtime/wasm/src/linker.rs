@@ -1,0 +1,81 @@
+//! The linker that offers WASI to guests, interface by interface.
+//!
+//! | interfaces | 0.2 and 0.3 from |
+//! |---|---|
+//! | cli, clocks, random, io | wasmtime-wasi: nothing in them is the pod's |
+//! | sockets | [`sockets`](crate::sockets), over the pod's network |
+//! | filesystem | [`filesystem`](crate::filesystem), over the container's mount namespace |
+//! | http | wasmtime-wasi-http, with the hooks of [`network`](crate::network) |
+
+use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime::{Engine, StoreContextMut};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
+use wasmtime_wasi::{I32Exit, WasiView, p2, p3};
+use wasmtime_wasi_io::bindings::wasi::io;
+
+use crate::adapt::{EXIT_FUNCTION, EXIT_INTERFACE};
+use crate::filesystem;
+use crate::sockets;
+use crate::state::GuestState;
+
+/// Makes a linker that offers WASI 0.2 and 0.3, and the exact exit of adapted modules.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    add_io(&mut linker)?;
+    add_cli(&mut linker)?;
+    add_clocks_and_random(&mut linker)?;
+    filesystem::add_to_linker(&mut linker, GuestState::files)?;
+    sockets::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    linker.instance(EXIT_INTERFACE)?.func_wrap(
+        EXIT_FUNCTION,
+        |_: StoreContextMut<'_, GuestState>, (status,): (u8,)| -> wasmtime::Result<()> {
+            Err(I32Exit(i32::from(status)).into())
+        },
+    )?;
+    Ok(linker)
+}
+
+/// Tells generated code that wasi:io works on the table alone.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+fn add_io(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    let table: fn(&mut GuestState) -> &mut ResourceTable = |state| state.ctx().table;
+    io::error::add_to_linker::<_, Table>(linker, table)?;
+    io::poll::add_to_linker::<_, Table>(linker, table)?;
+    io::streams::add_to_linker::<_, Table>(linker, table)
+}
+
+fn add_cli(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    use p2::bindings::cli;
+    let view = GuestState::cli;
+    cli::environment::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::exit::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::stdin::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::stdout::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::stderr::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, view)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, view)?;
+    p3::cli::add_to_linker(linker)
+}
+
+fn add_clocks_and_random(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    use p2::bindings::{clocks, random};
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, GuestState::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, GuestState::clocks)?;
+    random::random::add_to_linker::<_, WasiRandom>(linker, GuestState::random)?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, GuestState::random)?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, GuestState::random)?;
+    p3::clocks::add_to_linker(linker)?;
+    p3::random::add_to_linker(linker)
+}

@@ -1,0 +1,1 @@
+//! Containers talk to each other.
