@@ -16,8 +16,6 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
 
-#![allow(clippy::todo, unreachable_pub, dead_code, reason = "signatures first, bodies follow")]
-
 mod addresses;
 mod binding;
 mod config;

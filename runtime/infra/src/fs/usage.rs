@@ -201,8 +201,12 @@ impl DiskUsage {
     /// Whether the figure is exact now.
     fn recount(&self) -> bool {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut exact = true;
         // All of them, even if one cannot.
-        counters.iter().filter_map(Weak::upgrade).fold(true, |exact, counter| counter.recount() && exact)
+        for counter in counters.iter().filter_map(Weak::upgrade) {
+            exact &= counter.recount();
+        }
+        exact
     }
 
     /// `used` is what would be in use.

@@ -14,7 +14,7 @@ use super::node::Lease;
 use super::owner::{Owner, Quota};
 use super::resolver::PodResolver;
 use super::sync::lock;
-use super::tcp::{Account, Caller, Opening, TcpOptions, open};
+use super::tcp::{Account, Caller, Opening, TcpOptions, dial_host, open};
 use super::visitors::Masquerades;
 use super::{
     ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NodeNetwork, PodIdentity,
@@ -117,7 +117,10 @@ impl PodNetwork {
     /// As for a connect: refused, denied by an ingress policy, a limit.
     pub async fn dial(&self, to: SocketAddr, from: DialSource) -> Result<TcpStream, NetError> {
         match decide(self, Use::Enter(Protocol::Tcp, from, to))? {
-            Plane::Host => Err(NetError::NotSupported),
+            Plane::Host => {
+                let options = TcpOptions::new(self.node.limits());
+                dial_host(to, &self.account, self.visitors.slot()?, &self.runtime, &options).await
+            }
             Plane::Own | Plane::Pod(_) => self.dial_virtual(self.destination(to), from).await,
         }
     }

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The estimate is never below the truth. Counting is due when the last count is 200 ms old, or when something was
-//! freed or much was written since; and never so often that it takes more than a tenth of the time. Only a fresh count
-//! marks the account as exceeded, for which the pod is evicted.
+//! freed or much was written since. It takes at most a tenth of the time: what it took is paid back tenfold, half a
+//! second in advance at most. Only a fresh count marks the account as exceeded, for which the pod is evicted.
 //!
 //! A file that was removed but is still open takes its room, though no count of names finds it: open files are
 //! remembered for that.
@@ -37,8 +37,10 @@ pub(crate) const MAX_INODES: u64 = 1 << 20;
 
 /// How old a count may be when nothing else makes it doubtful.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Counting takes at most one part in so many of the time.
+/// Counting takes at most one part in so many of the time,
 const SHARE: u32 = 10;
+/// so much of it in advance: whoever removes a file near the limit can write another one at once.
+const ADVANCE: Duration = Duration::from_millis(500);
 /// Bytes written since the last count that make it doubtful.
 const DRIFT: u64 = 1 << 20;
 
@@ -69,8 +71,8 @@ pub struct DiskQuota {
 struct Counted {
     /// When it was done.
     at: Instant,
-    /// How long it took.
-    cost: Duration,
+    /// When what counting took will have been paid back.
+    paid_at: Instant,
     /// The bytes it found.
     bytes: u64,
 }
@@ -97,7 +99,7 @@ impl DiskQuota {
     pub(crate) fn with(dir: OwnedFd, account: Arc<DiskUsage>, max_inodes: u64, clock: Clock) -> FsResult<Arc<Self>> {
         let at = clock();
         let found = count(dir.as_fd(), max_inodes)?;
-        let counted = Mutex::new(Counted { at, cost: clock().saturating_duration_since(at), bytes: found.bytes });
+        let counted = Mutex::new(Counted { at, paid_at: at, bytes: found.bytes });
         account.count(found.bytes);
         let (freed, open) = Default::default();
         let inodes = AtomicU64::new(found.inodes);
@@ -187,7 +189,7 @@ impl DiskQuota {
 
     /// Whether counting again would not take too much time.
     fn may_count(&self, last: &Counted) -> bool {
-        self.age(last) >= last.cost.saturating_mul(SHARE)
+        (self.clock)() + ADVANCE >= last.paid_at
     }
 
     fn age(&self, last: &Counted) -> Duration {
@@ -208,7 +210,8 @@ impl DiskQuota {
         self.freed.store(false, Ordering::Release);
         let found = count(self.dir.as_fd(), self.max_inodes.saturating_mul(2)).map(|found| self.with_removed(found));
         last.at = at;
-        last.cost = (self.clock)().saturating_duration_since(at);
+        let cost = (self.clock)().saturating_duration_since(at);
+        last.paid_at = last.paid_at.max(at) + cost.saturating_mul(SHARE);
         match found {
             Ok(found) => {
                 last.bytes = found.bytes;

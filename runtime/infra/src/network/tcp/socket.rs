@@ -17,19 +17,20 @@
 
 use std::any::Any;
 use std::future::poll_fn;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::connect::{Caller, Opening, Waiting, open};
+use super::host::{HostConnect, HostListener, HostSocket};
 use super::listener::Listener;
 use super::{TcpOptions, TcpStream};
-use crate::network::binding::Binding;
+use crate::network::binding::{Binding, SharedPorts};
 use crate::network::container::own_source;
 use crate::network::decide::{Plane, Use, decide};
 use crate::network::owner::{End, SocketSlot};
 use crate::network::ports::Sharing;
-use crate::network::{Family, NetError, PodNetwork, Protocol};
+use crate::network::{Family, NetError, NetworkMode, PodNetwork, Protocol};
 
 /// A TCP socket. Never blocks; any number of tasks may wait; a wake may be spurious.
 ///
@@ -46,22 +47,40 @@ pub struct TcpSocket {
 #[derive(Debug)]
 enum State {
     Unbound(SocketSlot),
-    Bound(SocketSlot, Arc<Binding>),
-    Connecting(SocketSlot, Waiting),
+    Bound(SocketSlot, Bound),
+    Connecting(SocketSlot, Connecting),
     Connected(TcpStream),
     Listening(Listening),
     Closed(NetError),
 }
 
+#[derive(Debug)]
+enum Bound {
+    Memory(Arc<Binding>),
+    Host(HostSocket),
+}
+
+#[derive(Debug)]
+enum Connecting {
+    Memory(Waiting),
+    Host(Box<HostConnect>),
+}
+
+#[derive(Debug)]
+enum Listening {
+    Memory(MemoryListening),
+    Host(HostListener),
+}
+
 /// A listener in memory and what it holds.
 #[derive(Debug)]
-struct Listening {
+struct MemoryListening {
     listener: Arc<Listener>,
     binding: Arc<Binding>,
     slot: SocketSlot,
 }
 
-impl Drop for Listening {
+impl Drop for MemoryListening {
     fn drop(&mut self) {
         // Nobody finds it any more before it refuses, so that a connect meets nothing in between.
         self.binding.end();
@@ -91,13 +110,20 @@ impl TcpSocket {
         };
         slot.check()?;
         self.check_family(local)?;
-        let binding = match decide(&self.pod, Use::Bind(local.ip()))? {
-            Plane::Own | Plane::Pod(_) => Binding::tcp(self.pod.ports(), local, self.options.v6_only, Sharing::Shared)?,
-            Plane::Host => return Err(NetError::NotSupported),
+        let bound = match decide(&self.pod, Use::Bind(local.ip()))? {
+            Plane::Own | Plane::Pod(_) => {
+                let binding = Binding::tcp(self.pod.ports(), local, self.options.v6_only, Sharing::Shared)?;
+                slot.track(Arc::downgrade(&binding) as _)?;
+                Bound::Memory(binding)
+            }
+            Plane::Host => {
+                let socket = self.host_socket(self.family)?;
+                socket.bind(local)?;
+                Bound::Host(socket)
+            }
         };
-        track(slot, &binding)?;
         self.step(|state| match state {
-            State::Unbound(slot) => State::Bound(slot, binding),
+            State::Unbound(slot) => State::Bound(slot, bound),
             other => other,
         });
         Ok(())
@@ -131,7 +157,8 @@ impl TcpSocket {
     /// Ready when [`Self::try_accept`] has something to say.
     pub fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
-            State::Listening(listening) => listening.listener.poll_acceptable(cx),
+            State::Listening(Listening::Memory(listening)) => listening.listener.poll_acceptable(cx),
+            State::Listening(Listening::Host(listener)) => listener.poll_acceptable(cx),
             _ => Poll::Ready(()),
         }
     }
@@ -143,7 +170,10 @@ impl TcpSocket {
     /// [`NetError::InvalidState`] unless it listens; limits.
     pub fn try_accept(&mut self) -> Result<Option<Self>, NetError> {
         match &self.state {
-            State::Listening(listening) => {
+            State::Listening(Listening::Host(listener)) => {
+                Ok(listener.try_accept()?.map(|connection| self.accepted(TcpStream::on_host(connection))))
+            }
+            State::Listening(Listening::Memory(listening)) => {
                 // A place first: a connection that finds none stays in the backlog, as on Linux.
                 let slot = listening.slot.sibling()?;
                 let Some(endpoint) = listening.listener.try_accept()? else {
@@ -210,9 +240,10 @@ impl TcpSocket {
             State::Unbound(_) | State::Bound(..) | State::Listening(_) => {
                 return Poll::Ready(Err(NetError::InvalidState));
             }
-            State::Connecting(_, waiting) => ready!(waiting.poll(cx)),
+            State::Connecting(_, Connecting::Memory(waiting)) => ready!(waiting.poll(cx)).map(|()| None),
+            State::Connecting(_, Connecting::Host(connect)) => ready!(connect.poll(cx)).map(Some),
         };
-        let outcome = outcome.and_then(|()| self.finish_connect());
+        let outcome = outcome.and_then(|stream| self.finish_connect(stream));
         if let Err(error) = &outcome {
             self.state = State::Closed(error.clone());
         }
@@ -261,12 +292,15 @@ impl TcpSocket {
     /// [`NetError::InvalidState`] if unbound.
     pub fn local_address(&self) -> Result<SocketAddr, NetError> {
         match &self.state {
-            State::Bound(_, binding) => Ok(binding.local()),
-            State::Connecting(_, waiting) => Ok(waiting.client().local()),
+            State::Bound(_, Bound::Memory(binding)) => Ok(binding.local()),
+            State::Bound(_, Bound::Host(socket)) => socket.local(),
+            State::Connecting(_, Connecting::Memory(waiting)) => Ok(waiting.client().local()),
             State::Connected(stream) => Ok(stream.local_address()),
-            State::Listening(listening) => Ok(listening.binding.local()),
+            State::Listening(Listening::Memory(listening)) => Ok(listening.binding.local()),
+            State::Listening(Listening::Host(listener)) => Ok(listener.local()),
             State::Closed(why) => Err(why.clone()),
-            State::Unbound(_) => Err(NetError::InvalidState),
+            // The host has not chosen yet.
+            State::Unbound(_) | State::Connecting(_, Connecting::Host(_)) => Err(NetError::InvalidState),
         }
     }
 
@@ -298,10 +332,14 @@ impl TcpSocket {
             State::Closed(why) => return Err(why.clone()),
         }
         self.backlog = connections.min(self.pod.node().limits().max_backlog);
-        if let State::Listening(listening) = &self.state {
-            listening.listener.set_backlog(length(self.backlog));
+        match &self.state {
+            State::Listening(Listening::Memory(listening)) => {
+                listening.listener.set_backlog(length(self.backlog));
+                Ok(())
+            }
+            State::Listening(Listening::Host(listener)) => listener.set_backlog(self.backlog),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Its options.
@@ -318,63 +356,122 @@ impl TcpSocket {
         let unbound = matches!(self.state, State::Unbound(_));
         let options = options.checked(&self.options, self.family, !unbound)?;
         match &self.state {
-            State::Connected(stream) => stream.set_options(&options)?,
-            State::Listening(listening) => listening.listener.set_options(options),
+            State::Connected(stream) => stream.set_options(&options, &self.options)?,
+            State::Bound(_, Bound::Host(socket)) => socket.set_options(self.family, &options, &self.options)?,
+            State::Listening(Listening::Memory(listening)) => listening.listener.set_options(options),
+            State::Listening(Listening::Host(listener)) => listener.set_options(&options, &self.options)?,
             State::Closed(why) => return Err(why.clone()),
-            State::Unbound(_) | State::Bound(..) | State::Connecting(..) => {}
+            State::Unbound(_) | State::Bound(_, Bound::Memory(_)) | State::Connecting(..) => {}
         }
         self.options = options;
         Ok(())
     }
 
     fn start_listening(&mut self, service: Option<Arc<dyn Any + Send + Sync>>) -> Result<(), NetError> {
-        let (slot, binding) = match &self.state {
-            State::Bound(slot, binding) => (slot, binding),
-            State::Closed(why) => return Err(why.clone()),
-            _ => return Err(NetError::InvalidState),
-        };
-        slot.check()?;
-        let limits = self.pod.node().limits();
+        match &self.state {
+            State::Bound(slot, Bound::Memory(binding)) => {
+                slot.check()?;
+                let listener = self.memory_listener(slot, binding, service)?;
+                self.step(|state| match state {
+                    State::Bound(slot, Bound::Memory(binding)) => {
+                        State::Listening(Listening::Memory(MemoryListening { listener, binding, slot }))
+                    }
+                    other => other,
+                });
+                Ok(())
+            }
+            State::Bound(slot, Bound::Host(_)) => {
+                slot.check()?;
+                // The kernel keeps no handles: what is registered is not found on the host's network.
+                self.listen_on_host()
+            }
+            State::Closed(why) => Err(why.clone()),
+            _ => Err(NetError::InvalidState),
+        }
+    }
+
+    fn memory_listener(
+        &self,
+        slot: &SocketSlot,
+        binding: &Arc<Binding>,
+        service: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Arc<Listener>, NetError> {
         let account = self.pod.account().clone();
-        let waiting = length(limits.pending_per_listener);
+        let waiting = length(self.pod.node().limits().pending_per_listener);
         let listener = Listener::new(binding.local(), account, self.options, length(self.backlog), waiting, service);
         binding.listen(Arc::clone(&listener))?;
-        track(slot, &listener)?;
-        self.step(|state| match state {
-            State::Bound(slot, binding) => State::Listening(Listening { listener, binding, slot }),
-            other => other,
-        });
-        Ok(())
+        slot.track(Arc::downgrade(&listener) as _)?;
+        Ok(listener)
+    }
+
+    fn listen_on_host(&mut self) -> Result<(), NetError> {
+        match std::mem::replace(&mut self.state, State::Closed(NetError::InvalidState)) {
+            State::Bound(slot, Bound::Host(socket)) => {
+                let account = self.pod.account().clone();
+                // Where the host refuses, the socket is gone: tokio's listen consumes it.
+                let listener = HostListener::new(socket, self.family, self.backlog, account, slot, self.pod.runtime())?;
+                self.state = State::Listening(Listening::Host(listener));
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(NetError::InvalidState)
+            }
+        }
     }
 
     /// The state after the start of a connect.
-    fn connect_from(
-        &self,
-        slot: SocketSlot,
-        binding: Option<Arc<Binding>>,
-        remote: SocketAddr,
-    ) -> Result<State, NetError> {
+    fn connect_from(&self, slot: SocketSlot, bound: Option<Bound>, remote: SocketAddr) -> Result<State, NetError> {
         slot.check()?;
         let to = self.pod.destination(remote);
-        let (ports, own) = match decide(&self.pod, Use::Open(Protocol::Tcp, remote))? {
-            Plane::Own => (self.pod.ports(), own_source(to.ip())),
-            Plane::Pod(ref peer) => {
-                let own = self.pod.address(Family::of(to.ip())).ok_or(NetError::RemoteUnreachable)?;
-                return self.open(peer.ports(), to, slot, self.source(binding, own, false)?);
-            }
-            Plane::Host => return Err(NetError::NotSupported),
+        let family = Family::of(to.ip());
+        let plane = decide(&self.pod, Use::Open(Protocol::Tcp, remote))?;
+        let binding = match bound {
+            Some(Bound::Host(socket)) => return self.connect_by_host(socket, remote, slot, None),
+            Some(Bound::Memory(binding)) => Some(binding),
+            None => None,
         };
-        self.open(ports, to, slot, self.source(binding, own, true)?)
+        match plane {
+            Plane::Own => self.open(self.pod.ports(), to, slot, self.source(binding, own_source(to.ip()), true)?),
+            Plane::Pod(peer) => {
+                let own = self.pod.address(family).ok_or(NetError::RemoteUnreachable)?;
+                self.open(peer.ports(), to, slot, self.source(binding, own, false)?)
+            }
+            Plane::Host if self.pod.mode() == NetworkMode::Host => {
+                self.connect_by_host(self.host_socket(self.family)?, remote, slot, None)
+            }
+            Plane::Host => {
+                let own = self.pod.address(family).ok_or(NetError::RemoteUnreachable)?;
+                let (binding, source) = self.source(binding, own, false)?;
+                slot.track(Arc::downgrade(&binding) as _)?;
+                self.connect_by_host(self.host_socket(family)?, to, slot, Some((binding, source)))
+            }
+        }
+    }
+
+    fn connect_by_host(
+        &self,
+        socket: HostSocket,
+        to: SocketAddr,
+        slot: SocketSlot,
+        inside: Option<(Arc<Binding>, SocketAddr)>,
+    ) -> Result<State, NetError> {
+        let connect = HostConnect::start(socket, to, self.pod.account(), &slot, self.pod.runtime(), inside)?;
+        Ok(State::Connecting(slot, Connecting::Host(Box::new(connect))))
+    }
+
+    fn host_socket(&self, family: Family) -> Result<HostSocket, NetError> {
+        HostSocket::new(family, &self.options, &TcpOptions::new(self.pod.node().limits()))
     }
 
     fn open(
         &self,
-        ports: &crate::network::binding::SharedPorts,
+        ports: &SharedPorts,
         to: SocketAddr,
         slot: SocketSlot,
         (binding, source): (Arc<Binding>, SocketAddr),
     ) -> Result<State, NetError> {
-        track(&slot, &binding)?;
+        slot.track(Arc::downgrade(&binding) as _)?;
         let (receive_buffer, send_buffer) = self.options.buffers();
         let account = self.pod.account().clone();
         let family = self.family;
@@ -385,8 +482,8 @@ impl TcpSocket {
                 Ok(State::Connected(TcpStream::in_memory(client)))
             }
             Opening::Waiting(waiting) => {
-                track(&slot, waiting.pending())?;
-                Ok(State::Connecting(slot, waiting))
+                slot.track(Arc::downgrade(waiting.pending()) as _)?;
+                Ok(State::Connecting(slot, Connecting::Memory(waiting)))
             }
         }
     }
@@ -395,7 +492,7 @@ impl TcpSocket {
     fn source(
         &self,
         binding: Option<Arc<Binding>>,
-        own: std::net::IpAddr,
+        own: IpAddr,
         inside: bool,
     ) -> Result<(Arc<Binding>, SocketAddr), NetError> {
         let binding = match binding {
@@ -412,19 +509,25 @@ impl TcpSocket {
         Ok((binding, source))
     }
 
-    fn finish_connect(&mut self) -> Result<(), NetError> {
-        match std::mem::replace(&mut self.state, State::Closed(NetError::InvalidState)) {
-            State::Connecting(slot, waiting) => {
+    /// `stream`: what a connect by the host became.
+    fn finish_connect(&mut self, stream: Option<tokio::net::TcpStream>) -> Result<(), NetError> {
+        let state = std::mem::replace(&mut self.state, State::Closed(NetError::InvalidState));
+        let stream = match (state, stream) {
+            (State::Connecting(slot, Connecting::Memory(waiting)), None) => {
                 let client = Arc::clone(waiting.client());
                 client.belong_to(slot)?;
-                self.state = State::Connected(TcpStream::in_memory(client));
-                Ok(())
+                TcpStream::in_memory(client)
             }
-            other => {
+            (State::Connecting(slot, Connecting::Host(connect)), Some(stream)) => {
+                TcpStream::on_host(connect.finish(stream, slot)?)
+            }
+            (other, _) => {
                 self.state = other;
-                Err(NetError::InvalidState)
+                return Err(NetError::InvalidState);
             }
-        }
+        };
+        self.state = State::Connected(stream);
+        Ok(())
     }
 
     fn accepted(&self, stream: TcpStream) -> Self {
@@ -450,11 +553,6 @@ impl TcpSocket {
         }
         Ok(())
     }
-}
-
-fn track<T: End + 'static>(slot: &SocketSlot, part: &Arc<T>) -> Result<(), NetError> {
-    let part: Arc<dyn End> = Arc::clone(part) as Arc<dyn End>;
-    slot.track(Arc::downgrade(&part))
 }
 
 fn length(number: u32) -> usize {
