@@ -60,7 +60,8 @@ impl World {
         }
         let objects = Arc::new(loaded.objects);
         let base_dir = PathBuf::from(self.dir.path());
-        let start = |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone(), publish: Vec::new() };
+        let start =
+            |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone(), publish: Vec::new() };
         Ok(loaded.pods.into_iter().map(|loaded| self.node.start_pod(start(loaded.pod), notices.clone())).collect())
     }
 
