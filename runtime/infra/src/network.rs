@@ -24,6 +24,7 @@ mod container;
 mod decide;
 mod descriptors;
 mod error;
+mod host_loopback;
 mod host_port;
 mod limits;
 mod lookup;
