@@ -16,6 +16,7 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
 
+mod account;
 mod addresses;
 mod binding;
 mod config;
@@ -23,6 +24,7 @@ mod container;
 mod decide;
 mod descriptors;
 mod error;
+mod host_loopback;
 mod host_port;
 mod limits;
 mod lookup;
