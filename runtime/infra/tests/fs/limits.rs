@@ -117,6 +117,22 @@ fn a_tree_may_be_as_deep_as_it_likes() {
 }
 
 #[test]
+fn a_way_that_is_kept_open_is_paid_for_once() {
+    let top = namespace(memory()).root();
+    let mut held = vec![top];
+    for depth in 0..9000 {
+        let dir = &held[depth];
+        dir.create_directory_at("d").unwrap();
+        held.push(dir.open_at("d", DIRECTORY).unwrap());
+    }
+    // Each with its own way would be 9000² / 2 steps.
+    let last = held.pop().unwrap();
+    held.clear();
+    last.symlink_at("../../x", "up").unwrap();
+    assert_eq!(error(last.stat_at("up", true)), Errno::NOENT);
+}
+
+#[test]
 fn listings_hold_little_and_survive_changes() {
     let dir = namespace(memory()).root();
     for n in 0..1000 {

@@ -107,10 +107,9 @@ impl NamespaceBuilder {
     /// # Errors
     /// The first mount that cannot be, with its path.
     pub fn build(mut self) -> Result<Arc<MountNamespace>, NamespaceError> {
-        let root = self.root.root_of();
-        if let Root::Leaf(_) = root {
+        let Root::Directory(root) = self.root.root_of() else {
             return Err(NamespaceError::BadPath { path: "/".into(), reason: "the root must be a directory" });
-        }
+        };
         let mut namespace = MountNamespace::of(root, self.read_only || self.root.is_read_only());
         namespace.root = self.root.own().cloned();
         // Stable: of two at the same path the later one lies over the other.
@@ -221,8 +220,7 @@ impl MountNamespace {
                 }
                 _ => {}
             }
-            let top = self.top();
-            let here = found.last().map_or(Some(&top), |(_, place)| place.as_ref());
+            let here = found.last().map_or(Some(&self.top().place), |(_, place)| place.as_ref());
             match here.map(|place| self.step(place, &name)) {
                 Some(Ok(Step::Directory(place))) => found.push((name.into(), Some(place))),
                 Some(Ok(Step::Symlink(target))) => {
@@ -252,7 +250,7 @@ impl MountNamespace {
     /// Makes the directories that `names`, which are no links, lead through, where they are in the container's own root.
     /// The last one gets `mode`.
     fn make(&self, names: &[Box<str>], mode: u32) -> FsResult<()> {
-        let mut place = self.top();
+        let mut place = self.top().place.clone();
         for (index, name) in names.iter().enumerate() {
             let missing = match self.step(&place, name) {
                 Ok(Step::Directory(next)) => {
