@@ -50,17 +50,10 @@ impl Held {
         self.0.quota.as_deref()
     }
 
-    /// Something was removed.
+    /// Something was removed or cut.
     pub(super) fn freed(&self) {
         if let Some(quota) = self.quota() {
             quota.freed();
-        }
-    }
-
-    /// A file has another size than its writes gave it.
-    pub(super) fn resized(&self) {
-        if let Some(quota) = self.quota() {
-            quota.resized();
         }
     }
 }
