@@ -21,6 +21,7 @@ mod binding;
 mod config;
 mod container;
 mod decide;
+mod descriptors;
 mod error;
 mod host_port;
 mod limits;
