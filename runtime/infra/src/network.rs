@@ -16,6 +16,7 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
 
+mod account;
 mod addresses;
 mod binding;
 mod config;

