@@ -84,6 +84,17 @@ fn a_pod_s_memory_bounds_files_names_and_content() {
 }
 
 #[test]
+fn a_managed_file_may_be_written_to_but_not_without_end() {
+    let builder = NamespaceBuilder::new(memory(), true).managed_file("/hosts", "127.0.0.1 localhost");
+    let top = builder.build().unwrap().root();
+    write(&top, "hosts", "changed");
+    assert_eq!(read(&top, "hosts").unwrap(), "changed");
+    let file = top.open_at("hosts", WRITE).unwrap();
+    assert_eq!(file.write_at(0, &vec![1; 10 << 20]), Ok(1 << 20));
+    assert_eq!(file.append(b"x"), Err(Errno::NOSPC));
+}
+
+#[test]
 fn inodes_are_bounded() {
     let limits = MemLimits { bytes: None, inodes: 3 };
     let dir = namespace(Tree::memory(limits, Ownership::default(), Budget::unlimited())).root();

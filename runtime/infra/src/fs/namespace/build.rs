@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Mount, MountId, MountNamespace, NamespaceError, Place, Point, PointId, ROOT, Root, Step};
 use crate::budget::Budget;
-use crate::fs::memory::{Device, MemDir, MemTree};
+use crate::fs::memory::{Device, MemDir, MemTree, PAGE};
 use crate::fs::node::{Dir, Leaf};
 use crate::fs::tree::Tree;
 use crate::fs::{Errno, FsResult, MemLimits, Ownership};
@@ -20,6 +20,8 @@ use crate::fs::{Errno, FsResult, MemLimits, Ownership};
 const MAX_LINKS: u32 = 40;
 /// Bytes of `/dev/shm`, as container runtimes make it.
 const SHM: u64 = 64 << 20;
+/// Bytes that a container may make of a managed file. They are nobody's account.
+const MANAGED: u64 = 1 << 20;
 
 /// Makes a [`MountNamespace`].
 #[derive(Debug)]
@@ -71,8 +73,8 @@ impl NamespaceBuilder {
         self.with(path, What::Tree { tree, sub_path: sub_path.map(str::to_owned) }, read_only)
     }
 
-    /// A file of the runtime's own, such as `/etc/hosts`. The container may write to it, as it may to the kubelet's, and
-    /// nobody else sees that.
+    /// A file of the runtime's own, such as `/etc/hosts`. The container may write to it, as it may to the kubelet's, up to
+    /// 1 MiB, and nobody else sees that.
     #[must_use]
     pub fn managed_file(self, path: &str, content: impl Into<Bytes>) -> Self {
         self.with(path, What::File(content.into()), false)
@@ -140,13 +142,14 @@ impl What {
                 Err(source) => Err(NamespaceError::SubPath { path: path.to_owned(), sub_path, source }),
             },
             Self::File(content) => {
-                let tree = MemTree::shadows();
+                let limits = MemLimits { bytes: Some(MANAGED.max(content.len() as u64 + PAGE)), inodes: 1 };
+                let tree = MemTree::new(limits, Ownership::default(), 0o755, Budget::unlimited());
                 Ok(Root::Leaf(Leaf::Memory(tree.loose_file(0o644, &content).map_err(point)?)))
             }
             Self::Devices => devices().map_err(point),
             Self::Memory(budget) => {
                 // A page each, so that empty files are bounded like full ones.
-                let limits = MemLimits { bytes: Some(SHM), inodes: SHM / crate::fs::memory::PAGE };
+                let limits = MemLimits { bytes: Some(SHM), inodes: SHM / PAGE };
                 Ok(directory(&MemTree::new(limits, Ownership::default(), 0o1777, budget)))
             }
         }
