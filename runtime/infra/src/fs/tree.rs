@@ -9,6 +9,7 @@ use super::host::{DiskQuota, HostDir, HostLeaf};
 use super::memory::{Lower, MemTree, RootStore, Spool};
 use super::namespace::{Last, MountNamespace, Root, Step, Walk};
 use super::node::{Dir, Leaf};
+use super::open_files::OpenFiles;
 use super::usage::DiskUsage;
 use super::{ContentError, Errno, FsResult};
 use crate::budget::Budget;
@@ -143,6 +144,7 @@ impl Tree {
             lower: lower.map(Lower::open_dir).transpose().map_err(in_lower)?,
             spool: Spool::open_dir(spool, usage)
                 .map_err(|source| RootTreeError::Spool { path: spool.to_owned(), source })?,
+            files: OpenFiles::new(),
         };
         Ok(Kind::Own(MemTree::over(store, limits.inodes, budget).map_err(in_lower)?).into())
     }

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::addresses::Addresses;
-use super::descriptors::share;
 use super::host_port::{HostPorts, OpenPorts};
 use super::owner::Quota;
 use super::resolver::DnsClients;
@@ -15,6 +14,7 @@ use super::{
     PodNetworkConfig,
 };
 use crate::budget::Budget;
+use crate::descriptors::share;
 
 /// The part of the process's file descriptors that sockets of pods may take: one in so many.
 const DESCRIPTORS: u64 = 4;

@@ -55,7 +55,7 @@ impl HostLeaf {
         if sys::is_proc(&fd)? {
             return Err(Errno::ACCESS);
         }
-        Ok(Self::located(fd, kind, file_id(&found), Held::first(None)))
+        Ok(Self::located(fd, kind, file_id(&found), Held::first(None)?))
     }
 
     pub(super) fn located(fd: OwnedFd, kind: FileKind, id: (u64, u64), held: Held) -> Self {

@@ -14,13 +14,14 @@ use super::account::PAGE;
 use super::extents::Extents;
 use super::pages::Pages;
 use super::tree::{RootStore, Shared};
+use crate::fs::open_files::Slot;
 use crate::fs::{Errno, FsResult};
 
 /// What an open file keeps of the files on disk, opened when they are first needed.
 #[derive(Debug, Default)]
 pub(super) struct Handles {
-    lower: OnceLock<OwnedFd>,
-    spool: OnceLock<OwnedFd>,
+    lower: OnceLock<Handle>,
+    spool: OnceLock<Handle>,
 }
 
 pub(super) enum Content {
@@ -209,12 +210,13 @@ impl Place {
             let usage = &root.spool;
             usage.charge(pages * PAGE)?;
             tree.account.take_memory(RUN).inspect_err(|_| usage.release(pages * PAGE))?;
-            let made = root.spool.create().and_then(|(id, file)| {
-                let Some(path) = &from else { return Ok((id, file)) };
+            let made = root.files.take().and_then(|_slot| {
+                let (id, file) = root.spool.create()?;
+                let Some(path) = &from else { return Ok((id, Handle { file, _slot })) };
                 let copied = handles.lower(root, path).and_then(|lower| copy(lower, &file, keep));
-                copied.map(|()| (id, file)).inspect_err(|_| root.spool.remove(id, 0))
+                copied.map(|()| (id, Handle { file, _slot })).inspect_err(|_| root.spool.remove(id, 0))
             });
-            let (id, file) = made.inspect_err(|_| {
+            let (id, handle) = made.inspect_err(|_| {
                 usage.release(pages * PAGE);
                 tree.account.give_memory(RUN);
             })?;
@@ -228,7 +230,7 @@ impl Place {
                 tree.account.give_memory(path.len() as u64);
             }
             // Nobody else can have opened a file that was made just now.
-            let _ = handles.spool.set(file);
+            let _ = handles.spool.set(handle);
             *self = Self::Spooled { id, extents };
         }
         match self {
@@ -238,24 +240,37 @@ impl Place {
     }
 }
 
+/// A descriptor that counts as the tree's.
+#[derive(Debug)]
+struct Handle {
+    file: OwnedFd,
+    _slot: Slot,
+}
+
 impl Handles {
     fn lower(&self, root: &RootStore, path: &str) -> FsResult<&OwnedFd> {
-        get_or_open(&self.lower, || root.lower.as_ref().ok_or(Errno::IO)?.open_file(path))
+        get_or_open(&self.lower, root, || root.lower.as_ref().ok_or(Errno::IO)?.open_file(path))
     }
 
     fn spool(&self, root: &RootStore, id: u64) -> FsResult<&OwnedFd> {
-        get_or_open(&self.spool, || root.spool.open(id))
+        get_or_open(&self.spool, root, || root.spool.open(id))
     }
 }
 
-fn get_or_open(cell: &OnceLock<OwnedFd>, open: impl FnOnce() -> FsResult<OwnedFd>) -> FsResult<&OwnedFd> {
-    match cell.get() {
-        Some(file) => Ok(file),
+fn get_or_open<'a>(
+    cell: &'a OnceLock<Handle>,
+    root: &RootStore,
+    open: impl FnOnce() -> FsResult<OwnedFd>,
+) -> FsResult<&'a OwnedFd> {
+    let handle = match cell.get() {
+        Some(handle) => handle,
         None => {
+            let _slot = root.files.take()?;
             let file = open()?;
-            Ok(cell.get_or_init(|| file))
+            cell.get_or_init(|| Handle { file, _slot })
         }
-    }
+    };
+    Ok(&handle.file)
 }
 
 /// Page numbers of a range of bytes.
