@@ -23,6 +23,7 @@ mod config;
 mod container;
 mod decide;
 mod error;
+mod host_loopback;
 mod host_port;
 mod limits;
 mod lookup;

@@ -15,7 +15,7 @@ pub struct NetworkLimits {
     pub host_sockets_per_pod: u32,
     /// Bytes that one direction of a stream holds unless the guest chose its buffer sizes.
     pub stream_bytes: usize,
-    /// Bytes of datagrams, with [`DATAGRAM_OVERHEAD`] for each, that wait in a UDP socket.
+    /// Bytes of datagrams, with 256 more for each, that wait in a UDP socket.
     pub datagram_bytes: usize,
     /// Backlog of a listener that did not set one.
     pub backlog: u32,

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use ipnet::IpNet;
+
 use super::addresses::Addresses;
+use super::host_loopback;
 use super::host_port::{HostPorts, OpenPorts};
 use super::owner::Quota;
 use super::resolver::DnsClients;
@@ -30,6 +33,8 @@ pub struct NodeNetwork {
     policies: RwLock<Arc<[NetworkPolicy]>>,
     dns: Arc<DnsClients>,
     descriptors: Arc<Quota>,
+    /// As they were when a pod was last attached.
+    loopback_aliases: RwLock<Vec<IpNet>>,
     host_ports: Arc<HostPorts>,
 }
 
@@ -58,6 +63,7 @@ impl NodeNetwork {
             policies: RwLock::new(Arc::from([])),
             dns: Arc::default(),
             descriptors: Quota::new(u32::try_from(share(DESCRIPTORS)).unwrap_or(u32::MAX)),
+            loopback_aliases: RwLock::default(),
             host_ports: Arc::default(),
         }))
     }
@@ -76,6 +82,7 @@ impl NodeNetwork {
         memory: Arc<Budget>,
     ) -> Result<Arc<PodNetwork>, AttachError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| AttachError::NoRuntime)?;
+        *self.loopback_aliases.write().unwrap_or_else(PoisonError::into_inner) = host_loopback::aliases();
         let lease = self.lease(&pod)?;
         // First, as it may fail. A pod on the host's network has the host's ports anyway.
         let host_ports = match pod.mode {
@@ -106,6 +113,16 @@ impl NodeNetwork {
     /// The pod that has an address.
     pub(crate) fn pod_at(&self, ip: IpAddr) -> Option<Arc<PodNetwork>> {
         self.pods.read().unwrap_or_else(PoisonError::into_inner).get(&ip)?.upgrade()
+    }
+
+    /// Whether an address leads to the host's loopback device.
+    pub(crate) fn is_host_loopback(&self, ip: IpAddr) -> bool {
+        self.loopback_aliases.read().unwrap_or_else(PoisonError::into_inner).iter().any(|net| net.contains(&ip))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_loopback_aliases(&self, aliases: Vec<IpNet>) {
+        *self.loopback_aliases.write().unwrap_or_else(PoisonError::into_inner) = aliases;
     }
 
     /// Whether an address belongs to a pod CIDR, whoever has it.

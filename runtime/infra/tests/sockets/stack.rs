@@ -63,8 +63,9 @@ pub(crate) trait Udp: Sized {
     fn remote(&self) -> Answer<SocketAddr>;
 }
 
-/// How long the kernel may take for what the loopback does at once, before it counts as waiting.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// How long the kernel may take for what the loopback does at once, before it counts as waiting. Long enough for a busy
+/// machine; only what never comes costs the whole of it.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 pub(crate) struct Kernel;
 

@@ -171,7 +171,10 @@ impl TcpSocket {
             (State::Connecting(slot, Connecting::Memory(waiting)), None) => {
                 let client = Arc::clone(waiting.client());
                 client.belong_to(slot)?;
-                TcpStream::in_memory(client)
+                let stream = TcpStream::in_memory(client);
+                // They may have been changed while it waited.
+                stream.set_options(&self.options, &self.options)?;
+                stream
             }
             (State::Connecting(slot, Connecting::Host(connect)), Some(stream)) => {
                 TcpStream::on_host(connect.finish(stream, slot)?)
