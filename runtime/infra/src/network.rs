@@ -22,7 +22,6 @@ mod binding;
 mod config;
 mod container;
 mod decide;
-mod descriptors;
 mod error;
 mod host_loopback;
 mod host_port;

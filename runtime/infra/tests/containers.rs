@@ -398,6 +398,32 @@ async fn the_pods_disk_is_one_account() {
 }
 
 #[tokio::test]
+async fn one_container_does_not_take_all_descriptors() {
+    let pod = Pod::new().await;
+    let config = FsConfig { mounts: vec![mount("data", "/data")], ..bare() };
+    let hostile = pod.infra.container(&config).unwrap();
+    for path in ["/file", "/data/file"] {
+        write(&hostile.files, path, b"x").unwrap();
+        let mut held = Vec::new();
+        let how = OpenHow { read: true, ..OpenHow::default() };
+        // A file of the root is opened on the host when it is first read.
+        let opened = || hostile.files.open(path, how).and_then(|file| file.read_bytes_at(0, 1).map(|_| file));
+        let error = loop {
+            match opened() {
+                Ok(file) => held.push(file),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, Errno::MFILE, "{path}");
+        let other = pod.infra.container(&FsConfig { container: "other".into(), ..bare() }).unwrap();
+        write(&other.files, "/file", b"x").unwrap();
+        other.remove().unwrap();
+        drop(held);
+        assert_eq!(read(&hostile.files, path).unwrap(), "x");
+    }
+}
+
+#[tokio::test]
 async fn the_groups_of_a_pods_own_volumes_are_its_own() {
     let pod = Pod::with(InfraConfig { fs_group: Some(2000), ..InfraConfig::default() }).await;
     let app = pod.mount(&[mount("mem", "/mem"), mount("config", "/config"), mount("data", "/data")]).unwrap();

@@ -9,6 +9,7 @@ use super::host::{DiskQuota, HostDir, HostLeaf};
 use super::memory::{Lower, MemTree, RootStore, Spool};
 use super::namespace::{Last, MountNamespace, Root, Step, Walk};
 use super::node::{Dir, Leaf};
+use super::open_files::OpenFiles;
 use super::usage::DiskUsage;
 use super::{ContentError, Errno, FsResult};
 use crate::budget::Budget;
@@ -143,6 +144,7 @@ impl Tree {
             lower: lower.map(Lower::open_dir).transpose().map_err(in_lower)?,
             spool: Spool::open_dir(spool, usage)
                 .map_err(|source| RootTreeError::Spool { path: spool.to_owned(), source })?,
+            files: OpenFiles::new(),
         };
         Ok(Kind::Own(MemTree::over(store, limits.inodes, budget).map_err(in_lower)?).into())
     }
@@ -178,9 +180,9 @@ impl Tree {
     /// # Errors
     /// As open(2); EPERM when a link leads out of the tree.
     pub fn sub_path(&self, sub_path: &str) -> FsResult<Tree> {
-        let namespace = MountNamespace::of(self.root_of(), true);
-        let base = [namespace.top()];
-        let mut walk = Walk::relative(&namespace, &base, sub_path)?;
+        let Root::Directory(root) = self.root_of() else { return Err(Errno::NOTDIR) };
+        let namespace = MountNamespace::of(root, true);
+        let mut walk = Walk::relative(&namespace, namespace.top(), sub_path)?;
         let root = loop {
             let name = match walk.advance()? {
                 Last::Here { .. } => break Root::Directory(walk.place().dir.clone()),

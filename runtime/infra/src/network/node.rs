@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use ipnet::IpNet;
 
 use super::addresses::Addresses;
-use super::descriptors::share;
 use super::host_loopback;
 use super::host_port::{HostPorts, OpenPorts};
 use super::owner::Quota;
@@ -18,6 +17,7 @@ use super::{
     PodNetworkConfig,
 };
 use crate::budget::Budget;
+use crate::descriptors::share;
 
 /// The part of the process's file descriptors that sockets of pods may take: one in so many.
 const DESCRIPTORS: u64 = 4;

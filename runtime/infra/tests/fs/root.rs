@@ -183,3 +183,19 @@ fn an_image_that_holds_nothing() {
     let error = Tree::root(Some(&missing), &root.spool(), limits, root.usage.clone(), root.budget.clone()).unwrap_err();
     assert!(error.to_string().contains("none"), "{error}");
 }
+
+#[test]
+fn one_container_does_not_take_all_descriptors() {
+    let root = image();
+    let top = namespace(root.tree()).root();
+    let mut held: Vec<_> = std::iter::from_fn(|| top.open_at("etc/passwd", READ).ok()).take(2000).collect();
+    assert_eq!(held.len(), 1024);
+    assert_eq!(error(top.open_at("etc/passwd", READ)), Errno::MFILE);
+    assert_eq!(error(top.open_at("new", CREATE)), Errno::MFILE);
+    assert_eq!(error(top.stat_at("new", true)), Errno::NOENT);
+    assert_eq!(top.stat_at("etc/passwd", true).unwrap().size, 10);
+    held.pop();
+    write(&top, "new", "x");
+    // Another container has its own.
+    assert_eq!(read(&namespace(root.tree()).root(), "etc/passwd").unwrap(), "root:x:0:0");
+}

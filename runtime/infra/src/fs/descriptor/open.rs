@@ -13,7 +13,7 @@ impl Descriptor {
     /// # Errors
     /// As openat(2); EPERM for a path that leads above the directory.
     pub fn open_at(&self, path: &str, how: OpenHow) -> FsResult<Descriptor> {
-        let walk = Walk::relative(&self.0.namespace, self.places()?, path)?;
+        let walk = Walk::relative(&self.0.namespace, self.trail()?, path)?;
         open(walk, &self.0.namespace, how)
     }
 
@@ -45,7 +45,7 @@ fn open(mut walk: Walk<'_>, namespace: &Arc<MountNamespace>, how: OpenHow) -> Fs
         Found::Here if how.write || how.create || how.truncate => return Err(Errno::ISDIR),
         Found::Here => {
             let read_only = namespace.check_writable(walk.place()).is_err();
-            (Object::Directory(walk.into_places()), read_only)
+            (Object::Directory(walk.into_trail()), read_only)
         }
         Found::File(file, mount) => (Object::File(file), matches!(mount, Mount::ReadOnly)),
     };

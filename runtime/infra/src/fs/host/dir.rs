@@ -2,7 +2,6 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -14,60 +13,55 @@ use super::quota::DiskQuota;
 use super::stat;
 use super::sys;
 use crate::fs::node::{Dir, File, Found, Leaf, OpenNode, Opened};
+use crate::fs::open_files::{OpenFiles, Slot};
 use crate::fs::{FileKind, FsResult, SetTime, Stat};
 
 /// How often making a file is tried when it comes and goes meanwhile.
 const TRIES: usize = 16;
 
-/// The most descriptors that one tree holds: those of the process are few, and shared by all pods.
-pub(super) const MAX_OPEN: u32 = 1024;
-
 /// What all directories and files of one tree share.
 #[derive(Debug)]
 struct HostTree {
     quota: Option<Arc<DiskQuota>>,
-    open: AtomicU32,
+    files: Arc<OpenFiles>,
 }
 
-/// The place of one descriptor in its tree's account.
+/// A descriptor's place in its tree.
 #[derive(Debug)]
-pub(super) struct Held(Arc<HostTree>);
+pub(super) struct Held {
+    tree: Arc<HostTree>,
+    _slot: Slot,
+}
 
 impl Held {
     /// The first one of a new tree.
-    pub(super) fn first(quota: Option<Arc<DiskQuota>>) -> Self {
-        Self(Arc::new(HostTree { quota, open: AtomicU32::new(1) }))
+    pub(super) fn first(quota: Option<Arc<DiskQuota>>) -> FsResult<Self> {
+        let files = OpenFiles::new();
+        let _slot = files.take()?;
+        Ok(Self { tree: Arc::new(HostTree { quota, files }), _slot })
     }
 
-    /// Another one of the same tree. `EMFILE` when there are too many.
+    /// Another one of the same tree.
     pub(super) fn another(&self) -> FsResult<Self> {
-        let more = |open: u32| (open < MAX_OPEN).then_some(open + 1);
-        self.0.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| Errno::MFILE)?;
-        Ok(Self(Arc::clone(&self.0)))
+        let _slot = self.tree.files.take()?;
+        Ok(Self { tree: Arc::clone(&self.tree), _slot })
+    }
+
+    /// How many the tree may hold.
+    #[cfg(test)]
+    pub(super) fn most(&self) -> usize {
+        self.tree.files.most()
     }
 
     pub(super) fn quota(&self) -> Option<&DiskQuota> {
-        self.0.quota.as_deref()
+        self.tree.quota.as_deref()
     }
 
-    /// Something was removed.
+    /// Something was removed or cut.
     pub(super) fn freed(&self) {
         if let Some(quota) = self.quota() {
             quota.freed();
         }
-    }
-
-    /// A file has another size than its writes gave it.
-    pub(super) fn resized(&self) {
-        if let Some(quota) = self.quota() {
-            quota.resized();
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -104,7 +98,13 @@ impl HostDir {
         if sys::is_proc(&fd)? {
             return Err(Errno::ACCESS);
         }
-        Ok(Self(Arc::new(Inner { fd, id: file_id(&stat), held: Held::first(quota) })))
+        Ok(Self(Arc::new(Inner { fd, id: file_id(&stat), held: Held::first(quota)? })))
+    }
+
+    /// How many descriptors its tree may hold.
+    #[cfg(test)]
+    pub(super) fn most(&self) -> usize {
+        self.0.held.most()
     }
 
     /// What is below this directory, where `locate` finds it.
@@ -282,7 +282,7 @@ impl HostDir {
 
     /// Two trees may be on one filesystem, where the kernel would allow it.
     fn check_same_tree(&self, other: &Self) -> FsResult<()> {
-        if Arc::ptr_eq(&self.0.held.0, &other.0.held.0) { Ok(()) } else { Err(Errno::XDEV) }
+        if Arc::ptr_eq(&self.0.held.tree, &other.0.held.tree) { Ok(()) } else { Err(Errno::XDEV) }
     }
 
     /// The entries, from the first.

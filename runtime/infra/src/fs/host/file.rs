@@ -9,7 +9,6 @@ use rustix::path::DecInt;
 
 use super::count::file_id;
 use super::dir::Held;
-use super::quota::Paid;
 use super::stat;
 use super::sys;
 use crate::fs::node::OpenNode;
@@ -39,7 +38,6 @@ pub(crate) struct HostFile {
     fd: Arc<OwnedFd>,
     /// Device and inode.
     id: (u64, u64),
-    paid: Paid,
     held: Held,
 }
 
@@ -57,7 +55,7 @@ impl HostLeaf {
         if sys::is_proc(&fd)? {
             return Err(Errno::ACCESS);
         }
-        Ok(Self::located(fd, kind, file_id(&found), Held::first(None)))
+        Ok(Self::located(fd, kind, file_id(&found), Held::first(None)?))
     }
 
     pub(super) fn located(fd: OwnedFd, kind: FileKind, id: (u64, u64), held: Held) -> Self {
@@ -85,7 +83,7 @@ impl HostLeaf {
         let held = held.another()?;
         let fd = sys::reopen(fd.as_fd(), flags)?;
         if how.truncate {
-            held.resized();
+            held.freed();
         }
         Ok(HostFile::open(fd, *id, held))
     }
@@ -114,7 +112,7 @@ impl HostFile {
         if let Some(quota) = held.quota() {
             quota.opened(&fd);
         }
-        Self { fd, id, paid: Paid::unknown(), held }
+        Self { fd, id, held }
     }
 
     /// Of what was opened: nothing else is.
@@ -162,22 +160,17 @@ impl HostFile {
     /// `None` is the end.
     fn write(&self, offset: Option<u64>, bytes: &[u8], write: impl Fn(&[u8]) -> FsResult<usize>) -> FsResult<usize> {
         let Some(quota) = self.held.quota() else { return rustix::io::retry_on_intr(|| write(bytes)) };
-        let offset = match offset {
-            Some(offset) => offset,
-            // Somebody else may append meanwhile: what both add is counted, if not where.
-            None => u64::try_from(rustix::fs::fstat(&self.fd)?.st_size).unwrap_or(0),
-        };
-        let reserved = quota.reserve(self.fd.as_fd(), &self.paid, offset, len(bytes))?;
+        let reserved = quota.reserve(self.fd.as_fd(), offset, len(bytes))?;
         let fitting = usize::try_from(reserved.len).unwrap_or(usize::MAX).min(bytes.len());
         let written = rustix::io::retry_on_intr(|| write(bytes.get(..fitting).unwrap_or_default()));
-        reserved.written(&self.paid, written.map_or(0, |written| u64::try_from(written).unwrap_or(u64::MAX)));
+        reserved.written(written.map_or(0, |written| u64::try_from(written).unwrap_or(u64::MAX)));
         written
     }
 
     /// ftruncate(2).
     pub(crate) fn set_size(&self, size: u64) -> FsResult<()> {
         rustix::io::retry_on_intr(|| rustix::fs::ftruncate(&self.fd, size))?;
-        self.held.resized();
+        self.held.freed();
         Ok(())
     }
 

@@ -9,16 +9,16 @@
 //!   what does not: count again, if that is due ──► fits now, in part, or ENOSPC
 //! ```
 //!
-//! The estimate is not below the truth, but for what is being written at the moment of a count. Bytes count in blocks,
-//! and only where the file has none yet ([`Paid`]); a name counts as more than it takes. Counting is due when the last
-//! count is 200 ms old, or when something was freed or estimated since. It takes at most a tenth of the time: what it
-//! took is paid back tenfold, half a second in advance at most. Only a fresh count marks the account as exceeded, for
-//! which the pod is evicted.
+//! The estimate is not below the truth, but for what is being written at the very moment. Bytes count in blocks, and
+//! only where the file has none yet ([`Growth`]); a name counts as more than it takes. Counting is due when the last
+//! count is 200 ms old, or when something was freed or guessed since. It takes at most a tenth of the time: what it
+//! took is paid back tenfold, half a second in advance at most. Only a figure that is not doubtful marks the account as
+//! exceeded, for which the pod is evicted.
 //!
 //! A file that was removed but is still open takes its room, though no count of names finds it: open files are
 //! remembered for that.
 //!
-//! Locks: `counted`, then `open`; a file's [`Paid`] alone. The account has none that is held while this is called.
+//! Locks: `counted`, then `open`. The account has none that is held while this is called.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -61,8 +61,6 @@ pub struct DiskQuota {
     max_inodes: u64,
     /// Something was freed since the last count, or charged that may be less.
     doubtful: AtomicBool,
-    /// How often a file was cut: what is known of others' blocks may be wrong since.
-    cuts: AtomicU64,
     counted: Mutex<Counted>,
     open: Mutex<Vec<Weak<OwnedFd>>>,
     clock: Clock,
@@ -101,9 +99,9 @@ impl DiskQuota {
         let found = count(dir.as_fd(), max_inodes)?;
         let counted = Mutex::new(Counted { at, paid_at: at });
         account.count(found.bytes);
-        let (doubtful, cuts, open) = Default::default();
+        let (doubtful, open) = Default::default();
         let inodes = AtomicU64::new(found.inodes);
-        let quota = Arc::new(Self { dir, account, inodes, max_inodes, doubtful, cuts, counted, open, clock });
+        let quota = Arc::new(Self { dir, account, inodes, max_inodes, doubtful, counted, open, clock });
         let counter: Weak<dyn Recount> = Arc::downgrade(&quota) as Weak<dyn Recount>;
         quota.account.add_counter(&counter);
         Ok(quota)
@@ -124,25 +122,28 @@ impl DiskQuota {
         self.account.used()
     }
 
-    /// Before what is written at `offset` of `file` grows it: how much of `len` bytes may be written, at least one.
-    /// What is not written after all is to be given back.
-    pub(super) fn reserve(&self, file: BorrowedFd<'_>, paid: &Paid, offset: u64, len: u64) -> FsResult<Reserved<'_>> {
-        let cuts = self.cuts.load(Ordering::Acquire);
-        let known = paid.refresh(cuts, file)?;
-        let wanted = Growth::of(known.to, offset, len);
+    /// Before `len` bytes are written to `file` at `offset`, or at its end: how many of them may be. What is not
+    /// written after all is to be given back.
+    pub(super) fn reserve(&self, file: BorrowedFd<'_>, offset: Option<u64>, len: u64) -> FsResult<Reserved<'_>> {
+        let stat = rustix::fs::fstat(file)?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        // A file with holes may have its blocks anywhere.
+        let filled = (allocated(&stat) >= size).then(|| size.next_multiple_of(BLOCK));
+        let offset = offset.unwrap_or(size);
+        let wanted = Growth::of(filled, offset, len);
         let reserved = |growth: Growth, len| {
             if !growth.is_exact {
                 self.doubtful.store(true, Ordering::Release);
             }
-            Reserved { quota: self, growth, offset, len, known }
+            Reserved { quota: self, growth, filled, offset, len }
         };
         match self.account.charge(wanted.bytes) {
             Ok(()) => Ok(reserved(wanted, len)),
             Err(over) => {
                 // What fits, in whole blocks from where the file has none.
-                let free = wanted.from.saturating_add(self.account.room() / BLOCK * BLOCK);
-                let len = free.saturating_sub(offset).min(len);
-                let part = Growth::of(known.to, offset, len);
+                let end = wanted.from.saturating_add(self.account.room() / BLOCK * BLOCK);
+                let len = end.saturating_sub(offset).min(len);
+                let part = Growth::of(filled, offset, len);
                 if len == 0 || self.account.try_charge(part.bytes).is_err() {
                     return Err(over.into());
                 }
@@ -178,23 +179,17 @@ impl DiskQuota {
 
     /// A name was made. It is never refused: a full volume, as a full disk, still takes an empty file.
     pub(super) fn named(&self) {
-        self.account.count(NAME);
         self.doubtful.store(true, Ordering::Release);
+        self.account.count(NAME);
     }
 
     fn forget_inode(&self) {
         self.inodes.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Something was removed: counting may find less.
+    /// Something was removed or cut: counting may find less.
     pub(super) fn freed(&self) {
         self.doubtful.store(true, Ordering::Release);
-    }
-
-    /// A file was cut, or grew without blocks.
-    pub(super) fn resized(&self) {
-        self.cuts.fetch_add(1, Ordering::AcqRel);
-        self.freed();
     }
 
     /// Remembers a file that is open, for as long as it is.
@@ -220,7 +215,7 @@ impl DiskQuota {
         (self.clock)() + ADVANCE >= last.paid_at
     }
 
-    /// Whether the account may be above the truth.
+    /// Whether the account may be above the truth by more than a few blocks.
     fn is_doubtful(&self, last: &Counted) -> bool {
         self.doubtful.load(Ordering::Acquire) || (self.clock)().saturating_duration_since(last.at) >= INTERVAL
     }
@@ -267,50 +262,7 @@ impl Recount for DiskQuota {
     fn recount(&self) -> bool {
         let mut counted = self.counted();
         // Another thread may have counted while this one waited for its turn.
-        self.is_doubtful(&counted) && self.may_count(&counted) && self.count_again(&mut counted)
-    }
-}
-
-/// Up to where a file is known to have all of its blocks, from its beginning: writing there takes no more room.
-#[derive(Debug)]
-pub(super) struct Paid(Mutex<Known>);
-
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    /// A multiple of a block.
-    to: u64,
-    /// The quota's count of cuts when that was found out.
-    cuts: u64,
-}
-
-impl Paid {
-    /// Nothing is known.
-    pub(super) fn unknown() -> Self {
-        Self(Mutex::new(Known { to: 0, cuts: u64::MAX }))
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn refresh(&self, cuts: u64, file: BorrowedFd<'_>) -> FsResult<Known> {
-        let mut known = self.known();
-        if known.cuts != cuts {
-            let stat = rustix::fs::fstat(file)?;
-            let size = u64::try_from(stat.st_size).unwrap_or(0);
-            // A file with holes may have its blocks anywhere.
-            let to = if allocated(&stat) >= size { size.next_multiple_of(BLOCK) } else { 0 };
-            *known = Known { to, cuts };
-        }
-        Ok(*known)
-    }
-
-    /// Something was written, unless a file was cut meanwhile.
-    fn extend(&self, before: Known, to: u64) {
-        let mut known = self.known();
-        if known.cuts == before.cuts {
-            known.to = known.to.max(to);
-        }
+        !self.is_doubtful(&counted) || (self.may_count(&counted) && self.count_again(&mut counted))
     }
 }
 
@@ -321,23 +273,21 @@ struct Growth {
     from: u64,
     /// How many bytes these blocks have.
     bytes: u64,
-    /// Up to where the file then has all of its blocks.
-    paid_to: u64,
     /// Whether it adds just that, not less.
     is_exact: bool,
 }
 
 impl Growth {
-    /// `paid_to` is a multiple of a block.
-    fn of(paid_to: u64, offset: u64, len: u64) -> Self {
+    /// `filled` is up to where the file has all of its blocks, and beyond which it has none; `None` for one with holes.
+    fn of(filled: Option<u64>, offset: u64, len: u64) -> Self {
         let end = offset.saturating_add(len);
-        if end <= paid_to || len == 0 {
-            return Self { from: paid_to, bytes: 0, paid_to, is_exact: true };
+        let start = filled.unwrap_or(0);
+        if len == 0 || end <= start {
+            return Self { from: start, bytes: 0, is_exact: true };
         }
-        let from = (offset / BLOCK * BLOCK).max(paid_to);
+        let from = (offset / BLOCK * BLOCK).max(start);
         let to = end.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
-        let is_exact = from == paid_to;
-        Self { from, bytes: to - from, paid_to: if is_exact { to } else { paid_to }, is_exact }
+        Self { from, bytes: to - from, is_exact: filled.is_some() }
     }
 }
 
@@ -346,18 +296,17 @@ impl Growth {
 pub(super) struct Reserved<'a> {
     quota: &'a DiskQuota,
     growth: Growth,
+    filled: Option<u64>,
     offset: u64,
-    known: Known,
     /// How many.
     pub(super) len: u64,
 }
 
 impl Reserved<'_> {
     /// So many were.
-    pub(super) fn written(self, paid: &Paid, len: u64) {
-        let growth = Growth::of(self.known.to, self.offset, len.min(self.len));
+    pub(super) fn written(self, len: u64) {
+        let growth = Growth::of(self.filled, self.offset, len.min(self.len));
         self.quota.account.release(self.growth.bytes.saturating_sub(growth.bytes));
-        paid.extend(self.known, growth.paid_to);
     }
 }
 

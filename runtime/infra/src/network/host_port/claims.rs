@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::HostPortConfig;
-use crate::network::descriptors::share;
+use crate::descriptors::share;
 use crate::network::{AttachError, Protocol};
 
 /// The host ports of a node that pods have.

@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::inside::Inside;
 use super::search::LookupOptions;
 use super::{Reach, ResolveError};
-use crate::network::descriptors::share;
+use crate::descriptors::share;
 
 /// The longest that an answer is kept: a name's new address is seen after this time at the latest.
 const MAX_TTL: Duration = Duration::from_secs(30);

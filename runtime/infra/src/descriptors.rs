@@ -1,6 +1,6 @@
-//! How many file descriptors of the process the network may use.
+//! How many file descriptors of the process may be used for what guests or strangers open.
 //!
-//! Descriptors are the node's: what strangers or guests open must leave enough for files, logs and other pods.
+//! Descriptors are the node's: they must leave enough for logs, the node's own sockets, and other pods.
 
 use rustix::process::{Resource, getrlimit};
 
