@@ -9,9 +9,13 @@ out=${OUT:-$root/target/guests}
 build=$root/target/guest-build   # intermediate files and pinned tools; never needed after a build
 toolchain=${GUESTS_TOOLCHAIN:-auto}
 
-rust_commands=(counter crasher hello http-client lookup memory-hog sockets-probe spinner tcp-echo-client tcp-echo-server udp-echo)
-rust_libraries=(http-server p3-hello p3-sockets-probe p3-tcp-echo)   # export functions instead of main; cargo names their files with _ for -
-tcp_users=(lookup sockets-probe tcp-echo-client tcp-echo-server udp-echo)   # of the library tcp
+rust_commands=(
+  attacker counter crasher file-bench fs-torture hello http-client lookup memory-hog net-bench sockets-probe spinner
+  tcp-echo-client tcp-echo-server udp-echo
+)
+# These export functions instead of main; cargo names their files with _ for -.
+rust_libraries=(http-proxy http-server p3-files p3-hello p3-http p3-sockets-probe p3-tcp-echo)
+tcp_users=(attacker lookup net-bench sockets-probe tcp-echo-client tcp-echo-server udp-echo)   # of the library tcp
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
 all=("${rust[@]}" c-hello js-hello python-worker)
 

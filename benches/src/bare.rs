@@ -7,12 +7,23 @@ use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 /// Wasmtime with its default settings.
 pub struct Bare {
     engine: Engine,
     linker: Linker<State>,
+}
+
+/// What a guest of bare wasmtime can reach.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Surroundings<'a> {
+    /// The kernel's sockets.
+    pub network: bool,
+    /// A directory, at `/folder`.
+    pub folder: Option<&'a Path>,
+    /// File operations on the guest's own thread, which is not wasmtime-wasi's default.
+    pub inline_files: bool,
 }
 
 struct State {
@@ -51,8 +62,27 @@ impl Bare {
     /// # Errors
     /// When the guest fails.
     pub async fn run(&self, component: &Component, args: &[&str]) -> Result<Vec<u8>> {
+        self.run_in(component, args, Surroundings::default()).await
+    }
+
+    /// As [`Bare::run`], with something to reach.
+    ///
+    /// # Errors
+    /// When the guest fails, or a directory cannot be opened.
+    pub async fn run_in(&self, component: &Component, args: &[&str], around: Surroundings<'_>) -> Result<Vec<u8>> {
         let stdout = MemoryOutputPipe::new(1 << 20);
-        let ctx = WasiCtx::builder().args(args).stdout(stdout.clone()).build();
+        let mut builder = WasiCtx::builder();
+        builder.args(args).stdout(stdout.clone());
+        if around.network {
+            builder.inherit_network().allow_ip_name_lookup(true);
+        }
+        if around.inline_files {
+            builder.allow_blocking_current_thread(true);
+        }
+        if let Some(folder) = around.folder {
+            builder.preopened_dir(folder, "/folder", FsPerms::ReadWrite)?;
+        }
+        let ctx = builder.build();
         let mut store = Store::new(&self.engine, State { ctx, table: ResourceTable::new() });
         let command = Command::instantiate_async(&mut store, component, &self.linker).await?;
         match command.wasi_cli_run().call_run(&mut store).await {

@@ -3,10 +3,11 @@
 mod bare;
 mod pods;
 
-pub use bare::Bare;
+pub use bare::{Bare, Surroundings};
 pub use pods::{World, stop};
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A built guest sample.
 ///
@@ -16,4 +17,22 @@ pub fn guest(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/guests/{name}.wasm"));
     assert!(path.is_file(), "{} is missing: run guest-samples/build.sh first", path.display());
     path
+}
+
+/// The time that a guest measured and printed.
+///
+/// # Panics
+/// When it printed something else.
+pub fn nanos(output: &[u8]) -> Duration {
+    let text = String::from_utf8_lossy(output);
+    match text.trim().parse() {
+        Ok(nanos) => Duration::from_nanos(nanos),
+        Err(_) => panic!("not a time in nanoseconds: {text}"),
+    }
+}
+
+/// The time of `asked` rounds, when `done` of them took `time`.
+pub fn scaled(time: Duration, done: u64, asked: u64) -> Duration {
+    let nanos = time.as_nanos().saturating_mul(u128::from(asked)) / u128::from(done.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

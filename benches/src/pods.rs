@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use nacelle_node::{Compiler, Node, NodeConfig, PodHandle, PodStart};
+use nacelle_host::Backends;
+use nacelle_node::{Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
 use nacelle_spec::{Source, load};
+use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::mpsc;
 
 /// A node whose state goes when it is dropped.
@@ -20,15 +22,25 @@ impl World {
     /// # Errors
     /// When the node cannot be opened.
     pub fn new() -> Result<Self> {
+        Self::with_threads(0)
+    }
+
+    /// As [`World::new`], with so many threads for guests; 0 means one per CPU.
+    ///
+    /// # Errors
+    /// When the node cannot be opened.
+    pub fn with_threads(worker_threads: usize) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let node = Node::open(NodeConfig {
+        let config = NodeConfig {
             state_dir: dir.path().join("state"),
-            runtime_dir: None,
             compile_cache: None,
             node_name: "bench".to_owned(),
             compiler: Compiler::InProcess,
             insecure_registries: Vec::new(),
-        })?;
+            pod_cidrs: Vec::new(),
+        };
+        let wasm = WasmBackend::new(WasmConfig { worker_threads, ..WasmConfig::new(dir.path().join("compiled")) })?;
+        let node = Node::with_backends(config, Backends { wasm: Arc::new(wasm) })?;
         Ok(Self { node, dir })
     }
 
@@ -37,15 +49,19 @@ impl World {
     /// # Errors
     /// When the manifest is not valid.
     pub fn start(&self, manifest: &str) -> Result<Vec<PodHandle>> {
+        // Nobody listens: notices are dropped.
+        self.start_with(manifest, mpsc::channel(1).0)
+    }
+
+    fn start_with(&self, manifest: &str, notices: mpsc::Sender<Notice>) -> Result<Vec<PodHandle>> {
         let loaded = load(&[Source { name: "bench.yaml".to_owned(), bytes: manifest.as_bytes().to_vec() }]);
         if loaded.has_errors() {
             bail!("{:?}", loaded.diagnostics);
         }
         let objects = Arc::new(loaded.objects);
         let base_dir = PathBuf::from(self.dir.path());
-        // Nobody listens: notices are dropped.
-        let (notices, _) = mpsc::channel(1);
-        let start = |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone() };
+        let start =
+            |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone(), publish: Vec::new() };
         Ok(loaded.pods.into_iter().map(|loaded| self.node.start_pod(start(loaded.pod), notices.clone())).collect())
     }
 
@@ -61,6 +77,31 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Runs the pods to their end and returns what a container printed.
+    ///
+    /// # Errors
+    /// When the manifest is not valid or a pod does not succeed.
+    pub async fn output(&self, manifest: &str, container: &str) -> Result<String> {
+        let (sender, mut notices) = mpsc::channel(64);
+        let pods = self.start_with(manifest, sender)?;
+        let (mut output, mut all) = (String::new(), String::new());
+        while let Some(notice) = notices.recv().await {
+            let Notice::Log { container: from, line, .. } = notice else { continue };
+            let text = String::from_utf8_lossy(&line.bytes);
+            all.push_str(&format!("{from}: {text}\n"));
+            if from == container {
+                output.push_str(&text);
+            }
+        }
+        for pod in pods {
+            let status = pod.finished().await;
+            if status.phase.as_deref() != Some("Succeeded") {
+                bail!("{all}{status:?}");
+            }
+        }
+        Ok(output)
     }
 
     /// Starts the pods and waits until all their containers run.

@@ -4,5 +4,7 @@ mod examples;
 mod guests;
 mod images;
 mod lifecycle;
+mod network;
+mod security;
 mod stop;
 mod volumes;

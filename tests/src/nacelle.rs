@@ -177,7 +177,12 @@ impl Running {
         }
     }
 
-    /// Sends a signal by its number.
+    /// The command's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name.
     ///
     /// # Errors
     /// When the command has ended.

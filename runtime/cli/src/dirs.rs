@@ -7,8 +7,6 @@ use crate::error::{CliError, ErrorKind};
 
 /// The state of a node whose user is root.
 const ROOT_STATE: &str = "/var/lib/nacelle";
-/// What root's processes keep in memory only.
-const ROOT_RUNTIME: &str = "/run/nacelle";
 
 /// The part of the process' environment that directories depend on.
 pub(crate) struct DirEnv<'a> {
@@ -38,14 +36,6 @@ impl DirEnv<'_> {
             None => Err(CliError::new(ErrorKind::Usage, "cannot tell where to keep images: HOME is not set")
                 .hint("name a directory with --state-dir or NACELLE_STATE_DIR")),
         }
-    }
-
-    /// The directory for what must not survive a restart of the machine: `--runtime-dir`, else `NACELLE_RUNTIME_DIR`,
-    /// else `$XDG_RUNTIME_DIR/nacelle`, else `/run/nacelle` for root; else the node looks for one.
-    pub(crate) fn runtime_dir(&self, flag: Option<&Path>) -> Option<PathBuf> {
-        self.chosen(flag, "NACELLE_RUNTIME_DIR")
-            .or_else(|| self.base("XDG_RUNTIME_DIR").map(|base| base.join("nacelle")))
-            .or_else(|| self.root.then(|| PathBuf::from(ROOT_RUNTIME)))
     }
 
     /// The directory for compiled guests: `NACELLE_COMPILE_CACHE`; else it is below the state directory.
@@ -102,13 +92,5 @@ mod tests {
     fn without_a_home_the_user_is_asked_for_a_directory() {
         let error = with(&[], false, |env| env.state_dir(None).unwrap_err());
         assert!(error.to_string().contains("HOME is not set"));
-    }
-
-    #[test]
-    fn the_runtime_directory_may_be_unknown() {
-        assert_eq!(with(&[], false, |env| env.runtime_dir(None)), None);
-        assert_eq!(with(&[], true, |env| env.runtime_dir(None)), Some(PathBuf::from("/run/nacelle")));
-        let xdg = [("XDG_RUNTIME_DIR", "/run/user/7")];
-        assert_eq!(with(&xdg, true, |env| env.runtime_dir(None)), Some(PathBuf::from("/run/user/7/nacelle")));
     }
 }

@@ -11,6 +11,7 @@ mod dirs;
 mod error;
 mod options;
 mod output;
+mod publish;
 mod run;
 mod source;
 mod tracing_setup;

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use jiff::SignedDuration;
 
 use crate::args::{OutputFormat, RegistryArgs, RunArgs, SourceArgs, StateArgs};
 use crate::dirs::DirEnv;
 use crate::error::{CliError, ErrorKind, Errors};
+use crate::publish::{self, Publish};
 use crate::tracing_setup::Verbosity;
 
 /// Reads an environment variable.
@@ -58,10 +60,12 @@ pub(crate) struct RunOptions {
     pub(crate) keep_trying: bool,
     pub(crate) verbosity: Verbosity,
     pub(crate) state_dir: PathBuf,
-    pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) compile_cache: Option<PathBuf>,
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) node_name: String,
+    pub(crate) publish: Vec<Publish>,
+    /// Empty means the node's own default.
+    pub(crate) pod_cidrs: Vec<IpNet>,
 }
 
 impl RunOptions {
@@ -76,19 +80,26 @@ impl RunOptions {
         let state_dir = around.state_dir(&args.state).map_err(&mut keep).ok();
         let insecure_registries = registries(&args.registry).map_err(&mut keep).ok();
         let node_name = node_name(args.node_name.as_deref(), &around.host_name).map_err(&mut keep).ok();
-        match (state_dir, insecure_registries, node_name) {
-            (Some(state_dir), Some(insecure_registries), Some(node_name)) if errors.is_empty() => Ok(Self {
-                output: args.output,
-                run_for,
-                replace: args.replace,
-                keep_trying: args.keep_trying,
-                verbosity,
-                state_dir,
-                runtime_dir: around.dirs().runtime_dir(args.runtime_dir.as_deref()),
-                compile_cache: around.dirs().compile_cache(),
-                insecure_registries,
-                node_name,
-            }),
+        let publish = publish::parse(&args.publish).map_err(&mut keep).ok();
+        let pod_cidrs = cidrs(&args.pod_cidr).map_err(&mut keep).ok();
+        match (state_dir, insecure_registries, node_name, publish.zip(pod_cidrs)) {
+            (Some(state_dir), Some(insecure_registries), Some(node_name), Some((publish, pod_cidrs)))
+                if errors.is_empty() =>
+            {
+                Ok(Self {
+                    output: args.output,
+                    run_for,
+                    replace: args.replace,
+                    keep_trying: args.keep_trying,
+                    verbosity,
+                    state_dir,
+                    compile_cache: around.dirs().compile_cache(),
+                    insecure_registries,
+                    node_name,
+                    publish,
+                    pod_cidrs,
+                })
+            }
             _ => Err(errors.into()),
         }
     }
@@ -130,6 +141,23 @@ fn is_host_and_port(text: &str) -> bool {
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
     };
     host_is_right && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+}
+
+/// Blocks of addresses for pods; whether they can be used together is the network's to say.
+fn cidrs(flags: &[String]) -> Result<Vec<IpNet>, CliError> {
+    let cidr = |text: &String| {
+        let block: IpNet = text.parse().map_err(|_| {
+            CliError::new(ErrorKind::Usage, format!("--pod-cidr {text:?} is not a block of addresses"))
+                .hint("write it as 10.88.0.0/16 or fd00:88::/64")
+        })?;
+        if block.addr() != block.network() {
+            let error =
+                CliError::new(ErrorKind::Usage, format!("--pod-cidr {text:?} does not begin at its first address"));
+            return Err(error.hint(format!("did you mean {}?", block.trunc())));
+        }
+        Ok(block)
+    };
+    flags.iter().map(cidr).collect()
 }
 
 /// A duration as Go and systemd write it: `90s`, `1h30m`, `1m 30s`, `250ms`.
@@ -215,6 +243,14 @@ mod tests {
         assert!(check(&["--for", "soon"]).unwrap_err().contains("is not a duration"));
         assert!(check(&["--for", "0s"]).unwrap_err().contains("is not longer than zero"));
         assert!(check(&["--for=-5s"]).unwrap_err().contains("is not longer than zero"));
+    }
+
+    #[test]
+    fn blocks_of_addresses_begin_at_their_first() {
+        let options = check(&["--pod-cidr", "10.1.0.0/16", "--pod-cidr", "fd00::/64"]).unwrap();
+        assert_eq!(options.pod_cidrs.len(), 2);
+        assert!(check(&["--pod-cidr", "10.1.0.0"]).unwrap_err().contains("is not a block"));
+        assert!(check(&["--pod-cidr", "10.1.2.3/16"]).unwrap_err().contains("does not begin at its first address"));
     }
 
     #[test]

@@ -21,7 +21,11 @@ const URL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The endings of manifests, as kubectl has them.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
+/// The name of standard input.
+pub(crate) const STDIN: &str = "-";
+
 /// A manifest, and the directory that relative references in it start at.
+#[derive(Clone)]
 pub(crate) struct Manifest {
     pub(crate) source: Source,
     pub(crate) base_dir: PathBuf,
@@ -33,12 +37,24 @@ pub(crate) struct Manifest {
 /// All that could not be read.
 pub(crate) async fn read(args: &SourceArgs, current_dir: &Path) -> Result<Vec<Manifest>, Errors> {
     crate::options::sources(args)?;
+    read_again(args, current_dir, None).await
+}
+
+/// The same with what standard input held, if it has been read before.
+///
+/// # Errors
+/// All that could not be read.
+pub(crate) async fn read_again(
+    args: &SourceArgs,
+    current_dir: &Path,
+    input: Option<&Manifest>,
+) -> Result<Vec<Manifest>, Errors> {
     let mut manifests = Vec::new();
     let mut errors = Vec::new();
     for name in &args.filename {
         let read = match name.as_str() {
             "" => Err(CliError::new(ErrorKind::Source, "cannot read a manifest without a name").because("-f is empty")),
-            "-" => read_stdin(current_dir).map(|manifest| vec![manifest]),
+            STDIN => input.cloned().map_or_else(|| read_stdin(current_dir), Ok).map(|manifest| vec![manifest]),
             url if is_url(url) => read_url(url, current_dir).await.map(|manifest| vec![manifest]),
             path => read_path(Path::new(path), args.recursive, current_dir),
         };
@@ -66,7 +82,7 @@ fn is_url(name: &str) -> bool {
 
 fn read_stdin(current_dir: &Path) -> Result<Manifest, CliError> {
     let bytes = read_bounded(io::stdin().lock(), "standard input")?;
-    Ok(Manifest { source: Source { name: "-".to_owned(), bytes }, base_dir: current_dir.to_path_buf() })
+    Ok(Manifest { source: Source { name: STDIN.to_owned(), bytes }, base_dir: current_dir.to_path_buf() })
 }
 
 fn read_bounded(reader: impl Read, name: &str) -> Result<Vec<u8>, CliError> {

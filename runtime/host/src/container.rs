@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nacelle_container::log::{LogConfig, LogPump, LogSummary};
-use nacelle_container::{Container, ContainerId, ExitCause, Program, Stats, StdinMode, output};
-use nacelle_infra::ContainerFs;
+use nacelle_container::{Container, ContainerId, ContainerInfra, ExitCause, Program, Stats, StdinMode, output};
+use nacelle_infra::Incarnation;
+use nacelle_infra::network::ContainerNetwork;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,7 +24,7 @@ use crate::{Attach, Backends, ContainerExited, ContainerRequest, HostEvent, Star
 pub(crate) struct Running {
     container: Arc<dyn Container>,
     /// Taken when the container is removed.
-    fs: Mutex<Option<ContainerFs>>,
+    infra: Mutex<Option<Incarnation>>,
     pub(crate) stdin: Option<Stdin>,
     pub(crate) log_path: PathBuf,
     /// Becomes `true` when the log is drained and the event of the end was sent.
@@ -50,13 +51,12 @@ pub(crate) async fn start(
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
 
-    let network = pod.network;
     let prepared = spawn_blocking(move || match infra.as_ref() {
         // The guard goes back too: until the container is known to the pod, the pod must not go.
-        Some(present) => prepare(present, request, network, log, &digests).map(|prepared| (prepared, infra)),
+        Some(present) => prepare(present, request, log, &digests).map(|prepared| (prepared, infra)),
         None => Err(StartError::config(format!("pod {} is being removed", request.id.pod))),
     });
-    let (Prepared { config, fs, log }, infra) = prepared.await.map_err(StartError::create)??;
+    let (Prepared { config, infra: own, log }, infra) = prepared.await.map_err(StartError::create)??;
 
     let backend = match &config.program {
         Program::Wasm { .. } => &backends.wasm,
@@ -66,16 +66,22 @@ pub(crate) async fn start(
     let log_path = log.path().to_owned();
     let pump = tokio::spawn(LogPump::new(id.clone(), receiver, log, attach.logs).run());
 
+    let given = ContainerInfra {
+        files: Arc::clone(&own.files),
+        network: Arc::clone(&own.network),
+        memory: Arc::clone(&own.memory),
+    };
+    let network = Arc::clone(&own.network);
     let mut given_up = std::pin::pin!(given_up(attach.give_up));
     let created = tokio::select! {
         biased;
         error = &mut given_up => Err(error),
-        created = backend.create(config, reader, sender) => created.map_err(StartError::create),
+        created = backend.create(config, given, reader, sender) => created.map_err(StartError::create),
     };
     let container = match created {
         Ok(container) => container,
         Err(error) => {
-            let _ = spawn_blocking(move || discard(fs)).await;
+            let _ = spawn_blocking(move || discard(own)).await;
             return Err(error);
         }
     };
@@ -87,14 +93,14 @@ pub(crate) async fn start(
     };
     if let Err(error) = started {
         container.remove().await;
-        let _ = spawn_blocking(move || discard(fs)).await;
+        let _ = spawn_blocking(move || discard(own)).await;
         return Err(error);
     }
 
     let (settle, settled) = watch::channel(false);
-    let watch = Watch { id: id.clone(), container: Arc::clone(&container), started_at, pump, settle };
+    let watch = Watch { id: id.clone(), container: Arc::clone(&container), network, started_at, pump, settle };
     tokio::spawn(watch.run(pod.events.clone()));
-    reservation.fulfil(Arc::new(Running { container, fs: Mutex::new(Some(fs)), stdin, log_path, settled }));
+    reservation.fulfil(Arc::new(Running { container, infra: Mutex::new(Some(own)), stdin, log_path, settled }));
     drop(infra);
     Ok(Started { container_id: container_id(&id, started_at), started_at })
 }
@@ -132,6 +138,7 @@ fn container_id(id: &ContainerId, started_at: Timestamp) -> String {
 struct Watch {
     id: ContainerId,
     container: Arc<dyn Container>,
+    network: Arc<ContainerNetwork>,
     started_at: Timestamp,
     pump: JoinHandle<LogSummary>,
     settle: watch::Sender<bool>,
@@ -140,6 +147,8 @@ struct Watch {
 impl Watch {
     async fn run(self, events: mpsc::UnboundedSender<HostEvent>) {
         let cause = self.container.wait().await;
+        // Peers see it at once, and the next incarnation finds its ports free.
+        self.network.close();
         let finished_at = Timestamp::now();
         match self.pump.await {
             Ok(LogSummary { dropped: 0, .. }) => {}
@@ -186,10 +195,10 @@ impl Running {
         let mut settled = self.settled.clone();
         // The sender is gone without a word only if its task panicked: there is nothing to wait for then either.
         let _ = settled.wait_for(|settled| *settled).await;
-        let fs = self.fs.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(fs) = fs {
+        let infra = self.infra.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(infra) = infra {
             self.container.remove().await;
-            let _ = spawn_blocking(move || discard(fs)).await;
+            let _ = spawn_blocking(move || discard(infra)).await;
         }
     }
 }

@@ -1,8 +1,18 @@
 //! What a host tells its front end. Plain data: it can cross a process boundary.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
-use nacelle_container::{ContainerId, ExitCause};
+use nacelle_container::{ContainerId, ExitCause, PodUid};
+use nacelle_infra::StorageExceeded;
 use serde::{Deserialize, Serialize};
+
+/// A pod was created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodCreated {
+    /// Its addresses, IPv4 first; the host's for a pod in the host's network.
+    pub ips: Vec<IpAddr>,
+}
 
 /// A container was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +29,13 @@ pub struct Started {
 pub enum HostEvent {
     /// A container that had been started ended. All that it wrote is in its log and has been given to its watcher.
     ContainerExited(ContainerExited),
+    /// A limit of the pod's ephemeral storage was passed: writes that would pass it fail. Told once for each limit.
+    StorageExceeded {
+        /// Which pod.
+        pod: PodUid,
+        /// Which limit.
+        exceeded: StorageExceeded,
+    },
 }
 
 /// The end of a container.

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nacelle_container::log::LiveLine;
-use nacelle_container::{Backend, ContainerId, ExitCause, NetworkAccess, PodUid, Stats};
-use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, VolumeFile};
+use nacelle_container::{Backend, ContainerId, ExitCause, PodUid, Stats};
+use nacelle_infra::network::{NodeNetwork, PodNetwork};
+use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, StorageUsage, VolumeFile};
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -17,8 +18,8 @@ use crate::container::{self, Running};
 use crate::pod::Pod;
 use crate::program::Digests;
 use crate::{
-    ContainerRequest, HostConfig, HostEvent, NoSuchContainer, PodError, PodRequest, RemoveError, StartError, Started,
-    Stdin,
+    ContainerRequest, HostConfig, HostEvent, NoSuchContainer, PodCreated, PodError, PodRequest, RemoveError,
+    StartError, Started, Stdin,
 };
 
 /// The backends that a host may use. Which one runs a container is decided by its program.
@@ -66,20 +67,17 @@ struct Shared {
     config: HostConfig,
     dirs: NodeDirs,
     backends: Backends,
+    network: Arc<NodeNetwork>,
     digests: Arc<Digests>,
     pods: Mutex<HashMap<PodUid, Arc<Pod>>>,
 }
 
 impl Host {
-    /// A host without pods.
-    pub fn new(config: HostConfig, backends: Backends) -> Self {
-        let dirs = NodeDirs::new(config.state_dir.clone(), config.runtime_dir.clone());
-        Self::with_dirs(config, dirs, backends)
-    }
-
-    fn with_dirs(config: HostConfig, dirs: NodeDirs, backends: Backends) -> Self {
+    /// A host without pods. Its pods get their addresses from `network`, which other hosts may share.
+    pub fn new(config: HostConfig, backends: Backends, network: Arc<NodeNetwork>) -> Self {
+        let dirs = NodeDirs::new(config.state_dir.clone());
         let (digests, pods) = Default::default();
-        Self { shared: Arc::new(Shared { config, dirs, backends, digests, pods }) }
+        Self { shared: Arc::new(Shared { config, dirs, backends, network, digests, pods }) }
     }
 
     /// Removes what processes that died left of pods, except of those in `keep`. Returns the pods that are gone.
@@ -93,7 +91,7 @@ impl Host {
         Ok(swept.map_err(RemoveError::new)?.into_iter().map(PodUid::new).collect())
     }
 
-    /// Creates a pod: its directories and volumes. `events` gets what happens to it.
+    /// Creates a pod: its directories, volumes and network. `events` gets what happens to it.
     ///
     /// # Errors
     /// [`PodError`]; nothing is left behind then, but what hostPath volumes made on the host.
@@ -101,32 +99,45 @@ impl Host {
         &self,
         request: PodRequest,
         events: mpsc::UnboundedSender<HostEvent>,
-    ) -> Result<(), PodError> {
+    ) -> Result<PodCreated, PodError> {
         let this = self.clone();
         // In a task of its own: a caller that goes away leaves a pod that is known, not one half made.
         let created = tokio::spawn(async move {
-            let uid = request.uid.clone();
-            let network = if request.host_network { NetworkAccess::Host } else { NetworkAccess::None };
+            let uid = request.uid;
             let config = InfraConfig {
-                uid: request.uid.as_str().to_owned(),
-                hostname: request.hostname,
+                uid: uid.as_str().to_owned(),
+                network: request.network,
                 volumes: request.volumes,
+                fs_group: request.fs_group,
+                memory_limit: request.memory_limit,
+                ephemeral_storage_limit: request.ephemeral_storage_limit,
             };
-            let dirs = this.shared.dirs.clone();
-            let infra = spawn_blocking(move || Infra::create(config, &dirs)).await.map_err(PodError::sandbox)?;
+            let infra = Infra::create(config, &this.shared.dirs, &this.shared.network).await;
             let infra = infra.map_err(|error| pod_error(&uid, error))?;
+            let ips = infra.network().ips().to_vec();
             // No other can have this uid: the infra holds the lock of its directory.
-            this.pods().insert(uid, Arc::new(Pod::new(infra, network, events)));
-            Ok(())
+            this.pods().insert(uid.clone(), Arc::new(Pod::new(uid, infra, events)));
+            Ok(PodCreated { ips })
         });
         created.await.map_err(PodError::sandbox)?
+    }
+
+    /// A pod's network: for connections into it, and for what policies know of it. `None` when there is no such pod.
+    pub fn pod_network(&self, pod: &PodUid) -> Option<Arc<PodNetwork>> {
+        Some(Arc::clone(&self.pod(pod)?.network))
+    }
+
+    /// What a pod has on a disk; `None` when there is no such pod, or it is being removed.
+    pub async fn storage_usage(&self, pod: &PodUid) -> Option<StorageUsage> {
+        let infra = self.pod(pod)?.infra().await;
+        spawn_blocking(move || infra.as_ref().map(Infra::storage_usage)).await.ok().flatten()
     }
 
     /// Gives a content volume (configMap, secret, downwardAPI, projected) other content; containers see all of it or
     /// nothing. Returns whether anything changed.
     ///
     /// # Errors
-    /// [`PodError`] when there is no such pod or volume, or it cannot be written; it then has its content of before.
+    /// [`PodError`] when there is no such pod or volume, or the content does not fit; it then has that of before.
     pub async fn update_volume(&self, pod: &PodUid, volume: &str, files: Vec<VolumeFile>) -> Result<bool, PodError> {
         let Some(found) = self.pod(pod) else { return Err(PodError::sandbox(format!("no pod {pod}"))) };
         let infra = found.infra().await;
@@ -256,6 +267,7 @@ fn pod_error(uid: &PodUid, error: InfraError) -> PodError {
     match error {
         InfraError::Dirs(DirsError::InUse { .. }) => PodError::Exists(uid.clone()),
         InfraError::Dirs(error) => PodError::sandbox(error),
+        error @ (InfraError::Network(_) | InfraError::Thread(_)) => PodError::sandbox(error),
         InfraError::Volume { volume, source } => PodError::volume(&volume, source),
     }
 }

@@ -8,6 +8,7 @@
 //! - Requests and events are plain data, so a pod can live in this process or in another one. What cannot cross a
 //!   process boundary (a live watcher, a standard input) is in [`Attach`].
 //! - A start that was asked for is finished even if nobody waits for it any more; a start that fails leaves nothing.
+//! - A container's sockets end with it, before its end is told.
 //! - [`HostEvent::ContainerExited`] comes once for each start that succeeded, after the last line of the log.
 //! - A restart is a new container, with the next attempt in its id. Nothing of the former one is used again.
 //! - [`Host::sweep`] removes what a process that was killed left behind.
@@ -26,7 +27,7 @@ mod request;
 mod stdin;
 
 pub use error::{NoSuchContainer, PodError, RemoveError, StartError};
-pub use event::{ContainerExited, HostEvent, Started};
+pub use event::{ContainerExited, HostEvent, PodCreated, Started};
 pub use host::{Attach, Backends, Host};
 pub use request::{ContainerRequest, HostConfig, ImageSource, PodRequest, VolumeMount};
 pub use stdin::Stdin;

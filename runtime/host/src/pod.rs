@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nacelle_container::{ContainerId, NetworkAccess};
+use nacelle_container::{ContainerId, PodUid};
 use nacelle_infra::Infra;
+use nacelle_infra::network::PodNetwork;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
+use tokio::task::AbortHandle;
 
 use crate::container::Running;
 use crate::{HostEvent, StartError};
@@ -13,12 +15,20 @@ use crate::{HostEvent, StartError};
 /// A pod that was created.
 #[derive(Debug)]
 pub(crate) struct Pod {
-    pub(crate) network: NetworkAccess,
+    pub(crate) network: Arc<PodNetwork>,
     pub(crate) events: mpsc::UnboundedSender<HostEvent>,
     /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
     /// for starts that are under way, and no start follows it.
     infra: Arc<RwLock<Option<Infra>>>,
     containers: Mutex<BTreeMap<ContainerId, Slot>>,
+    /// Tells of limits of storage that were passed.
+    teller: AbortHandle,
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        self.teller.abort();
+    }
 }
 
 /// What is known of a container.
@@ -31,8 +41,19 @@ enum Slot {
 }
 
 impl Pod {
-    pub(crate) fn new(infra: Infra, network: NetworkAccess, events: mpsc::UnboundedSender<HostEvent>) -> Self {
-        Self { network, events, infra: Arc::new(RwLock::new(Some(infra))), containers: Mutex::default() }
+    /// Must be called within a tokio runtime.
+    pub(crate) fn new(uid: PodUid, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
+        let network = Arc::clone(infra.network());
+        let (told, sender) = (infra.exceeded(), events.clone());
+        let teller = tokio::spawn(async move {
+            let Some(mut told) = told else { return };
+            while let Some(exceeded) = told.recv().await {
+                // A front end that went away needs no event.
+                let _ = sender.send(HostEvent::StorageExceeded { pod: uid.clone(), exceeded });
+            }
+        });
+        let (teller, containers) = (teller.abort_handle(), Mutex::default());
+        Self { network, events, infra: Arc::new(RwLock::new(Some(infra))), containers, teller }
     }
 
     /// The pod's infra, for as long as the guard lives; `None` inside once the pod is being removed.

@@ -1,11 +1,13 @@
-//! From a request to what a backend needs: filesystem, program, log. Blocks on file I/O.
+//! From a request to what a backend needs: files, network, program, log. Blocks on file I/O.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nacelle_container::log::{LogConfig, LogWriter};
-use nacelle_container::{ContainerConfig, Mount, MountSource, NetworkAccess, Program};
-use nacelle_infra::{ContainerFs, FsConfig, FsError, Infra, MountConfig, normalize_path};
+use nacelle_container::{ContainerConfig, Program};
+use nacelle_infra::fs::DiskUsage;
+use nacelle_infra::{FsConfig, FsError, Incarnation, Infra, MountConfig, normalize_path};
 
 use crate::program::{self, Digests, ProgramError};
 use crate::{ContainerRequest, ImageSource, StartError};
@@ -14,15 +16,14 @@ use crate::{ContainerRequest, ImageSource, StartError};
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) config: ContainerConfig,
-    pub(crate) fs: ContainerFs,
+    pub(crate) infra: Incarnation,
     pub(crate) log: LogWriter,
 }
 
 /// Prepares a container. Nothing is left behind when that fails.
 pub(crate) fn prepare(
-    infra: &Infra,
+    pod: &Infra,
     request: ContainerRequest,
-    network: NetworkAccess,
     log: LogConfig,
     digests: &Digests,
 ) -> Result<Prepared, StartError> {
@@ -34,44 +35,37 @@ pub(crate) fn prepare(
         path if path.starts_with('/') => normalize_path(path),
         path => return Err(StartError::config(format!("workingDir {path:?} must be an absolute path"))),
     };
-    let fs = infra.create_fs(&fs_config(&request, &working_dir)).map_err(|error| match error {
-        FsError::Mount { .. } => StartError::config(error),
-        FsError::Root(_) | FsError::NoMemory(_) => StartError::create(error),
+    let infra = pod.container(&fs_config(&request, &working_dir)).map_err(|error| match error {
+        FsError::Mount { .. } | FsError::Namespace(_) => StartError::config(error),
+        FsError::Dirs(_) | FsError::Root(_) => StartError::create(error),
     })?;
     let env = without_duplicates(&request.env);
-    let rest = find_program(&fs, &request, &working_dir, &env, digests)
-        .and_then(|program| Ok((program, open_log(infra, &request, log)?)));
+    let rest = find_program(&infra, &request, &working_dir, &env, digests)
+        .and_then(|program| Ok((program, open_log(pod, &request, log, &infra.logs)?)));
     let (program, log) = match rest {
         Ok(rest) => rest,
         Err(error) => {
-            discard(fs);
+            discard(infra);
             return Err(error);
         }
     };
-    let mounts = fs.mounts().iter().map(|mount| Mount {
-        path: mount.path.clone(),
-        source: MountSource::HostDir(mount.dir.clone()),
-        read_only: mount.read_only,
-    });
     let config = ContainerConfig {
         id: request.id,
         program,
         argv: request.argv,
         env,
         working_dir,
-        mounts: mounts.collect(),
         limits: request.limits,
         stdin: request.stdin,
-        network,
-        http_port: request.http_port,
-        hostname: infra.hostname().to_owned(),
+        http: request.http,
+        hostname: pod.hostname().to_owned(),
     };
-    Ok(Prepared { config, fs, log })
+    Ok(Prepared { config, infra, log })
 }
 
-/// Removes the filesystem of a container that is not, or no longer, there.
-pub(crate) fn discard(fs: ContainerFs) {
-    if let Err(error) = fs.remove() {
+/// Ends the sockets and removes the files of a container that is not, or no longer, there.
+pub(crate) fn discard(infra: Incarnation) {
+    if let Err(error) = infra.remove() {
         tracing::warn!(%error, "cannot remove a container's files: they go with its pod");
     }
 }
@@ -84,7 +78,8 @@ fn fs_config(request: &ContainerRequest, working_dir: &str) -> FsConfig {
         read_only: mount.read_only,
     };
     FsConfig {
-        name: dir_name(request),
+        container: request.id.name.clone(),
+        attempt: request.id.attempt,
         image: match &request.image {
             ImageSource::Component { .. } => None,
             ImageSource::RootFs { dir, .. } => Some(dir.clone()),
@@ -92,6 +87,7 @@ fn fs_config(request: &ContainerRequest, working_dir: &str) -> FsConfig {
         read_only_root: request.read_only_root,
         working_dir: working_dir.to_owned(),
         mounts: request.mounts.iter().map(mount).collect(),
+        ephemeral_storage_limit: request.ephemeral_storage_limit,
     }
 }
 
@@ -100,7 +96,7 @@ fn dir_name(request: &ContainerRequest) -> String {
 }
 
 fn find_program(
-    fs: &ContainerFs,
+    infra: &Incarnation,
     request: &ContainerRequest,
     working_dir: &str,
     env: &[(String, String)],
@@ -113,29 +109,37 @@ fn find_program(
         ImageSource::RootFs { digest, .. } => digest,
     };
     let name = request.argv.first().map_or("", String::as_str);
-    program::find(fs, name, working_dir, env, image, digests).map_err(|error| match error {
+    program::find(infra, name, working_dir, env, image, digests).map_err(|error| match error {
         ProgramError::NotInPath(_) | ProgramError::Open { .. } => StartError::run(error),
         _ => StartError::create(error),
     })
 }
 
-fn open_log(infra: &Infra, request: &ContainerRequest, config: LogConfig) -> Result<LogWriter, StartError> {
+fn open_log(
+    pod: &Infra,
+    request: &ContainerRequest,
+    config: LogConfig,
+    usage: &Arc<DiskUsage>,
+) -> Result<LogWriter, StartError> {
+    // What the former incarnations' logs take is counted again; this one's counts itself.
+    usage.release(usage.used());
     let path: PathBuf = match &request.log_path {
         Some(path) => path.clone(),
         None => {
-            let dir = infra.make_dir(&["logs"]).map_err(StartError::create)?;
-            if let Err(error) = remove_old_logs(&dir, &request.id.name, request.id.attempt) {
-                tracing::warn!(container = %request.id, %error, "old logs stay until the pod goes");
+            let dir = pod.make_dir(&["logs"]).map_err(StartError::create)?;
+            match remove_old_logs(&dir, &request.id.name, request.id.attempt) {
+                Ok(left) => usage.count(left),
+                Err(error) => tracing::warn!(container = %request.id, %error, "old logs stay until the pod goes"),
             }
             dir.join(format!("{}.log", dir_name(request)))
         }
     };
-    LogWriter::open(&path, config).map_err(StartError::create)
+    Ok(LogWriter::open(&path, config).map_err(StartError::create)?.counted(Arc::clone(usage)))
 }
 
 /// Removes the logs of a container's former incarnations but the last one that wrote anything, as the kubelet does: a
-/// crash loop does not fill the disk. A log may have several files.
-fn remove_old_logs(dir: &Path, container: &str, attempt: u32) -> io::Result<()> {
+/// crash loop does not fill the disk. A log may have several files. Returns the bytes of those that are left.
+fn remove_old_logs(dir: &Path, container: &str, attempt: u32) -> io::Result<u64> {
     let mut old = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
@@ -147,12 +151,15 @@ fn remove_old_logs(dir: &Path, container: &str, attempt: u32) -> io::Result<()> 
         }
     }
     let last = old.iter().filter(|(_, size, _)| *size > 0).map(|(number, ..)| *number).max();
-    for (number, _, path) in old {
-        if Some(number) != last {
+    let mut left = 0_u64;
+    for (number, size, path) in old {
+        if Some(number) == last {
+            left = left.saturating_add(size);
+        } else {
             std::fs::remove_file(path)?;
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// The last value of each name, in the place of its first.
@@ -182,7 +189,7 @@ mod tests {
             let content = if name == "app-2.log" { "" } else { "line" };
             std::fs::write(dir.path().join(name), content).unwrap();
         }
-        remove_old_logs(dir.path(), "app", 3).unwrap();
+        assert_eq!(remove_old_logs(dir.path(), "app", 3).unwrap(), 8);
         let left: Vec<_> = names.into_iter().filter(|name| dir.path().join(name).exists()).collect();
         assert_eq!(left, ["app-1.log", "app-1.log.20260101-000000", "app-1-0.log", "ap-0.log", "x"]);
     }

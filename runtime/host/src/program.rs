@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nacelle_container::Program;
-use nacelle_infra::{ContainerFs, FsFile};
+use nacelle_infra::Incarnation;
+use nacelle_infra::fs::{Descriptor, Errno, FileKind, MountNamespace, OpenHow};
 use sha2::{Digest as _, Sha256};
 
 /// Where a bare name is looked for when the environment has no PATH: Docker's default.
@@ -65,34 +66,34 @@ impl Digests {
 /// A program in the image is used where it is. One in a volume is copied first: other containers could change it
 /// between its digest and its compilation.
 pub(crate) fn find(
-    fs: &ContainerFs,
+    infra: &Incarnation,
     name: &str,
     working_dir: &str,
     env: &[(String, String)],
     image: &str,
     digests: &Digests,
 ) -> Result<Program, ProgramError> {
-    let (path, mut found) = open(fs, name, working_dir, env)?;
+    let (path, found) = open(&infra.files, name, working_dir, env)?;
     let read = |source| ProgramError::Read { program: path.clone(), source };
-    let mut magic = Vec::new();
-    (&found.file).take(4).read_to_end(&mut magic).map_err(read)?;
-    match magic.as_slice() {
+    let mut magic = [0; 4];
+    let length = found.read_at(0, &mut magic).map_err(|error| read(error.into()))?;
+    match magic.get(..length).unwrap_or_default() {
         b"\0asm" => {}
         b"\x7fELF" | [b'#', b'!', ..] => return Err(ProgramError::Linux(path)),
         _ => return Err(ProgramError::Unknown(path)),
     }
-    if found.file.metadata().map_err(read)?.len() > MAX_PROGRAM {
+    if found.stat().map_err(|error| read(error.into()))?.size > MAX_PROGRAM {
         return Err(ProgramError::TooLarge { program: path });
     }
-    let (path, digest) = match found.in_store {
+    let (path, digest) = match found.store_path() {
         Some(stored) => {
-            let digest = digests.get(image, stored.clone(), || copy(&magic, &mut found.file, None)).map_err(read)?;
+            let digest = digests.get(image, stored.clone(), || copy(&found, None)).map_err(read)?;
             (stored, digest)
         }
         None => {
-            let target = fs.home().join("program.wasm");
+            let target = infra.home().join("program.wasm");
             let mut out = File::create_new(&target).map_err(read)?;
-            let digest = copy(&magic, &mut found.file, Some(&mut out)).map_err(read)?;
+            let digest = copy(&found, Some(&mut out)).map_err(read)?;
             (target, digest)
         }
     };
@@ -100,11 +101,11 @@ pub(crate) fn find(
 }
 
 fn open(
-    fs: &ContainerFs,
+    files: &Arc<MountNamespace>,
     name: &str,
     working_dir: &str,
     env: &[(String, String)],
-) -> Result<(String, FsFile), ProgramError> {
+) -> Result<(String, Descriptor), ProgramError> {
     let absolute = |dir: &str, name: &str| match (name.starts_with('/'), dir.starts_with('/')) {
         (true, _) => name.to_owned(),
         (false, true) => format!("{dir}/{name}"),
@@ -112,44 +113,52 @@ fn open(
     };
     if name.contains('/') {
         let path = absolute(working_dir, name);
-        let source = match fs.open(&path) {
-            Ok(file) => return Ok((path, file)),
-            Err(source) => source,
+        return match open_file(files, &path) {
+            Ok(file) => Ok((path, file)),
+            Err(error) => Err(ProgramError::Open { program: name.to_owned(), source: error.into() }),
         };
-        return Err(ProgramError::Open { program: name.to_owned(), source });
     }
     let search = env.iter().find(|(name, _)| name == "PATH").map_or(DEFAULT_PATH, |(_, path)| path.as_str());
     let dirs = search.split(':').filter(|dir| !dir.is_empty());
     for dir in dirs.chain([working_dir]) {
         let path = absolute(dir, name);
         // As execvp(3) does: what cannot be opened in one directory may be in the next.
-        if let Ok(file) = fs.open(&path) {
+        if let Ok(file) = open_file(files, &path) {
             return Ok((path, file));
         }
     }
     Err(ProgramError::NotInPath(name.to_owned()))
 }
 
-/// The digest of `head` and what follows in `file`, copied to `out` if there is one.
-fn copy(head: &[u8], file: &mut File, mut out: Option<&mut File>) -> io::Result<String> {
+fn open_file(files: &Arc<MountNamespace>, path: &str) -> Result<Descriptor, Errno> {
+    let file = files.open(path, OpenHow { read: true, follow: true, ..OpenHow::default() })?;
+    match file.kind() {
+        FileKind::File => Ok(file),
+        FileKind::Directory => Err(Errno::ISDIR),
+        // A device, which is no program.
+        _ => Err(Errno::ACCESS),
+    }
+}
+
+/// The digest of what is in `file`, copied to `out` if there is one.
+fn copy(file: &Descriptor, mut out: Option<&mut File>) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
-    let mut piece = head;
     let mut total = 0_u64;
     loop {
+        let read = file.read_at(total, &mut buffer)?;
+        let piece = buffer.get(..read).unwrap_or_default();
+        if piece.is_empty() {
+            break;
+        }
         hash.update(piece);
         if let Some(out) = &mut out {
             out.write_all(piece)?;
         }
-        total = total.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        total = total.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
         if total > MAX_PROGRAM {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        piece = buffer.get(..read).unwrap_or_default();
     }
     Ok(format!("sha256:{:x}", hash.finalize()))
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use nacelle_container::log::LogConfig;
-use nacelle_container::{ContainerId, Limits, PodUid, StdinMode};
+use nacelle_container::{ContainerId, HttpConfig, Limits, PodUid, StdinMode};
 use nacelle_infra::VolumeConfig;
+use nacelle_infra::network::PodNetworkConfig;
 use serde::{Deserialize, Serialize};
 
 /// How a host is set up.
@@ -12,9 +13,6 @@ use serde::{Deserialize, Serialize};
 pub struct HostConfig {
     /// Where pods keep their files: `$XDG_STATE_HOME/nacelle` or `/var/lib/nacelle`.
     pub state_dir: PathBuf,
-    /// Where memory-backed volumes are kept, if it is on a tmpfs. `$XDG_RUNTIME_DIR/nacelle`, `/run/nacelle` and
-    /// `/dev/shm` are tried after it.
-    pub runtime_dir: Option<PathBuf>,
     /// How much of each container's log is kept.
     pub log: LogConfig,
 }
@@ -24,12 +22,16 @@ pub struct HostConfig {
 pub struct PodRequest {
     /// The pod's uid; unique on the host for as long as anything of the pod exists.
     pub uid: PodUid,
-    /// Its hostname.
-    pub hostname: String,
+    /// Its network, hostname included. The uid in it is taken from above.
+    pub network: PodNetworkConfig,
     /// Its volumes.
     pub volumes: Vec<VolumeConfig>,
-    /// Kubernetes' `hostNetwork`: the containers use the host's own network.
-    pub host_network: bool,
+    /// Kubernetes' `securityContext.fsGroup`.
+    pub fs_group: Option<u32>,
+    /// Bytes of memory that its containers, memory volumes and sockets may use together; `None` means no limit.
+    pub memory_limit: Option<u64>,
+    /// Bytes that its containers, logs and emptyDirs may use on a disk together; `None` means no limit.
+    pub ephemeral_storage_limit: Option<u64>,
 }
 
 /// A container to be created and started in a pod that exists.
@@ -52,10 +54,12 @@ pub struct ContainerRequest {
     pub read_only_root: bool,
     /// What the container may use.
     pub limits: Limits,
+    /// Bytes that its root and its logs may use on a disk, over all of its incarnations; `None` means no limit.
+    pub ephemeral_storage_limit: Option<u64>,
     /// Whether it has a standard input.
     pub stdin: StdinMode,
-    /// The TCP port on which a component that exports an http handler is served.
-    pub http_port: u16,
+    /// How a component that exports an HTTP handler is served.
+    pub http: HttpConfig,
     /// Where its log is kept; by default in the pod's own directory, which goes with the pod.
     pub log_path: Option<PathBuf>,
 }

@@ -5,15 +5,23 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::PodNetworkConfig;
+
 /// All that is needed to create the infra of one pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InfraConfig {
     /// The pod's `metadata.uid`. Names its directories.
     pub uid: String,
-    /// The pod's hostname.
-    pub hostname: String,
+    /// Its network. The uid in it is taken from above.
+    pub network: PodNetworkConfig,
     /// Its volumes; names are unique.
     pub volumes: Vec<VolumeConfig>,
+    /// `securityContext.fsGroup`: the group that the pod's own volumes show.
+    pub fs_group: Option<u32>,
+    /// Bytes of memory that the pod's containers, memory volumes and sockets may use together; `None` means no limit.
+    pub memory_limit: Option<u64>,
+    /// Bytes that the pod's containers, logs and emptyDirs may use on a disk together; `None` means no limit.
+    pub ephemeral_storage_limit: Option<u64>,
 }
 
 /// One volume of a pod.
@@ -33,6 +41,8 @@ pub enum VolumeSource {
     EmptyDir {
         /// Where it is kept.
         medium: Medium,
+        /// `sizeLimit`: bytes that it may hold.
+        size_limit: Option<u64>,
     },
     /// Something that exists on the host, and stays when the pod goes.
     HostPath {
@@ -41,12 +51,11 @@ pub enum VolumeSource {
         /// What must be there, or is made there.
         kind: HostPathKind,
     },
-    /// Files whose content the front end gives: configMap, secret, downwardAPI and projected volumes. Read-only.
+    /// Files whose content the front end gives: configMap, secret, downwardAPI and projected volumes. Read-only, and
+    /// always in memory.
     Files {
         /// The files.
         files: Vec<VolumeFile>,
-        /// Where they are kept. Secrets belong into [`Medium::Memory`].
-        medium: Medium,
     },
     /// The root filesystem of an image, as the image store unpacked it. Read-only.
     Image {
@@ -55,14 +64,14 @@ pub enum VolumeSource {
     },
 }
 
-/// Where a volume's bytes are kept.
+/// Where the bytes of an emptyDir are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Medium {
     /// In the state directory.
     #[default]
     Disk,
-    /// In a memory-backed directory (tmpfs, ramfs): never on a disk.
+    /// In the memory of this process, counted as the pod's: never on a disk.
     Memory,
 }
 

@@ -1,58 +1,41 @@
-//! Where the pods of a node keep their files, and what removes them after a crash.
+//! Where the pods of a node keep what is on a disk, and what removes it after a crash.
 //!
 //! ```text
-//!   <state>/pods.lock                 taken while a pod's directory comes or goes
-//!   <state>/pods/<uid>/lock           held by the process that runs the pod, for as long as it lives
-//!   <state>/pods/<uid>/volumes/NAME   emptyDir and content volumes
-//!   <state>/pods/<uid>/containers/ID  roots of containers
-//!   <memory>/…                        the same for what must not reach a disk
+//!   <state>/pods.lock                      taken while a pod's directory comes or goes
+//!   <state>/pods/<uid>/lock                held by the process that runs the pod, for as long as it lives
+//!   <state>/pods/<uid>/volumes/NAME        emptyDir volumes
+//!   <state>/pods/<uid>/containers/NAME-N/  what one incarnation of a container writes into its root
+//!   <state>/pods/<uid>/logs/               logs whose place the front end does not name
 //! ```
 //!
 //! Whoever runs a pod holds its lock (flock(2)), which ends with the process however it dies. So a directory whose
 //! lock can be taken belongs to nobody, and [`NodeDirs::sweep`] removes it.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{DirsError, IoContext as _};
-use crate::memory::{self, NoMemoryDir};
-use crate::tree;
+use crate::removal;
 
 /// The directories of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeDirs {
     state: PathBuf,
-    memory: Vec<PathBuf>,
 }
 
 impl NodeDirs {
-    /// Directories below `state`; what must stay in memory goes below `runtime`, or `$XDG_RUNTIME_DIR`, `/run` or
-    /// `/dev/shm`, whichever is the first on a tmpfs.
-    pub fn new(state: PathBuf, runtime: Option<PathBuf>) -> Self {
-        let memory = memory::candidates(&state, runtime);
-        Self { state, memory }
+    /// Directories below `state`, which is made when the first pod is.
+    pub fn new(state: PathBuf) -> Self {
+        Self { state }
     }
 
-    /// As [`NodeDirs::new`], with nothing but `memory` as places for what must stay in memory.
-    pub fn with_memory(state: PathBuf, memory: Vec<PathBuf>) -> Self {
-        Self { state, memory }
-    }
-
-    /// Where pods keep what may reach a disk.
+    /// Where they are.
     pub fn state(&self) -> &Path {
         &self.state
-    }
-
-    /// Where pods keep what must not.
-    ///
-    /// # Errors
-    /// [`NoMemoryDir`] when this machine has no such place.
-    pub fn memory(&self) -> Result<PathBuf, NoMemoryDir> {
-        memory::find(&self.memory)
     }
 
     /// Removes what processes left that died: every pod's directory that nobody holds, except those in `keep`.
@@ -62,13 +45,7 @@ impl NodeDirs {
     /// [`DirsError`] of the first directory that could not be removed; the others are gone.
     pub fn sweep(&self, keep: &BTreeSet<String>) -> Result<BTreeSet<String>, DirsError> {
         let mut swept = BTreeSet::new();
-        let mut result = Ok(());
-        let memory = self.memory.iter().filter(|base| memory::is_own(base).is_ok());
-        for base in std::iter::once(&self.state).chain(memory) {
-            let swept_here = sweep_base(base, keep, &mut swept);
-            result = result.and(swept_here);
-        }
-        result.map(|()| swept)
+        sweep_base(&self.state, keep, &mut swept).map(|()| swept)
     }
 }
 
@@ -84,8 +61,8 @@ fn sweep_base(base: &Path, keep: &BTreeSet<String>, swept: &mut BTreeSet<String>
         let entry = entry.context("read", &pods)?;
         // Pods' names are ASCII: anything else is not ours.
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let removed = if name.starts_with(".removing-") {
-            File::open(&pods).and_then(|pods| tree::drain(pods.as_fd(), &name)).context("remove", &entry.path())
+        let removed = if name.starts_with(removal::TRASH) {
+            File::open(&pods).and_then(|pods| removal::drain(pods.as_fd(), &name)).context("remove", &entry.path())
         } else if keep.contains(&name) {
             Ok(())
         } else {
@@ -124,7 +101,7 @@ impl PodDir {
             let name = entry.context("read", &claimed.path)?.file_name();
             match name.to_str() {
                 Some("lock") => {}
-                Some(name) => tree::remove_tree(parent.as_fd(), name).context("remove", &claimed.path.join(name))?,
+                Some(name) => removal::remove_tree(parent.as_fd(), name).context("remove", &claimed.path.join(name))?,
                 None => {
                     let reason = io::Error::new(io::ErrorKind::InvalidData, "unexpected name");
                     return Err(DirsError::io("remove", &claimed.path.join(name), reason));
@@ -168,7 +145,7 @@ impl PodDir {
         let guard = lock_base(&self.base)?;
         let pods = self.base.join("pods");
         let parent = File::open(&pods).context("open", &pods)?;
-        let trash = format!(".removing-{}", self.uid);
+        let trash = format!("{}{}", removal::TRASH, self.uid);
         // Out of the way first, under the lock of all: nobody then finds a directory that is half gone.
         match std::fs::create_dir(pods.join(&trash)) {
             Ok(()) => {}
@@ -183,7 +160,7 @@ impl PodDir {
         }
         std::fs::rename(&self.path, &target).context("remove", &self.path)?;
         drop(guard);
-        tree::drain(parent.as_fd(), &trash).context("remove", &target)
+        removal::drain(parent.as_fd(), &trash).context("remove", &target)
     }
 }
 
@@ -219,6 +196,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), DirsError> {
         return Err(DirsError::BadName { name: name.chars().take(80).collect() });
     }
     Ok(())
+}
+
+/// Sets permission bits, whatever the umask is.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), DirsError> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).context("set the mode of", path)
 }
 
 #[cfg(test)]

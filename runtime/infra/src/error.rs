@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::memory::NoMemoryDir;
+use crate::fs::{ContentError, Errno, HostTreeError, NamespaceError, RootTreeError};
+use crate::network::AttachError;
 
 /// A directory of a pod cannot be made or removed.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,12 @@ pub enum InfraError {
         /// What is wrong with it.
         source: VolumeError,
     },
+    /// Its network.
+    #[error(transparent)]
+    Network(#[from] AttachError),
+    /// The thread that made its files failed.
+    #[error("cannot make the pod's files: {0}")]
+    Thread(String),
 }
 
 /// A volume cannot be set up or updated.
@@ -82,20 +89,12 @@ pub enum VolumeError {
         /// What was expected, with its article.
         expected: &'static str,
     },
-    /// A volume must stay in memory, and there is no place for it.
+    /// The files of a content volume, or their size.
     #[error(transparent)]
-    NoMemory(#[from] NoMemoryDir),
-    /// The path of one of the files of a content volume.
-    #[error("file {path:?}: {reason}")]
-    BadFile {
-        /// The file's path in the volume, cut short.
-        path: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// There is too much in a content volume.
-    #[error("too much content: at most {} files with {} MiB together", crate::volume::MAX_FILES, crate::volume::MAX_BYTES >> 20)]
-    TooLarge,
+    Content(#[from] ContentError),
+    /// A directory or file of the host.
+    #[error(transparent)]
+    Host(#[from] HostTreeError),
     /// Only content volumes have content to update.
     #[error("has no content of its own to update")]
     NotFiles,
@@ -104,7 +103,7 @@ pub enum VolumeError {
     Dirs(#[from] DirsError),
 }
 
-/// The filesystem of a container cannot be made. Nothing of it is left.
+/// The files of a container cannot be made. Nothing of them is left.
 #[derive(Debug, thiserror::Error)]
 pub enum FsError {
     /// A mount does not fit the pod or cannot be made.
@@ -115,12 +114,15 @@ pub enum FsError {
         /// What is wrong with it.
         source: MountError,
     },
+    /// The mounts do not fit the container's root, or each other.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// The container's own directory.
+    #[error("container root: {0}")]
+    Dirs(#[from] DirsError),
     /// The container's root.
     #[error("container root: {0}")]
-    Root(#[from] DirsError),
-    /// A file of the container must stay in memory, and there is no place for it.
-    #[error(transparent)]
-    NoMemory(#[from] NoMemoryDir),
+    Root(#[from] RootTreeError),
 }
 
 /// A mount cannot be made.
@@ -154,21 +156,14 @@ pub enum MountError {
         /// The volume's name.
         volume: String,
     },
-    /// The source is a socket, a pipe or a device.
-    #[error("{} is neither a directory nor a regular file: a WebAssembly container cannot use it", .0.display())]
-    Special(PathBuf),
-    /// A writable file on another filesystem than the container's root.
-    #[error(
-        "a single file can be mounted writable only from the filesystem of nacelle's state directory: mount the \
-         directory that holds {}, or set readOnly: true to give the container a copy", .0.display()
-    )]
-    WritableFile(PathBuf),
-    /// A file below a mounted directory.
-    #[error(
-        "a single file cannot be mounted below the volume at {0} yet: put the file into that volume, or mount it elsewhere"
-    )]
-    FileBelowMount(String),
-    /// A system call failed.
-    #[error(transparent)]
-    Dirs(#[from] DirsError),
+    /// Anything else that the system says to a `subPath`.
+    #[error("subPath {sub_path:?} of volume {volume:?}: {source}")]
+    SubPath {
+        /// The `subPath`.
+        sub_path: String,
+        /// The volume's name.
+        volume: String,
+        /// What it says.
+        source: Errno,
+    },
 }

@@ -1,68 +1,76 @@
 //! A pod's infra container, as a value.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{InfraConfig, Medium, VolumeConfig, VolumeFile};
+use tokio::sync::mpsc;
+
+use crate::budget::Budget;
+use crate::config::{InfraConfig, VolumeConfig, VolumeFile};
 use crate::dirs::{NodeDirs, PodDir};
 use crate::error::{DirsError, InfraError, VolumeError};
-use crate::memory::NoMemoryDir;
-use crate::volume::{Volume, VolumeKind};
+use crate::network::{NodeNetwork, PodNetwork};
+use crate::storage::{PodStorage, StorageExceeded, StorageUsage};
+use crate::volume::{Surroundings, Volume, VolumeKind};
 
 /// What the containers of one pod share. Owns its directories: while it lives, no sweep removes them.
 ///
-/// All methods block on file I/O.
+/// All methods but [`Infra::create`] block on file I/O.
 #[derive(Debug)]
 pub struct Infra {
-    uid: String,
+    pub(crate) network: Arc<PodNetwork>,
+    pub(crate) memory: Arc<Budget>,
+    pub(crate) storage: PodStorage,
+    pub(crate) state: PodDir,
     hostname: String,
+    uid: String,
     volumes: Vec<Volume>,
-    node: NodeDirs,
+    /// Taken by whoever acts on it.
+    exceeded: Mutex<Option<mpsc::UnboundedReceiver<StorageExceeded>>>,
+}
+
+/// The part of an infra that is made by blocking calls.
+struct Files {
     state: PodDir,
-    /// Made when something of the pod must stay in memory.
-    memory: Mutex<Option<PodDir>>,
-    /// Held while a volume's content is replaced: one update at a time.
-    updating: Mutex<()>,
+    volumes: Vec<Volume>,
+    storage: PodStorage,
+    exceeded: mpsc::UnboundedReceiver<StorageExceeded>,
 }
 
 impl Infra {
-    /// Makes the pod's directories and sets its volumes up.
+    /// Makes the pod's directories, sets its volumes up, and gives it its network. File I/O is done on a thread of the
+    /// tokio runtime's that may block; the network needs the runtime, too.
+    ///
+    /// When the future is dropped before it is done, what it has made is found by the next sweep.
     ///
     /// # Errors
     /// [`InfraError`]; nothing is left behind then, but what hostPath volumes made on the host.
-    pub fn create(config: InfraConfig, node: &NodeDirs) -> Result<Self, InfraError> {
-        let state = PodDir::create(node.state(), &config.uid)?;
-        let mut infra = Self {
-            uid: config.uid,
-            hostname: config.hostname,
-            volumes: Vec::new(),
-            node: node.clone(),
-            state,
-            memory: Mutex::new(None),
-            updating: Mutex::new(()),
-        };
-        for volume in &config.volumes {
-            match infra.create_volume(volume) {
-                Ok(volume) => infra.volumes.push(volume),
-                Err(source) => {
-                    if let Err(error) = infra.remove() {
-                        tracing::warn!(%error, "cannot clean up after a pod that was not created");
-                    }
-                    return Err(InfraError::Volume { volume: volume.name.clone(), source });
+    pub async fn create(
+        mut config: InfraConfig,
+        node: &NodeDirs,
+        network: &Arc<NodeNetwork>,
+    ) -> Result<Self, InfraError> {
+        config.network.uid.clone_from(&config.uid);
+        let memory = Budget::new(config.memory_limit, None);
+        let attach = config.network.clone();
+        let hostname = config.network.names.hostname.clone();
+        let uid = config.uid.clone();
+        let (node, budget) = (node.clone(), Arc::clone(&memory));
+        let made = tokio::task::spawn_blocking(move || Files::create(&config, &node, &budget)).await;
+        let files = made.map_err(|error| InfraError::Thread(error.to_string()))??;
+        let network = match network.attach(attach, Arc::clone(&memory)).await {
+            Ok(network) => network,
+            Err(error) => {
+                let removed = tokio::task::spawn_blocking(move || files.discard()).await;
+                if let Err(error) = removed {
+                    tracing::warn!(%error, "cannot clean up after a pod that was not created");
                 }
+                return Err(error.into());
             }
-        }
-        Ok(infra)
-    }
-
-    fn create_volume(&self, config: &VolumeConfig) -> Result<Volume, VolumeError> {
-        if self.volume(&config.name).is_some() {
-            return Err(VolumeError::Name("there are two volumes of this name"));
-        }
-        Volume::create(config, |medium| match medium {
-            Medium::Disk => Ok(self.state.make(&["volumes", &config.name])?),
-            Medium::Memory => self.make_in_memory(&["volumes", &config.name]),
-        })
+        };
+        let Files { state, volumes, storage, exceeded } = files;
+        let exceeded = Mutex::new(Some(exceeded));
+        Ok(Self { network, memory, storage, state, hostname, uid, volumes, exceeded })
     }
 
     /// The pod's uid.
@@ -73,6 +81,16 @@ impl Infra {
     /// The pod's hostname.
     pub fn hostname(&self) -> &str {
         &self.hostname
+    }
+
+    /// The pod's network.
+    pub fn network(&self) -> &Arc<PodNetwork> {
+        &self.network
+    }
+
+    /// The pod's memory: containers, memory volumes and sockets are charged to it.
+    pub fn memory(&self) -> &Arc<Budget> {
+        &self.memory
     }
 
     /// A directory of the pod for its containers' files (0700), made if missing.
@@ -86,42 +104,80 @@ impl Infra {
     /// Gives the content volume `name` other content, atomically. Returns whether anything changed.
     ///
     /// # Errors
-    /// [`VolumeError`] when there is no such volume or it cannot be written; it then has its content of before.
+    /// [`VolumeError`] when there is no such volume or the content does not fit; it then has its content of before.
     pub fn update_volume(&self, name: &str, files: &[VolumeFile]) -> Result<bool, VolumeError> {
-        let volume = self.volume(name).ok_or(VolumeError::Name("the pod has no such volume"))?;
-        let _one_at_a_time = self.updating.lock().unwrap_or_else(PoisonError::into_inner);
-        volume.update(files)
+        self.volume(name).ok_or(VolumeError::Name("the pod has no such volume"))?.update(files)
     }
 
-    /// Removes the pod's directories with all that is in them. What hostPath and image volumes show stays.
+    /// What the pod has on a disk. EmptyDirs are counted for that, unless that was done a moment ago; limits that turn
+    /// out to be passed are told.
+    pub fn storage_usage(&self) -> StorageUsage {
+        let empty_dirs = self.volumes.iter().filter_map(|volume| match &volume.kind {
+            VolumeKind::EmptyDir(quota) => Some((volume.name.clone(), quota.measure())),
+            _ => None,
+        });
+        let empty_dirs = empty_dirs.collect();
+        StorageUsage { empty_dirs, ..self.storage.usage() }
+    }
+
+    /// The limits of ephemeral storage that are passed from now on, each once. For one caller: `None` for any other.
+    pub fn exceeded(&self) -> Option<mpsc::UnboundedReceiver<StorageExceeded>> {
+        // An option that is taken is whole even if a thread panicked while it held the lock.
+        self.exceeded.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Closes the pod's network, and removes its directories with all that is in them. What hostPath and image volumes
+    /// show stays.
     ///
     /// # Errors
     /// [`DirsError`] when something could not be removed; a later sweep tries again.
     pub fn remove(self) -> Result<(), DirsError> {
-        // A poisoned lock means that a thread panicked while it made a directory: there is nothing half done to see.
-        let memory = self.memory.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let memory = memory.map_or(Ok(()), PodDir::remove);
-        self.state.remove().and(memory)
+        self.network.close();
+        self.state.remove()
     }
 
     pub(crate) fn volume(&self, name: &str) -> Option<&Volume> {
-        self.volumes.iter().find(|volume| volume.name == name)
+        find(&self.volumes, name)
+    }
+}
+
+fn find<'a>(volumes: &'a [Volume], name: &str) -> Option<&'a Volume> {
+    volumes.iter().find(|volume| volume.name == name)
+}
+
+impl Files {
+    fn create(config: &InfraConfig, node: &NodeDirs, memory: &Arc<Budget>) -> Result<Self, InfraError> {
+        let state = PodDir::create(node.state(), &config.uid)?;
+        let (storage, exceeded) = PodStorage::new(config.ephemeral_storage_limit);
+        let mut files = Self { state, volumes: Vec::new(), storage, exceeded };
+        for volume in &config.volumes {
+            match files.create_volume(volume, memory, config.fs_group) {
+                Ok(volume) => files.volumes.push(volume),
+                Err(source) => {
+                    files.discard();
+                    return Err(InfraError::Volume { volume: volume.name.clone(), source });
+                }
+            }
+        }
+        Ok(files)
     }
 
-    pub(crate) fn make_in_memory<E>(&self, names: &[&str]) -> Result<PathBuf, E>
-    where
-        E: From<DirsError> + From<NoMemoryDir>,
-    {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = match &*memory {
-            Some(dir) => dir,
-            None => memory.insert(PodDir::create(&self.node.memory()?, &self.uid)?),
-        };
-        Ok(dir.make(names)?)
+    fn create_volume(
+        &self,
+        config: &VolumeConfig,
+        memory: &Arc<Budget>,
+        fs_group: Option<u32>,
+    ) -> Result<Volume, VolumeError> {
+        if find(&self.volumes, &config.name).is_some() {
+            return Err(VolumeError::Name("there are two volumes of this name"));
+        }
+        Volume::create(config, &Surroundings { state: &self.state, memory, storage: &self.storage, fs_group })
     }
 
-    /// Whether a volume's content must never reach a disk.
-    pub(crate) fn in_memory(volume: &Volume) -> bool {
-        matches!(volume.kind, VolumeKind::Files(Medium::Memory) | VolumeKind::EmptyDir(Medium::Memory))
+    /// Removes what was made of a pod that cannot be.
+    fn discard(self) {
+        if let Err(error) = self.state.remove() {
+            tracing::warn!(%error, "cannot clean up after a pod that was not created");
+        }
     }
 }

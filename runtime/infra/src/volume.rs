@@ -1,91 +1,136 @@
-//! A pod's volumes: set up with the pod, removed with it.
+//! A pod's volumes: set up with the pod, removed with it. Each is a tree that containers mount.
 
-mod files;
 mod host_path;
 
-pub(crate) use files::{MAX_BYTES, MAX_FILES, is_plain_relative};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use rustix::fs::{CWD, Gid, Mode, OFlags};
 
+use crate::budget::Budget;
 use crate::config::{Medium, VolumeConfig, VolumeFile, VolumeSource};
+use crate::dirs::{PodDir, set_mode};
 use crate::error::{DirsError, IoContext as _, VolumeError};
+use crate::fs::{DiskQuota, MemLimits, Ownership, Tree};
+use crate::storage::PodStorage;
+
+/// The most files, directories and links of a volume in memory.
+const MAX_INODES: u64 = 1 << 20;
 
 /// A volume that has been set up.
 #[derive(Debug)]
 pub(crate) struct Volume {
     /// Its name in the pod.
     pub(crate) name: String,
-    /// Where its content is.
-    pub(crate) path: PathBuf,
-    /// What that is.
+    /// Its files.
+    pub(crate) tree: Tree,
+    /// What it is.
     pub(crate) kind: VolumeKind,
 }
 
 /// What differs between volumes once they are set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum VolumeKind {
     /// A directory of the pod.
-    EmptyDir(Medium),
+    EmptyDir(Arc<DiskQuota>),
+    /// The same in memory.
+    EmptyMemory,
     /// Anything of the host.
     HostPath,
     /// Content that the front end gives.
-    Files(Medium),
+    Files,
     /// An image.
     Image,
 }
 
-impl VolumeKind {
-    /// Whether a container can be allowed to write to it.
-    pub(crate) fn writable(self) -> bool {
-        matches!(self, Self::EmptyDir(_) | Self::HostPath)
-    }
+/// What a volume is made in and counted against.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) state: &'a PodDir,
+    pub(crate) memory: &'a Arc<Budget>,
+    pub(crate) storage: &'a PodStorage,
+    pub(crate) fs_group: Option<u32>,
 }
 
 impl Volume {
-    /// Sets a volume up. `own` makes a directory for it in a medium.
-    pub(crate) fn create(
-        config: &VolumeConfig,
-        own: impl FnOnce(Medium) -> Result<PathBuf, VolumeError>,
-    ) -> Result<Self, VolumeError> {
-        let (kind, path) = match &config.source {
-            VolumeSource::EmptyDir { medium } => {
-                let path = own(*medium)?;
-                // As the kubelet does: containers of any user may write.
-                set_mode(&path, 0o777)?;
-                (VolumeKind::EmptyDir(*medium), path)
+    /// Sets a volume up.
+    pub(crate) fn create(config: &VolumeConfig, around: &Surroundings<'_>) -> Result<Self, VolumeError> {
+        let owner = Ownership { fs_group: around.fs_group, ..Ownership::default() };
+        let memory = || Arc::clone(around.memory);
+        let (tree, kind) = match &config.source {
+            VolumeSource::EmptyDir { medium: Medium::Disk, size_limit } => {
+                let path = around.state.make(&["volumes", &config.name])?;
+                let dir = make_shared(&path, around.fs_group)?;
+                let account = around.storage.empty_dir(&config.name, some_limit(*size_limit));
+                let quota = DiskQuota::new(dir.try_clone().context("open", &path)?, account);
+                let quota = quota.map_err(|error| DirsError::io("count", &path, error.into()))?;
+                (Tree::host(dir, Some(Arc::clone(&quota)))?, VolumeKind::EmptyDir(quota))
+            }
+            VolumeSource::EmptyDir { medium: Medium::Memory, size_limit } => {
+                // The kubelet's rule: the smaller of the two, where there are two.
+                let bytes = some_limit(*size_limit).into_iter().chain(around.memory.limit()).min();
+                let limits = MemLimits { bytes, inodes: MAX_INODES };
+                (Tree::memory(limits, owner, memory()), VolumeKind::EmptyMemory)
             }
             VolumeSource::HostPath { path, kind } => {
                 host_path::check(path, *kind)?;
-                (VolumeKind::HostPath, path.clone())
+                (host(path)?, VolumeKind::HostPath)
             }
-            VolumeSource::Files { files, medium } => {
-                files::validate(files)?;
-                let path = own(*medium)?;
-                set_mode(&path, 0o755)?;
-                files::write(&path, files)?;
-                (VolumeKind::Files(*medium), path)
-            }
-            VolumeSource::Image { root } => {
-                let is_dir = std::fs::metadata(root).context("open", root)?.is_dir();
-                if !is_dir {
-                    let error = std::io::Error::from(std::io::ErrorKind::NotADirectory);
-                    return Err(DirsError::io("open", root, error).into());
-                }
-                (VolumeKind::Image, root.clone())
-            }
+            VolumeSource::Files { files } => (Tree::content(files, owner, memory())?, VolumeKind::Files),
+            VolumeSource::Image { root } => (Tree::host(open(root, OFlags::DIRECTORY)?, None)?, VolumeKind::Image),
         };
-        Ok(Self { name: config.name.clone(), path, kind })
+        Ok(Self { name: config.name.clone(), tree, kind })
     }
 
     /// Gives a content volume other content, atomically. Returns whether anything changed.
     pub(crate) fn update(&self, files: &[VolumeFile]) -> Result<bool, VolumeError> {
-        let VolumeKind::Files(_) = self.kind else { return Err(VolumeError::NotFiles) };
-        files::validate(files)?;
-        files::write(&self.path, files)
+        match self.kind {
+            VolumeKind::Files => Ok(self.tree.update(files)?),
+            _ => Err(VolumeError::NotFiles),
+        }
+    }
+
+    /// Whether a container can be allowed to write to it.
+    pub(crate) fn is_writable(&self) -> bool {
+        match self.kind {
+            VolumeKind::EmptyDir(_) | VolumeKind::EmptyMemory | VolumeKind::HostPath => true,
+            VolumeKind::Files | VolumeKind::Image => false,
+        }
     }
 }
 
-pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), DirsError> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).context("set the mode of", path)
+/// To the kubelet, a `sizeLimit` of 0 is none.
+fn some_limit(size_limit: Option<u64>) -> Option<u64> {
+    size_limit.filter(|limit| *limit > 0)
+}
+
+/// Lets containers of any user write to a new directory, as the kubelet does; what they make in it belongs to the
+/// pod's group.
+fn make_shared(path: &Path, group: Option<u32>) -> Result<OwnedFd, DirsError> {
+    let dir = open(path, OFlags::DIRECTORY)?;
+    let mode = match group.map(Gid::from_raw) {
+        // Only root may give a directory to any group. Without it, the group is the runtime's, and everybody may write.
+        Some(group) if rustix::fs::chownat(CWD, path, None, Some(group), rustix::fs::AtFlags::empty()).is_ok() => {
+            0o2777
+        }
+        _ => 0o777,
+    };
+    set_mode(path, mode)?;
+    Ok(dir)
+}
+
+/// Whatever is at `path` on the host, with links followed: who may write a manifest with a hostPath is trusted with it.
+fn host(path: &Path) -> Result<Tree, VolumeError> {
+    let found = open(path, OFlags::empty())?;
+    let stat = rustix::fs::fstat(&found).map_err(|error| DirsError::io("check hostPath", path, error.into()))?;
+    Ok(match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+        rustix::fs::FileType::Directory => Tree::host(found, None)?,
+        _ => Tree::host_file(found)?,
+    })
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, DirsError> {
+    let opened = rustix::fs::open(path, flags | OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(|error| DirsError::io("open", path, error.into()))
 }

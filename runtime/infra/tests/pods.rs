@@ -8,24 +8,25 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
+use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::{
     HostPathKind, Infra, InfraConfig, InfraError, Medium, NodeDirs, VolumeConfig, VolumeError, VolumeFile, VolumeSource,
 };
 
 struct Node {
     disk: tempfile::TempDir,
-    memory: tempfile::TempDir,
     dirs: NodeDirs,
+    network: Arc<NodeNetwork>,
 }
 
 impl Node {
     fn new() -> Self {
         let disk = tempfile::tempdir().unwrap();
-        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-        let dirs = NodeDirs::with_memory(disk.path().join("state"), vec![memory.path().to_owned()]);
+        let dirs = NodeDirs::new(disk.path().join("state"));
         fs::create_dir(disk.path().join("host")).unwrap();
-        Self { disk, memory, dirs }
+        Self { disk, dirs, network: NodeNetwork::new(NodeNetworkConfig::default()).unwrap() }
     }
 
     /// A directory that stands for the rest of the host.
@@ -33,14 +34,20 @@ impl Node {
         self.disk.path().join("host")
     }
 
-    fn create(&self, uid: &str, volumes: Vec<VolumeConfig>) -> Result<Infra, InfraError> {
-        Infra::create(InfraConfig { uid: uid.into(), hostname: "web".into(), volumes }, &self.dirs)
+    async fn create(&self, uid: &str, volumes: Vec<VolumeConfig>) -> Result<Infra, InfraError> {
+        Infra::create(config(uid, volumes), &self.dirs, &self.network).await
     }
 
-    /// Names of the pods that have a directory, per medium.
-    fn pods(&self) -> (Vec<String>, Vec<String>) {
-        (names(&self.disk.path().join("state/pods")), names(&self.memory.path().join("pods")))
+    /// Names of the pods that have a directory.
+    fn pods(&self) -> Vec<String> {
+        names(&self.disk.path().join("state/pods"))
     }
+}
+
+fn config(uid: &str, volumes: Vec<VolumeConfig>) -> InfraConfig {
+    let names = NamesConfig { hostname: "web".into(), ..NamesConfig::default() };
+    let network = PodNetworkConfig { names, ..PodNetworkConfig::default() };
+    InfraConfig { uid: uid.into(), network, volumes, ..InfraConfig::default() }
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -56,11 +63,11 @@ fn volume(name: &str, source: VolumeSource) -> VolumeConfig {
 
 fn secret() -> VolumeConfig {
     let files = vec![VolumeFile { path: "token".into(), mode: 0o400, bytes: b"hunter2".to_vec() }];
-    volume("secret", VolumeSource::Files { files, medium: Medium::Memory })
+    volume("secret", VolumeSource::Files { files })
 }
 
 fn empty_dir(name: &str, medium: Medium) -> VolumeConfig {
-    volume(name, VolumeSource::EmptyDir { medium })
+    volume(name, VolumeSource::EmptyDir { medium, size_limit: None })
 }
 
 /// All files below `dir` that contain `needle`.
@@ -78,27 +85,24 @@ fn files_with(dir: &Path, needle: &[u8]) -> usize {
     count
 }
 
-#[test]
-fn volumes_are_where_their_medium_says_and_go_with_the_pod() {
+#[tokio::test]
+async fn volumes_are_where_their_medium_says_and_go_with_the_pod() {
     let node = Node::new();
     let volumes = vec![empty_dir("disk", Medium::Disk), empty_dir("mem", Medium::Memory), secret()];
-    let infra = node.create("uid-1", volumes).unwrap();
+    let infra = node.create("uid-1", volumes).await.unwrap();
     let disk = node.disk.path().join("state/pods/uid-1");
-    let memory = node.memory.path().join("pods/uid-1");
     assert_eq!(names(&disk.join("volumes")), ["disk"]);
-    assert_eq!(names(&memory.join("volumes")), ["mem", "secret"]);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode(&disk), mode(&memory)), (0o700, 0o700));
-    assert_eq!(mode(&disk.join("volumes/disk")), 0o777);
+    assert_eq!((mode(&disk), mode(&disk.join("volumes/disk"))), (0o700, 0o777));
     assert_eq!(files_with(node.disk.path(), b"hunter2"), 0);
-    assert_eq!(files_with(node.memory.path(), b"hunter2"), 1);
+    assert!(infra.memory().used() >= 7, "what is in memory is the pod's");
     assert_eq!(infra.hostname(), "web");
     infra.remove().unwrap();
-    assert_eq!(node.pods(), (vec![], vec![]));
+    assert_eq!(node.pods(), [""; 0]);
 }
 
-#[test]
-fn what_the_host_owns_stays_when_the_pod_goes() {
+#[tokio::test]
+async fn what_the_host_owns_stays_when_the_pod_goes() {
     let node = Node::new();
     let data = node.host().join("data");
     let image = node.host().join("image");
@@ -110,7 +114,7 @@ fn what_the_host_owns_stays_when_the_pod_goes() {
         volume("image", VolumeSource::Image { root: image.clone() }),
         empty_dir("scratch", Medium::Disk),
     ];
-    let infra = node.create("uid-1", volumes).unwrap();
+    let infra = node.create("uid-1", volumes).await.unwrap();
     fs::write(data.join("kept"), "kept").unwrap();
     // A guest that can make links makes these.
     let scratch = node.disk.path().join("state/pods/uid-1/volumes/scratch");
@@ -119,62 +123,51 @@ fn what_the_host_owns_stays_when_the_pod_goes() {
     infra.remove().unwrap();
     assert_eq!(fs::read(data.join("kept")).unwrap(), b"kept");
     assert_eq!(fs::read(image.join("file")).unwrap(), b"image");
-    assert_eq!(node.pods(), (vec![], vec![]));
+    assert_eq!(node.pods(), [""; 0]);
 }
 
-#[test]
-fn a_volume_that_fails_takes_everything_back() {
+#[tokio::test]
+async fn a_volume_that_fails_takes_everything_back() {
     let node = Node::new();
     let missing = VolumeSource::HostPath { path: node.host().join("none"), kind: HostPathKind::Directory };
     let error =
-        node.create("uid-1", vec![empty_dir("a", Medium::Memory), secret(), volume("bad", missing)]).unwrap_err();
+        node.create("uid-1", vec![empty_dir("a", Medium::Memory), secret(), volume("bad", missing)]).await.unwrap_err();
     let expected = format!("hostPath type check failed: {} is not a directory", node.host().join("none").display());
     assert_eq!(error.to_string(), format!("volume \"bad\": {expected}"));
-    assert_eq!(node.pods(), (vec![], vec![]));
+    assert_eq!(node.pods(), [""; 0]);
 
-    let twice = node.create("uid-1", vec![empty_dir("a", Medium::Disk), empty_dir("a", Medium::Disk)]);
+    let twice = node.create("uid-1", vec![empty_dir("a", Medium::Disk), empty_dir("a", Medium::Disk)]).await;
     assert!(matches!(twice, Err(InfraError::Volume { source: VolumeError::Name(_), .. })));
     let image = VolumeSource::Image { root: node.host().join("none") };
-    assert!(node.create("uid-1", vec![volume("image", image)]).is_err());
-    assert_eq!(node.pods(), (vec![], vec![]));
+    assert!(node.create("uid-1", vec![volume("image", image)]).await.is_err());
+    assert_eq!(node.pods(), [""; 0]);
 }
 
-#[test]
-fn secrets_need_memory_and_the_error_says_where_it_was_looked_for() {
-    let node = Node::new();
-    let on_disk = tempfile::tempdir_in("/var/tmp").unwrap();
-    let dirs = NodeDirs::with_memory(node.disk.path().join("state"), vec![on_disk.path().join("run")]);
-    let config = InfraConfig { uid: "uid-1".into(), hostname: "web".into(), volumes: vec![secret()] };
-    let error = Infra::create(config, &dirs).unwrap_err().to_string();
-    assert!(error.contains(&format!("{} (not on a tmpfs)", on_disk.path().join("run").display())), "{error}");
-    assert_eq!(files_with(node.disk.path(), b"hunter2") + files_with(on_disk.path(), b"hunter2"), 0);
-}
-
-#[test]
-fn names_cannot_leave_their_directory() {
+#[tokio::test]
+async fn names_cannot_leave_their_directory() {
     let node = Node::new();
     for bad in ["", ".", "..", "../x", "a/b", "a\0b", ".removing-x"] {
-        assert!(node.create(bad, vec![]).is_err(), "{bad:?}");
-        assert!(node.create("uid-1", vec![empty_dir(bad, Medium::Disk)]).is_err(), "{bad:?}");
+        assert!(node.create(bad, vec![]).await.is_err(), "{bad:?}");
+        assert!(node.create("uid-1", vec![empty_dir(bad, Medium::Disk)]).await.is_err(), "{bad:?}");
     }
-    assert_eq!(node.pods(), (vec![], vec![]));
+    assert_eq!(node.pods(), [""; 0]);
 }
 
-#[test]
-fn a_uid_is_one_pods_alone() {
+#[tokio::test]
+async fn a_uid_is_one_pods_alone() {
     let node = Node::new();
-    let infra = node.create("uid-1", vec![]).unwrap();
-    assert_eq!(node.create("uid-1", vec![]).unwrap_err().to_string(), "pod uid-1 is being run already");
+    let infra = node.create("uid-1", vec![]).await.unwrap();
+    assert_eq!(node.create("uid-1", vec![]).await.unwrap_err().to_string(), "pod uid-1 is being run already");
     infra.remove().unwrap();
-    node.create("uid-1", vec![]).unwrap().remove().unwrap();
+    node.create("uid-1", vec![]).await.unwrap().remove().unwrap();
 }
 
-#[test]
-fn a_sweep_removes_what_nobody_holds() {
+#[tokio::test]
+async fn a_sweep_removes_what_nobody_holds() {
     let node = Node::new();
-    let alive = node.create("alive", vec![secret()]).unwrap();
+    let alive = node.create("alive", vec![secret()]).await.unwrap();
     for uid in ["dead", "kept"] {
-        let infra = node.create(uid, vec![empty_dir("a", Medium::Disk), secret()]).unwrap();
+        let infra = node.create(uid, vec![empty_dir("a", Medium::Disk), secret()]).await.unwrap();
         // Without removal, as the kernel does for a process that was killed: its locks end, its files stay.
         drop(infra);
     }
@@ -182,11 +175,10 @@ fn a_sweep_removes_what_nobody_holds() {
     fs::create_dir_all(node.disk.path().join("state/pods/.removing-old/pod/volumes")).unwrap();
     let swept = node.dirs.sweep(&BTreeSet::from(["kept".to_owned()])).unwrap();
     assert_eq!(swept, BTreeSet::from(["dead".to_owned()]));
-    let left = vec!["alive".to_owned(), "kept".to_owned()];
-    assert_eq!(node.pods(), (left.clone(), left));
+    assert_eq!(node.pods(), ["alive", "kept"]);
     alive.remove().unwrap();
     assert_eq!(node.dirs.sweep(&BTreeSet::new()).unwrap(), BTreeSet::from(["kept".to_owned()]));
-    assert_eq!(node.pods(), (vec![], vec![]));
+    assert_eq!(node.pods(), [""; 0]);
     assert!(node.dirs.sweep(&BTreeSet::new()).unwrap().is_empty());
 }
 
@@ -195,9 +187,11 @@ fn a_sweep_removes_what_nobody_holds() {
 fn holder() {
     let Ok(dir) = std::env::var("NACELLE_TEST_HOLDER") else { return };
     let base = Path::new(&dir);
-    let dirs = NodeDirs::with_memory(base.join("state"), vec![]);
-    let volumes = vec![empty_dir("a", Medium::Disk)];
-    let infra = Infra::create(InfraConfig { uid: "held".into(), hostname: "web".into(), volumes }, &dirs).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let dirs = NodeDirs::new(base.join("state"));
+    let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
+    let config = config("held", vec![empty_dir("a", Medium::Disk)]);
+    let infra = runtime.block_on(Infra::create(config, &dirs, &network)).unwrap();
     fs::write(base.join("state/pods/held/volumes/a/file"), "content").unwrap();
     println!("holding");
     // Until it is killed; or until the test that started it is gone.
@@ -205,8 +199,8 @@ fn holder() {
     infra.remove().unwrap();
 }
 
-#[test]
-fn a_process_that_is_killed_leaves_only_what_a_sweep_removes() {
+#[tokio::test]
+async fn a_process_that_is_killed_leaves_only_what_a_sweep_removes() {
     let node = Node::new();
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "holder", "--nocapture"])
@@ -221,31 +215,29 @@ fn a_process_that_is_killed_leaves_only_what_a_sweep_removes() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(node.dirs.sweep(&BTreeSet::new()).unwrap(), BTreeSet::from(["held".to_owned()]));
-    assert_eq!(node.pods(), (vec![], vec![]));
+    assert_eq!(node.pods(), [""; 0]);
 }
 
-#[test]
-fn a_pod_that_is_created_again_starts_empty() {
+#[tokio::test]
+async fn a_pod_that_is_created_again_starts_empty() {
     let node = Node::new();
-    drop(node.create("uid-1", vec![empty_dir("a", Medium::Disk)]).unwrap());
+    drop(node.create("uid-1", vec![empty_dir("a", Medium::Disk)]).await.unwrap());
     let file = node.disk.path().join("state/pods/uid-1/volumes/a/file");
     fs::write(&file, "old").unwrap();
-    let infra = node.create("uid-1", vec![empty_dir("a", Medium::Disk)]).unwrap();
+    let infra = node.create("uid-1", vec![empty_dir("a", Medium::Disk)]).await.unwrap();
     assert!(!file.exists());
     infra.remove().unwrap();
 }
 
-#[test]
-fn only_content_volumes_can_be_updated() {
+#[tokio::test]
+async fn only_content_volumes_can_be_updated() {
     let node = Node::new();
-    let infra = node.create("uid-1", vec![empty_dir("a", Medium::Disk), secret()]).unwrap();
+    let infra = node.create("uid-1", vec![empty_dir("a", Medium::Disk), secret()]).await.unwrap();
     assert!(matches!(infra.update_volume("a", &[]), Err(VolumeError::NotFiles)));
     assert!(matches!(infra.update_volume("none", &[]), Err(VolumeError::Name(_))));
     let files = [VolumeFile { path: "token".into(), mode: 0o400, bytes: b"new".to_vec() }];
     assert!(infra.update_volume("secret", &files).unwrap());
     assert!(!infra.update_volume("secret", &files).unwrap());
-    let token = node.memory.path().join("pods/uid-1/volumes/secret/token");
-    assert_eq!(fs::read(token).unwrap(), b"new");
     assert!(!format!("{files:?}").contains("110"), "content must not be shown");
     infra.remove().unwrap();
 }

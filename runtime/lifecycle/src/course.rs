@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::event::Eviction;
 use crate::phase::Phase;
 use crate::time::{after, between};
 
 /// The least time a sidecar gets when its turn to stop comes after the pod's period is spent, as in the kubelet.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
+
+/// What an eviction for the pod's own doing leaves its containers, as in the kubelet.
+const IMMEDIATE: Duration = Duration::from_secs(1);
 
 /// What the pod as a whole is about. It only moves downward in this list.
 #[derive(Clone, Debug)]
@@ -28,7 +32,25 @@ pub(crate) enum Course {
         grace: Grace,
     },
     /// No container lives. The sandbox may still have to go.
-    Ended(Outcome),
+    Ended {
+        /// `Succeeded` or `Failed`.
+        phase: Phase,
+        /// Why it stopped.
+        cause: Cause,
+    },
+}
+
+impl Course {
+    /// The message of the condition `DisruptionTarget`: only for the node's own reasons, and only once no container
+    /// lives, as the kubelet has it.
+    pub(crate) fn disruption(&self) -> Option<&str> {
+        match self {
+            Self::Ended { cause: Cause::Evicted { eviction: Eviction::NodePressure { .. }, message }, .. } => {
+                Some(message)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Why a pod stops.
@@ -40,36 +62,39 @@ pub(crate) enum Cause {
     Deleted,
     /// `activeDeadlineSeconds` are over.
     DeadlineExceeded,
-    /// The node needs its resources.
-    Evicted { reason: String, message: String },
-}
-
-/// How a pod ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    /// `Succeeded` or `Failed`.
-    pub(crate) phase: Phase,
-    /// `status.reason`.
-    pub(crate) reason: Option<String>,
-    /// `status.message`.
-    pub(crate) message: Option<String>,
+    /// The node puts it out.
+    Evicted { eviction: Eviction, message: String },
 }
 
 /// What the kubelet says of a pod past its deadline.
 pub(crate) const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
 
 impl Cause {
-    /// How the pod ends, once no container lives.
-    pub(crate) fn outcome(&self, apps_succeeded: bool) -> Outcome {
-        let (phase, reason, message) = match self {
-            Self::RanToEnd | Self::Deleted if apps_succeeded => (Phase::Succeeded, None, None),
-            Self::RanToEnd | Self::Deleted => (Phase::Failed, None, None),
-            Self::DeadlineExceeded => {
-                (Phase::Failed, Some("DeadlineExceeded".to_owned()), Some(DEADLINE_MESSAGE.to_owned()))
-            }
-            Self::Evicted { reason, message } => (Phase::Failed, Some(reason.clone()), Some(message.clone())),
-        };
-        Outcome { phase, reason, message }
+    /// The phase in which the pod ends, once no container lives.
+    pub(crate) fn final_phase(&self, apps_succeeded: bool) -> Phase {
+        match self {
+            Self::RanToEnd | Self::Deleted if apps_succeeded => Phase::Succeeded,
+            Self::RanToEnd | Self::Deleted | Self::DeadlineExceeded | Self::Evicted { .. } => Phase::Failed,
+        }
+    }
+
+    /// `status.reason` and `status.message` of a pod that ended for this.
+    pub(crate) fn explanation(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::RanToEnd | Self::Deleted => None,
+            Self::DeadlineExceeded => Some(("DeadlineExceeded", DEADLINE_MESSAGE)),
+            Self::Evicted { message, .. } => Some(("Evicted", message)),
+        }
+    }
+}
+
+impl Eviction {
+    /// How long containers may take to stop, where it is not the pod's own period.
+    pub(crate) fn grace(self) -> Option<Duration> {
+        match self {
+            Self::StorageExceeded => Some(IMMEDIATE),
+            Self::NodePressure { grace } => grace,
+        }
     }
 }
 
@@ -90,11 +115,11 @@ impl Grace {
         self.total.is_zero()
     }
 
-    /// Takes over a request that ends sooner.
+    /// Takes over what a later request has less of: the time until the end, and the period that bounds a sidecar's
+    /// last chance.
     pub(crate) fn shorten(&mut self, other: Self) {
-        if other.ends < self.ends || other.is_forced() {
-            *self = other;
-        }
+        self.ends = self.ends.min(other.ends);
+        self.total = self.total.min(other.total);
     }
 
     /// When a container whose turn to stop is now is killed.

@@ -88,17 +88,29 @@ pub enum Event {
         /// kills all of them at once, in no order.
         grace: Option<Duration>,
     },
-    /// The node needs the pod's resources: the pod shall stop and counts as failed.
+    /// The node puts the pod out: it shall stop, whatever its restart policy, and counts as failed, with the reason
+    /// `Evicted`.
     Evict {
-        /// How long containers may take to stop; `None` means the pod's own `terminationGracePeriodSeconds`.
-        grace: Option<Duration>,
-        /// Shown as `status.reason`: `Evicted` in most cases.
-        reason: String,
+        /// What for.
+        cause: Eviction,
         /// Shown as `status.message`.
         message: String,
     },
     /// The pod's infra is gone; answers [`RemoveSandbox`](crate::Effect::RemoveSandbox).
     SandboxRemoved,
+}
+
+/// Why the node puts a pod out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Eviction {
+    /// The pod uses more local storage than its own limits allow. Its containers get a second to stop.
+    StorageExceeded,
+    /// The node is short of something that the pod uses. The status gets the condition `DisruptionTarget`, which says
+    /// that the pod itself did nothing wrong.
+    NodePressure {
+        /// How long containers may take to stop; `None` means the pod's own `terminationGracePeriodSeconds`.
+        grace: Option<Duration>,
+    },
 }
 
 /// Where an image came from.

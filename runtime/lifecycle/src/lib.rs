@@ -67,6 +67,6 @@ mod time;
 mod words;
 
 pub use effect::{Effect, EventKind, PodEvent, Subject};
-pub use event::{ContainerExit, Event, ExitReason, ImageSource, PullFailure, SandboxFailure, StartFailure};
+pub use event::{ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, SandboxFailure, StartFailure};
 pub use machine::Lifecycle;
 pub use phase::Phase;

@@ -63,6 +63,7 @@ impl Lifecycle {
         self.record(event, &mut effects);
         self.pursue(&mut effects);
         self.conditions.update(self.phase(), self.sandbox, &self.containers, self.now);
+        self.conditions.disrupted(self.course.disruption(), self.now);
         effects
     }
 
@@ -79,18 +80,18 @@ impl Lifecycle {
 
     /// Whether nothing is started any more: the pod stops, or has ended. Pulls that are under way have lost their point.
     pub fn is_stopping(&self) -> bool {
-        matches!(self.course, Course::Stopping { .. } | Course::Ended(_))
+        matches!(self.course, Course::Stopping { .. } | Course::Ended { .. })
     }
 
     /// Whether the sandbox is removed (or was never made) and nothing is left to do.
     pub fn is_finished(&self) -> bool {
-        matches!((&self.course, self.sandbox), (Course::Ended(_), Sandbox::Gone))
+        matches!((&self.course, self.sandbox), (Course::Ended { .. }, Sandbox::Gone))
     }
 
     /// `status.phase`. It becomes terminal only when no container lives any more.
     pub fn phase(&self) -> Phase {
         match &self.course {
-            Course::Ended(outcome) => outcome.phase,
+            Course::Ended { phase, .. } => *phase,
             _ if order::apps_created(&self.containers) => Phase::Running,
             _ => Phase::Pending,
         }
@@ -179,11 +180,11 @@ impl Lifecycle {
                 }
             }
             Event::Delete { grace } => self.stop(Cause::Deleted, grace),
-            Event::Evict { grace, reason, message } => {
+            Event::Evict { cause: eviction, message } => {
                 if matches!(self.course, Course::New | Course::Active { .. }) {
                     emit(words::evicted(&message));
                 }
-                self.stop(Cause::Evicted { reason, message }, grace);
+                self.stop(Cause::Evicted { eviction, message }, eviction.grace());
             }
         }
     }
@@ -207,7 +208,7 @@ impl Lifecycle {
         match &mut self.course {
             Course::New | Course::Active { .. } => self.course = Course::Stopping { cause, grace },
             Course::Stopping { grace: current, .. } => current.shorten(grace),
-            Course::Ended(_) => {}
+            Course::Ended { .. } => {}
         }
     }
 
@@ -228,7 +229,7 @@ impl Lifecycle {
             let (cause, grace) = (cause.clone(), *grace);
             self.bring_down(&cause, grace, effects);
         }
-        if let Course::Ended(_) = self.course {
+        if let Course::Ended { .. } = self.course {
             self.remove_sandbox(effects);
         }
     }
@@ -279,7 +280,8 @@ impl Lifecycle {
         }
         if !self.containers.iter().any(Container::is_live) {
             self.account_for_the_lost();
-            self.course = Course::Ended(cause.outcome(order::apps_succeeded(&self.containers)));
+            let phase = cause.final_phase(order::apps_succeeded(&self.containers));
+            self.course = Course::Ended { phase, cause: cause.clone() };
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 pub use nacelle_wasm::Compiler;
 
 /// A node's settings.
@@ -9,8 +10,6 @@ pub use nacelle_wasm::Compiler;
 pub struct NodeConfig {
     /// Everything that must survive the process: images, compiled code, pods' directories.
     pub state_dir: PathBuf,
-    /// A memory-backed directory for secrets and memory volumes; one is looked for when this is `None`.
-    pub runtime_dir: Option<PathBuf>,
     /// Where compiled guests are kept; below `state_dir` when this is `None`.
     pub compile_cache: Option<PathBuf>,
     /// The name that `spec.nodeName` shows.
@@ -19,4 +18,6 @@ pub struct NodeConfig {
     pub compiler: Compiler,
     /// Registries spoken to over plain http, besides those on loopback: `host` or `host:port`.
     pub insecure_registries: Vec<String>,
+    /// Where pods' addresses come from: one block, or one of each IP version; 10.88.0.0/16 when there is none.
+    pub pod_cidrs: Vec<IpNet>,
 }

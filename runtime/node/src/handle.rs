@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
-use nacelle_spec::CheckedPod;
+use nacelle_spec::{CheckedPod, Objects};
 use tokio::sync::{mpsc, watch};
 
+use crate::driver::Live;
 use crate::notice::PodRef;
 
 /// Something a front end asks of a pod's driver.
@@ -21,13 +22,14 @@ pub(crate) enum Command {
 pub struct PodHandle {
     pub(crate) pod: CheckedPod,
     pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) live: watch::Sender<Live>,
     pub(crate) status: watch::Receiver<Arc<PodStatus>>,
     /// Becomes `true` when nothing of the pod is left.
     pub(crate) gone: watch::Receiver<bool>,
 }
 
 impl PodHandle {
-    /// The pod with the identity that the node gave it.
+    /// The pod as it was started, with the identity that the node gave it.
     pub fn pod(&self) -> &CheckedPod {
         &self.pod
     }
@@ -52,6 +54,13 @@ impl PodHandle {
     pub fn delete(&self, grace: Option<Duration>) {
         // A driver that has ended has no pod left to stop.
         let _ = self.commands.send(Command::Delete(grace));
+    }
+
+    /// Takes over the labels and annotations of `pod`, and what it refers to from now on: volumes show the new files at
+    /// once, each all of them or none; NetworkPolicies look at the new labels. Environments and `subPath` mounts change
+    /// when a container starts again. Returns at once.
+    pub fn update(&self, pod: &CheckedPod, objects: Arc<Objects>) {
+        self.live.send_modify(|live| *live = Live { pod: live.pod.with_metadata_of(pod), objects });
     }
 
     /// The status now.

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nacelle_container::log::LogConfig;
 use nacelle_host::{Backends, Host, HostConfig};
 use nacelle_image::{Store, StoreError};
+use nacelle_infra::network::{HostPortConfig, NetworkConfigError, NodeNetwork, NodeNetworkConfig};
 use nacelle_spec::{CheckedPod, Objects};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::{mpsc, watch};
@@ -15,11 +17,11 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::NodeConfig;
-use crate::driver::{Context, Driver, FrontEnd, Outlets, Shared, Wires};
-use crate::facts;
+use crate::driver::{Context, Driver, FrontEnd, Live, Origin, Outlets, Shared, Wires};
 use crate::handle::PodHandle;
 use crate::notice::Notice;
 use crate::prune::compile_cache;
+use crate::{facts, network};
 
 /// The characters of generated names: no vowels, so no words (Kubernetes' `utilrand`).
 const NAME_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -41,6 +43,9 @@ pub enum NodeError {
     /// The WebAssembly engine or its cache.
     #[error("the WebAssembly engine cannot be set up: {0}")]
     Engine(String),
+    /// The pods' network.
+    #[error(transparent)]
+    Network(#[from] NetworkConfigError),
 }
 
 /// A pod to be started.
@@ -52,6 +57,9 @@ pub struct PodStart {
     pub objects: Arc<Objects>,
     /// The folder that relative `file:`, `oci:` and `oci-archive:` images start from.
     pub base_dir: PathBuf,
+    /// Ports of the host that lead into the pod, besides those of its manifest; one for a port of the pod to which the
+    /// manifest gives a host port takes that one's place.
+    pub publish: Vec<HostPortConfig>,
 }
 
 impl Node {
@@ -72,12 +80,15 @@ impl Node {
     /// When a directory cannot be used.
     pub fn with_backends(config: NodeConfig, backends: Backends) -> Result<Arc<Self>, NodeError> {
         let images = Arc::new(Store::open(&config.state_dir.join("images"))?);
-        let host = Host::new(
-            HostConfig { state_dir: config.state_dir, runtime_dir: config.runtime_dir, log: LogConfig::default() },
-            backends,
-        );
+        let mut blocks = NodeNetworkConfig::default();
+        if !config.pod_cidrs.is_empty() {
+            blocks.pod_cidrs = config.pod_cidrs;
+        }
+        let network = NodeNetwork::new(blocks)?;
+        let host_config = HostConfig { state_dir: config.state_dir, log: LogConfig::default() };
+        let host = Host::new(host_config, backends, Arc::clone(&network));
         let facts = facts::of_this_machine(&config.node_name);
-        let shared = Shared { host, images, facts, insecure_registries: config.insecure_registries };
+        let shared = Shared { host, network, images, facts, insecure_registries: config.insecure_registries };
         Ok(Arc::new(Self { shared: Arc::new(shared), name: config.node_name }))
     }
 
@@ -94,6 +105,11 @@ impl Node {
     /// The image store.
     pub fn images(&self) -> &Arc<Store> {
         &self.shared.images
+    }
+
+    /// The NetworkPolicies that are in force from now on, in place of the former ones.
+    pub fn set_network_policies<'a>(&self, policies: impl IntoIterator<Item = &'a NetworkPolicy>) {
+        self.shared.network.set_policies(policies.into_iter().map(network::policy).collect());
     }
 
     /// Starts a pod. What becomes of it is told through `notices` and the handle; a pod that cannot run is a pod
@@ -114,15 +130,15 @@ impl Node {
         let (gone, going) = watch::channel(false);
         let context = Context::new(
             Arc::clone(&self.shared),
-            pod.clone(),
-            start.objects,
-            base_dir,
+            Live { pod: pod.clone(), objects: start.objects },
+            Origin { base_dir, publish: start.publish },
             Outlets { events, host_events, front: Arc::new(FrontEnd::new(notices)) },
             clock,
         );
+        let live = context.live.clone();
         let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
         tokio::spawn(Driver::new(Arc::new(context), wires).run());
-        PodHandle { pod, commands, status: statuses, gone: going }
+        PodHandle { pod, commands, live, status: statuses, gone: going }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What Kubernetes' API server fills in where a manifest says nothing.
 //!
 //! Zero values count as nothing, as they do there. Applying the defaults twice is the same as applying them once.
-//! Deliberately not filled in: `hostPort` of a `hostNetwork` pod, so that it is not taken for what the user wrote, and
-//! an `emptyDir` for a volume without a source, which validation rejects as the slip it nearly always is.
+//! Deliberately not filled in: an `emptyDir` for a volume without a source, which validation rejects as the slip it
+//! nearly always is.
 
 use k8s_openapi::api::core::v1::{
-    Container, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe, ResourceRequirements, Volume,
+    Container, ContainerPort, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe,
+    ResourceRequirements, Volume,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
@@ -49,9 +50,20 @@ fn pod_spec(spec: &mut PodSpec) {
     }
     spec.init_containers.iter_mut().flatten().for_each(container);
     spec.containers.iter_mut().for_each(container);
+    if spec.host_network == Some(true) {
+        let containers = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
+        containers.flat_map(|container| container.ports.iter_mut().flatten()).for_each(host_network_port);
+    }
     spec.volumes.iter_mut().flatten().for_each(volume);
     if let Some(resources) = &mut spec.resources {
         requests_from_limits(resources);
+    }
+}
+
+/// On the host's network a container's port is the host's.
+fn host_network_port(port: &mut ContainerPort) {
+    if port.host_port.unwrap_or_default() == 0 {
+        port.host_port = Some(port.container_port);
     }
 }
 

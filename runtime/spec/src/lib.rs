@@ -6,6 +6,7 @@
 //!
 //! Must not depend on any other crate of the workspace, nor on tokio.
 
+mod annotations;
 pub mod command;
 mod defaults;
 pub mod diagnostic;
@@ -13,10 +14,12 @@ pub mod env;
 pub mod fields;
 mod load;
 pub mod lookup;
+pub mod network;
 mod objects;
 mod pod;
 pub mod qos;
 pub mod quantity;
+mod resources;
 pub mod support;
 pub mod validate;
 pub mod volume;
@@ -30,4 +33,5 @@ pub use lookup::ObjectLookup;
 pub use objects::Objects;
 pub use pod::{CheckedPod, ContainerKind, PodContainer, RestartPolicy};
 pub use qos::QosClass;
-pub use quantity::Amount;
+pub use quantity::{Amount, ByteSize};
+pub use resources::empty_dir_limit;

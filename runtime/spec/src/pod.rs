@@ -1,6 +1,7 @@
 //! A pod that has passed defaulting and validation.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::qos::{self, QosClass};
-use crate::{Diagnostic, defaults, validate};
+use crate::{Diagnostic, annotations, defaults, validate};
 
 static NO_SPEC: LazyLock<PodSpec> = LazyLock::new(PodSpec::default);
 static NO_ENTRIES: BTreeMap<String, String> = BTreeMap::new();
@@ -125,11 +126,14 @@ impl CheckedPod {
         self.spec().volumes.iter().flatten().find(|volume| volume.name == name)
     }
 
-    /// The hostname its containers see: `spec.hostname`, or the pod's name as far as a hostname can be long.
-    pub fn hostname(&self) -> &str {
-        let name = self.spec().hostname.as_deref().filter(|name| !name.is_empty()).unwrap_or(self.name());
-        // Names are ASCII; a cut may leave a `-` or `.` at the end, which the kubelet trims too.
-        name.get(..63).map_or(name, |cut| cut.trim_end_matches(['-', '.']))
+    /// How many requests one instance of an http component may answer (`nacelle.dev/http-reuse`); `None` means one.
+    pub fn http_reuse(&self) -> Option<NonZeroU32> {
+        annotations::http_reuse(self.annotations())
+    }
+
+    /// Whether each http request is logged (`nacelle.dev/access-log`).
+    pub fn access_log(&self) -> bool {
+        annotations::access_log(self.annotations())
     }
 
     /// The same pod with the identity that the node gives it. `name` replaces `generateName`'s prefix.
@@ -141,6 +145,15 @@ impl CheckedPod {
         pod.metadata.namespace = Some(self.namespace().to_owned());
         pod.metadata.creation_timestamp = Some(Time(creation));
         pod.spec.get_or_insert_default().node_name = Some(node_name.to_owned());
+        Self { pod: Arc::new(pod) }
+    }
+
+    /// The same pod with the labels and annotations of `other`: what may change while a pod runs.
+    #[must_use]
+    pub fn with_metadata_of(&self, other: &Self) -> Self {
+        let mut pod = Pod::clone(&self.pod);
+        pod.metadata.labels.clone_from(&other.pod.metadata.labels);
+        pod.metadata.annotations.clone_from(&other.pod.metadata.annotations);
         Self { pod: Arc::new(pod) }
     }
 

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+const BINARY_SUFFIXES: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+const DECIMAL_SUFFIXES: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
 const NANOS: i128 = 1_000_000_000;
 const NANOS_PER_MILLI: i128 = 1_000_000;
 /// Longer texts are refused before any arithmetic.
@@ -234,6 +236,42 @@ impl fmt::Display for Amount {
             }
         }
         write!(f, "{}n", self.nanos)
+    }
+}
+
+/// A number of bytes in Kubernetes' canonical form: with the largest suffix that leaves a whole number, powers of 1024
+/// or of 1000 as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize {
+    bytes: u64,
+    step: u64,
+}
+
+impl ByteSize {
+    /// `bytes`, shown with the kind of suffix that `written` has.
+    pub fn in_the_form_of(written: &Quantity, bytes: u64) -> Self {
+        Self { bytes, step: if written.0.ends_with('i') { 1024 } else { 1000 } }
+    }
+
+    /// The number.
+    pub fn bytes(self) -> u64 {
+        self.bytes
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suffixes = if self.step == 1024 { &BINARY_SUFFIXES } else { &DECIMAL_SUFFIXES };
+        let mut rest = self.bytes;
+        let mut suffix = "";
+        for next in suffixes {
+            if rest == 0 || !rest.is_multiple_of(self.step) {
+                break;
+            }
+            rest /= self.step;
+            suffix = next;
+        }
+        write!(f, "{rest}{suffix}")
     }
 }
 

@@ -14,8 +14,10 @@ use crate::config::WasmConfig;
 use crate::container::WasmContainer;
 use crate::engine::{self, Ticker};
 use crate::executor::Executor;
+use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
+use crate::http::{Bounds, Outgoing, Tls};
 use crate::linker;
 use crate::memory::MemoryAccount;
 use crate::programs::Programs;
@@ -29,7 +31,8 @@ pub struct WasmBackend {
     programs: Programs,
     executor: Arc<Executor>,
     ticker: Ticker,
-    http_concurrency: usize,
+    tls: Arc<Tls>,
+    bounds: Bounds,
 }
 
 /// Why a backend could not be made.
@@ -71,7 +74,8 @@ impl WasmBackend {
             engine,
             executor: Arc::new(executor),
             ticker,
-            http_concurrency: config.http_concurrency,
+            tls: Tls::new(config.http_roots),
+            bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait },
         })
     }
 
@@ -100,6 +104,8 @@ impl Backend for WasmBackend {
         let launch = Launch {
             engine: self.engine.clone(),
             entry,
+            files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
             output,
             memory: MemoryAccount::new(config.limits.memory, Arc::clone(&infra.memory)),
             infra,
@@ -107,7 +113,7 @@ impl Backend for WasmBackend {
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.http_concurrency);
+        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.bounds);
         Ok(Arc::new(container.await?))
     }
 }

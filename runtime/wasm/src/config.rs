@@ -1,6 +1,7 @@
 //! What the embedding program decides about the backend.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Configuration of a [`WasmBackend`](crate::WasmBackend).
 #[derive(Clone, Debug)]
@@ -16,6 +17,10 @@ pub struct WasmConfig {
     pub pooling: Pooling,
     /// How many requests one HTTP component handles at a time; further requests wait.
     pub http_concurrency: usize,
+    /// How long a request waits for its turn before it is answered with 503.
+    pub http_wait: Duration,
+    /// Whom outgoing https requests trust.
+    pub http_roots: TlsRoots,
 }
 
 impl WasmConfig {
@@ -27,6 +32,8 @@ impl WasmConfig {
             worker_threads: 0,
             pooling: Pooling::default(),
             http_concurrency: 64,
+            http_wait: Duration::from_secs(10),
+            http_roots: TlsRoots::Host,
         }
     }
 }
@@ -45,6 +52,16 @@ pub enum Compiler {
         /// Arguments that make `exe` do so.
         args: Vec<String>,
     },
+}
+
+/// Whom outgoing https requests of guests trust.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TlsRoots {
+    /// The host's root certificates, read when a guest first needs them. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+    #[default]
+    Host,
+    /// These certificates, in DER.
+    Certificates(Vec<Vec<u8>>),
 }
 
 /// How instances get their memory.

@@ -20,7 +20,7 @@ use crate::engine::TickGuard;
 use crate::executor::{CpuAccount, Executor};
 use crate::flag::Control;
 use crate::guest::{Launch, StartReply};
-use crate::http::Server;
+use crate::http::{Bounds, Server};
 use crate::memory::MemoryAccount;
 use crate::program::Entry;
 use crate::stdio::{Output, Reader};
@@ -48,7 +48,7 @@ impl WasmContainer {
         stdin: Option<Reader>,
         executor: Arc<Executor>,
         ticks: TickGuard,
-        http_concurrency: usize,
+        bounds: Bounds,
     ) -> Result<Self, CreateError> {
         let cpu = Arc::new(CpuAccount::new(launch.config.limits.cpu_millis));
         let (start, start_gate) = oneshot::channel();
@@ -65,7 +65,7 @@ impl WasmContainer {
         let mut guard = KillUnlessKept(Some(Arc::clone(&launch.control)));
         let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
         let task = if let Entry::Proxy(_) = &*launch.entry {
-            let server = Server { launch, executor: Arc::clone(&executor), cpu, concurrency: http_concurrency };
+            let server = Server { launch, executor: Arc::clone(&executor), cpu, bounds };
             executor.spawn_host(server.run(ready, start_gate))
         } else {
             let run = async move { launch.run_command(stdin, ready, start_gate).await };

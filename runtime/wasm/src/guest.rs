@@ -8,12 +8,13 @@ use tokio::sync::oneshot;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtxBuilder;
 
+use crate::filesystem::{ContainerFiles, Files, Stdio};
 use crate::flag::Control;
+use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryAccount, MemoryRefused, MemoryShare};
-use crate::network::HttpHooks;
 use crate::program::Entry;
-use crate::state::GuestState;
-use crate::stdio::{self, Output, Reader};
+use crate::state::{GuestState, MAX_HANDLES};
+use crate::stdio::{Input, Output, Reader};
 use crate::trap::Ended;
 
 /// One container's program and what its instances see.
@@ -23,6 +24,10 @@ pub(crate) struct Launch {
     pub(crate) config: ContainerConfig,
     /// Its files, its network, and the pod's memory.
     pub(crate) infra: ContainerInfra,
+    /// The files as instances see them.
+    pub(crate) files: Arc<ContainerFiles>,
+    /// The way of their HTTP requests.
+    pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) output: OutputSender,
     pub(crate) memory: Arc<MemoryAccount>,
     pub(crate) control: Arc<Control>,
@@ -38,14 +43,19 @@ pub(crate) type Ready = oneshot::Sender<Result<(), CreateError>>;
 impl Launch {
     /// A store for one more instance.
     pub(crate) fn store(&self, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
+        let stdio = Stdio {
+            stdin: stdin.map(|reader| Input::new(reader, Arc::clone(&self.control))),
+            stdout: Output::new(self.output.clone(), Stream::Stdout),
+            stderr: Output::new(self.output.clone(), Stream::Stderr),
+        };
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.config.argv)
             .envs(&self.config.env)
             .initial_cwd(&self.config.working_dir)
-            .stdout(Output::new(self.output.clone(), Stream::Stdout))
-            .stderr(Output::new(self.output.clone(), Stream::Stderr));
-        if let Some(reader) = stdin {
-            wasi.stdin(stdio::input(reader, Arc::clone(&self.control)));
+            .stdout(stdio.stdout.clone())
+            .stderr(stdio.stderr.clone());
+        if let Some(input) = &stdio.stdin {
+            wasi.stdin(input.clone());
         }
         if !self.config.env.iter().any(|(name, _)| name == "HOSTNAME") {
             // As container runtimes do; WASI has no other way to tell a guest.
@@ -53,8 +63,11 @@ impl Launch {
         }
         let memory = MemoryShare::new(Arc::clone(&self.memory));
         let network = Arc::clone(&self.infra.network);
-        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), HttpHooks, network, memory));
+        let files = Files::new(Arc::clone(&self.files), stdio);
+        let hooks = HttpHooks(Arc::clone(&self.outgoing));
+        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), hooks, network, files, memory));
         store.limiter(|state| &mut state.memory);
+        store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         Ok(store)

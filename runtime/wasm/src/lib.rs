@@ -20,13 +20,13 @@ mod container;
 mod cpu;
 mod engine;
 mod executor;
+mod filesystem;
 mod flag;
 mod format;
 mod guest;
 mod http;
 mod linker;
 mod memory;
-mod network;
 mod program;
 mod programs;
 mod sockets;
@@ -37,7 +37,7 @@ mod trap;
 pub use backend::{WasmBackend, WasmError};
 pub use cache::{Pruned, prune_cache};
 pub use compile::compile_worker_main;
-pub use config::{Compiler, Pooling, WasmConfig};
+pub use config::{Compiler, Pooling, TlsRoots, WasmConfig};
 
 /// Lower-case hexadecimal digits of `bytes`.
 fn hex(bytes: &[u8]) -> String {

@@ -4,19 +4,19 @@
 //! |---|---|
 //! | cli, clocks, random, io | wasmtime-wasi: nothing in them is the pod's |
 //! | sockets | [`sockets`](crate::sockets), over the pod's network |
-//! | filesystem | wasmtime-wasi |
+//! | filesystem | [`filesystem`](crate::filesystem), over the container's mount namespace |
 //! | http | wasmtime-wasi-http, with the hooks of [`network`](crate::network) |
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{I32Exit, WasiView, p2, p3};
 use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::adapt::{EXIT_FUNCTION, EXIT_INTERFACE};
+use crate::filesystem;
 use crate::sockets;
 use crate::state::GuestState;
 
@@ -26,7 +26,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     add_io(&mut linker)?;
     add_cli(&mut linker)?;
     add_clocks_and_random(&mut linker)?;
-    add_filesystem(&mut linker)?;
+    filesystem::add_to_linker(&mut linker, GuestState::files)?;
     sockets::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
@@ -78,11 +78,4 @@ fn add_clocks_and_random(linker: &mut Linker<GuestState>) -> wasmtime::Result<()
     random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, GuestState::random)?;
     p3::clocks::add_to_linker(linker)?;
     p3::random::add_to_linker(linker)
-}
-
-fn add_filesystem(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    use p2::bindings::filesystem;
-    filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, GuestState::filesystem)?;
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, GuestState::filesystem)?;
-    p3::filesystem::add_to_linker(linker)
 }

@@ -106,6 +106,11 @@ impl MemoryShare {
         Self { account, held: 0, instantiating: true }
     }
 
+    /// Bytes that the store holds.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
+
     /// From now on refused growth is the guest's to handle.
     pub(crate) fn instantiated(&mut self) {
         self.instantiating = false;

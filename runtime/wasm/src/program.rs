@@ -24,14 +24,17 @@ pub(crate) enum Entry {
 type MakeEntry = fn(InstancePre<GuestState>) -> wasmtime::Result<Entry>;
 
 /// The exports that make a component runnable, the preferred first.
+///
+/// A component for WASI 0.3 may export `run` of 0.2 as well, which some toolchains put there for the `main` that every
+/// program has; so the newer one is meant.
 const ENTRIES: [(&str, MakeEntry); 4] = [
-    ("wasi:cli/run@0.2.", |pre| p2::bindings::CommandPre::new(pre).map(Entry::Command2)),
     ("wasi:cli/run@0.3.", |pre| p3::bindings::CommandPre::new(pre).map(Entry::Command3)),
-    ("wasi:http/incoming-handler@0.2.", |pre| {
-        wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre).map(|pre| Entry::Proxy(ProxyPre::P2(pre)))
-    }),
+    ("wasi:cli/run@0.2.", |pre| p2::bindings::CommandPre::new(pre).map(Entry::Command2)),
     ("wasi:http/handler@0.3.", |pre| {
         wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).map(|pre| Entry::Proxy(ProxyPre::P3(pre)))
+    }),
+    ("wasi:http/incoming-handler@0.2.", |pre| {
+        wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre).map(|pre| Entry::Proxy(ProxyPre::P2(pre)))
     }),
 ];
 

@@ -7,12 +7,16 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::filesystem::{Files, FilesView};
+use crate::http::HttpHooks;
 use crate::memory::MemoryShare;
-use crate::network::HttpHooks;
 use crate::sockets::SocketsView;
 
 /// The most host resources (files, sockets, streams, …) that a guest may hold at a time.
 const MAX_RESOURCES: usize = 100_000;
+/// The most handles of a guest: those of the host's resources, of its own, and those lent for the time of a call. More
+/// than resources, since a guest is told when those run out, and ends when handles do.
+pub(crate) const MAX_HANDLES: usize = 2 * MAX_RESOURCES;
 
 /// The data of one store.
 pub(crate) struct GuestState {
@@ -20,15 +24,27 @@ pub(crate) struct GuestState {
     http: WasiHttpCtx,
     hooks: HttpHooks,
     network: Arc<ContainerNetwork>,
+    files: Files,
     table: ResourceTable,
     pub(crate) memory: MemoryShare,
 }
 
 impl GuestState {
-    pub(crate) fn new(wasi: WasiCtx, hooks: HttpHooks, network: Arc<ContainerNetwork>, memory: MemoryShare) -> Self {
+    pub(crate) fn new(
+        wasi: WasiCtx,
+        hooks: HttpHooks,
+        network: Arc<ContainerNetwork>,
+        files: Files,
+        memory: MemoryShare,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { wasi, http: WasiHttpCtx::new(), hooks, network, table, memory }
+        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory }
+    }
+
+    /// What wasi:filesystem works on.
+    pub(crate) fn files(&mut self) -> FilesView<'_> {
+        FilesView { files: &self.files, table: &mut self.table }
     }
 
     /// What wasi:sockets works on.

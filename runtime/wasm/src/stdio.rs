@@ -16,8 +16,8 @@ use nacelle_container::output::{Chunk, MAX_CHUNK, OutputSender, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::mpsc::error::TrySendError;
-use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::flag::Control;
 
@@ -147,19 +147,41 @@ impl AsyncWrite for AsyncHandle {
 /// What the host gives a container to read.
 pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
-/// A container's standard input, which `control.terminate` ends. Call it on the runtime that runs the guest.
-pub(crate) fn input(reader: Reader, control: Arc<Control>) -> AsyncStdinStream {
-    let terminated = Box::pin(async move { control.terminate.wait().await });
-    AsyncStdinStream::new(Input { reader: Mutex::new(reader), terminated })
+/// A container's standard input, from which a guest makes any number of handles that share its position.
+#[derive(Clone)]
+pub(crate) struct Input(Arc<AsyncStdinStream>);
+
+impl Input {
+    /// The input that `reader` gives, which `control.terminate` ends. Call it on the runtime that runs the guest.
+    pub(crate) fn new(reader: Reader, control: Arc<Control>) -> Self {
+        let terminated = Box::pin(async move { control.terminate.wait().await });
+        Self(Arc::new(AsyncStdinStream::new(UntilTerminated { reader: Mutex::new(reader), terminated })))
+    }
 }
 
-struct Input {
+impl IsTerminal for Input {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdinStream for Input {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        self.0.async_stream()
+    }
+
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        self.0.p2_stream()
+    }
+}
+
+struct UntilTerminated {
     /// A mutex only because the reader need not be `Sync`; it is never locked by two.
     reader: Mutex<Reader>,
     terminated: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
-impl AsyncRead for Input {
+impl AsyncRead for UntilTerminated {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         // Input that is already there goes before the end.
         let this = &mut *self;

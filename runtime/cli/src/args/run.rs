@@ -1,7 +1,5 @@
 //! Flags of `nacelle run`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
@@ -12,8 +10,10 @@ use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
     long_about = "Run pods in the foreground until they end.\n\n\
                   Containers' output goes to standard output, nacelle's own words go to standard error. Ctrl-C or \
                   SIGTERM stops the pods as their terminationGracePeriodSeconds says; a second one kills them.",
-    after_help = "Exit codes: 0 when every pod succeeded; the code of the first container that made a pod fail; 125 \
-                  when nacelle itself failed; 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP) when it was stopped; 137 \
+    after_help = "SIGHUP reads the manifests again: changed ConfigMaps and Secrets reach volumes, and labels, \
+                  annotations and NetworkPolicies take effect, while the pods run.\n\n\
+                  Exit codes: 0 when every pod succeeded; the code of the first container that made a pod fail; 125 \
+                  when nacelle itself failed; 130 (Ctrl-C), 143 (SIGTERM) or 129 (its terminal was closed) when it was stopped; 137 \
                   when a second signal killed the pods."
 )]
 pub(crate) struct RunArgs {
@@ -28,6 +28,16 @@ pub(crate) struct RunArgs {
     #[arg(long = "for", value_name = "DURATION")]
     pub(crate) run_for: Option<String>,
 
+    /// Let a port of this machine lead to a port of a pod: 8080:80 takes port 8080 on all addresses, 127.0.0.1:8080:80
+    /// on one, 80 is short for 80:80; for one of several pods, shop/web=8080:80; repeatable
+    #[arg(short, long, value_name = "[POD=][IP:][HOSTPORT:]PORT[/PROTOCOL]")]
+    pub(crate) publish: Vec<String>,
+
+    /// Give pods addresses out of this block; a second one, of the other IP version, gives each pod two
+    /// [default: 10.88.0.0/16]
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) pod_cidr: Vec<String>,
+
     /// Stop another `nacelle run` that runs one of these pods, instead of refusing
     #[arg(long)]
     pub(crate) replace: bool,
@@ -39,11 +49,6 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) state: StateArgs,
-
-    /// Keep what must not reach a disk, such as secrets, here [default: $NACELLE_RUNTIME_DIR,
-    /// $XDG_RUNTIME_DIR/nacelle, /run/nacelle for root]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) runtime_dir: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,

@@ -10,8 +10,9 @@ use crate::args::{OutputFormat, RunArgs};
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::{RunOptions, Surroundings};
 use crate::output::{Streams, printable};
-use crate::run::{Outcome, PodToRun, print_exit, run_pods};
-use crate::source::{self, Manifest};
+use crate::publish;
+use crate::run::{Outcome, PodToRun, Reading, print_exit, run_pods};
+use crate::source::{self, Manifest, STDIN};
 use crate::tracing_setup::Verbosity;
 
 /// Runs the command.
@@ -25,12 +26,19 @@ pub(crate) fn run(
     let runtime = crate::async_runtime()?;
     let result = runtime.block_on(async {
         let manifests = source::read(&args.sources, around.current_dir()).await?;
-        let (pods, loaded) = check(manifests, verbosity, streams)?;
+        let input = manifests.iter().find(|manifest| manifest.source.name == STDIN).cloned();
+        let (mut pods, loaded) = check(manifests, verbosity, streams)?;
+        let published = publish::assign(&options.publish, pods.iter().map(|pod| &pod.pod))?;
+        for (pod, ports) in pods.iter_mut().zip(published) {
+            pod.publish = ports;
+        }
         if verbosity != Verbosity::Quiet {
             pods.iter().flat_map(|pod| open_inputs(&pod.pod)).for_each(|text| streams.say_warning(&text));
         }
         raise_file_limit();
-        run_pods(pods, loaded.objects, &options, streams).await
+        let current_dir = around.current_dir().to_path_buf();
+        let reading = Reading { sources: args.sources.clone(), current_dir, input };
+        run_pods(pods, loaded.objects, reading, &options, streams).await
     });
     // The printer may hang on a standard output that nobody reads; it must not keep the process.
     runtime.shutdown_background();
@@ -88,12 +96,16 @@ fn check(manifests: Vec<Manifest>, verbosity: Verbosity, streams: &Streams) -> R
     }
     if loaded.pods.is_empty() {
         return Err(CliError::new(ErrorKind::Manifest, "there is no Pod in the manifests")
-            .hint("Pods, ConfigMaps and Secrets are read; only Pods run")
+            .hint("Pods, ConfigMaps, Secrets and NetworkPolicies are read; only Pods run")
             .into());
     }
     let pods = std::mem::take(&mut loaded.pods)
         .into_iter()
-        .map(|loaded| PodToRun { base_dir: folders.get(&loaded.source).cloned().unwrap_or_default(), pod: loaded.pod })
+        .map(|loaded| PodToRun {
+            base_dir: folders.get(&loaded.source).cloned().unwrap_or_default(),
+            pod: loaded.pod,
+            publish: Vec::new(),
+        })
         .collect();
     Ok((pods, loaded))
 }

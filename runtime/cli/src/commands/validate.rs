@@ -54,7 +54,13 @@ fn contents(loaded: &Loaded) -> String {
         (loaded.objects.config_maps().count(), "ConfigMap"),
         (loaded.objects.secrets().count(), "Secret"),
     ];
-    let present: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(*n, what)).collect();
+    let policies = loaded.objects.network_policies().count();
+    let mut present: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(*n, what)).collect();
+    match policies {
+        0 => {}
+        1 => present.push("1 NetworkPolicy".to_owned()),
+        more => present.push(format!("{more} NetworkPolicies")),
+    }
     if present.is_empty() { "nothing".to_owned() } else { present.join(", ") }
 }
 
@@ -73,6 +79,7 @@ struct Report {
     pods: usize,
     config_maps: usize,
     secrets: usize,
+    network_policies: usize,
     diagnostics: Vec<DiagnosticRecord>,
 }
 
@@ -102,6 +109,7 @@ impl Report {
             pods: loaded.pods.len(),
             config_maps: loaded.objects.config_maps().count(),
             secrets: loaded.objects.secrets().count(),
+            network_policies: loaded.objects.network_policies().count(),
             diagnostics: loaded.diagnostics.iter().map(DiagnosticRecord::of).collect(),
         }
     }

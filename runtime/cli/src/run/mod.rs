@@ -12,6 +12,7 @@ mod claim;
 mod failure;
 mod narrate;
 mod print;
+mod reload;
 mod stuck;
 mod supervisor;
 mod view;
@@ -21,15 +22,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nacelle_node::{Compiler, Node, NodeConfig, PodHandle, PodStart};
-use nacelle_spec::{CheckedPod, Objects};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use nacelle_node::{Compiler, HostPort, Node, NodeConfig, PodHandle, PodStart, Protocol};
+use nacelle_spec::{CheckedPod, Objects, network};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
 
+pub(crate) use reload::Reading;
 pub(crate) use supervisor::{Outcome, Reason};
 
 use self::claim::{Claim, Tried, try_claim};
 use self::print::{Printer, Setup};
+use self::reload::Reloader;
 use self::supervisor::{Action, Event, Signal, Supervisor};
 use self::view::PodView;
 use crate::COMPILE_WORKER;
@@ -38,6 +41,7 @@ use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::RunOptions;
 use crate::output::Streams;
 use crate::output::log::{ContainerName, Prefixes};
+use crate::publish::PublishedPort;
 use crate::tracing_setup::Verbosity;
 
 /// How many notices wait for the printer; with lines of at most 16 KiB, 16 MiB at the very most.
@@ -47,6 +51,8 @@ const QUEUE: usize = 1024;
 pub(crate) struct PodToRun {
     pub(crate) pod: CheckedPod,
     pub(crate) base_dir: PathBuf,
+    /// Ports of the host that lead into it, besides those of its manifest.
+    pub(crate) publish: Vec<PublishedPort>,
 }
 
 /// Runs pods until they have ended.
@@ -56,12 +62,14 @@ pub(crate) struct PodToRun {
 pub(crate) async fn run_pods(
     pods: Vec<PodToRun>,
     objects: Objects,
+    reading: Reading,
     options: &RunOptions,
     streams: &Streams,
 ) -> Result<Outcome, Errors> {
     // Signals are ours from here on: whoever asks for the end while pods start gets it as soon as they have.
     let (events, mut event_queue) = mpsc::unbounded_channel();
-    listen(&events).map_err(|error| CliError::new(ErrorKind::Io, "cannot receive signals").because(error))?;
+    let reload = Arc::new(Notify::new());
+    listen(&events, &reload).map_err(|error| CliError::new(ErrorKind::Io, "cannot receive signals").because(error))?;
 
     let _claims = claim(&pods, options, streams).await?;
     let node = open(options)?;
@@ -69,12 +77,34 @@ pub(crate) async fn run_pods(
 
     let (notices, notice_queue) = mpsc::channel(QUEUE);
     let objects = Arc::new(objects);
-    let start = |pod: PodToRun| {
-        let start = PodStart { pod: pod.pod, objects: Arc::clone(&objects), base_dir: pod.base_dir };
+    // Before any pod: none is ever without the policies that select it.
+    node.set_network_policies(objects.network_policies());
+    let start = |pod: &PodToRun| {
+        let start = PodStart {
+            pod: pod.pod.clone(),
+            objects: Arc::clone(&objects),
+            base_dir: pod.base_dir.clone(),
+            publish: pod.publish.iter().map(host_port).collect(),
+        };
         node.start_pod(start, notices.clone())
     };
-    let handles: Vec<PodHandle> = pods.into_iter().map(start).collect();
+    let handles: Vec<PodHandle> = pods.iter().map(start).collect();
     drop(notices);
+    let mut reloader = Reloader {
+        reading,
+        node: Arc::clone(&node),
+        handles: handles.clone(),
+        pods: pods.into_iter().map(|pod| pod.pod).collect(),
+        objects,
+        streams: *streams,
+        verbosity: options.verbosity,
+    };
+    let reloading = tokio::spawn(async move {
+        loop {
+            reload.notified().await;
+            reloader.reload().await;
+        }
+    });
 
     let stopping = Arc::new(AtomicBool::new(false));
     let printer = Printer::new(Setup {
@@ -113,6 +143,7 @@ pub(crate) async fn run_pods(
                 Action::Say(_) => {}
                 Action::Complain(text) => streams.say_error(&text),
                 Action::End(outcome) => {
+                    reloading.abort();
                     print_the_rest(outcome.reason, printing, &mut event_queue).await;
                     return Ok(outcome);
                 }
@@ -184,22 +215,30 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
     };
     let config = NodeConfig {
         state_dir: options.state_dir.clone(),
-        runtime_dir: options.runtime_dir.clone(),
         compile_cache: options.compile_cache.clone(),
         node_name: options.node_name.clone(),
         compiler,
         insecure_registries: options.insecure_registries.clone(),
+        pod_cidrs: options.pod_cidrs.clone(),
     };
     Node::open(config).map_err(|error| CliError::new(ErrorKind::Node, "cannot run pods").because(error))
 }
 
-/// Passes signals on as events.
-fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
-    let meanings = [
-        (SignalKind::interrupt(), Signal::Interrupt),
-        (SignalKind::terminate(), Signal::Terminate),
-        (SignalKind::hangup(), Signal::Hangup),
-    ];
+fn host_port(port: &PublishedPort) -> HostPort {
+    HostPort {
+        host_ip: port.host_ip,
+        host_port: port.host_port,
+        container_port: port.port,
+        protocol: match port.protocol {
+            network::Protocol::Tcp => Protocol::Tcp,
+            network::Protocol::Udp => Protocol::Udp,
+        },
+    }
+}
+
+/// Passes signals on as events, and requests to read the manifests again to `reload`.
+fn listen(events: &mpsc::UnboundedSender<Event>, reload: &Arc<Notify>) -> io::Result<()> {
+    let meanings = [(SignalKind::interrupt(), Signal::Interrupt), (SignalKind::terminate(), Signal::Terminate)];
     for (kind, meaning) in meanings {
         let mut stream = signal(kind)?;
         let events = events.clone();
@@ -207,7 +246,26 @@ fn listen(events: &mpsc::UnboundedSender<Event>) -> io::Result<()> {
             async move { while stream.recv().await.is_some() && events.send(Event::Signal(meaning)).is_ok() {} },
         );
     }
+    tokio::spawn(hangups(signal(SignalKind::hangup())?, events.clone(), Arc::clone(reload)));
     Ok(())
+}
+
+/// SIGHUP means two things: the terminal was closed, which a process without one cannot be told; else, as for other
+/// programs that run for long, that somebody wants the manifests read again.
+async fn hangups(mut stream: Stream, events: mpsc::UnboundedSender<Event>, reload: Arc<Notify>) {
+    let had_terminal = has_terminal();
+    while stream.recv().await.is_some() {
+        if !had_terminal || has_terminal() {
+            reload.notify_one();
+        } else if events.send(Event::Signal(Signal::Hangup)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether this process has a controlling terminal that is still there.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Passes a pod's statuses on as events.

@@ -5,7 +5,6 @@
 //! first back-off: what a second look can mend, such as a registry that does not answer at once, the pull itself has
 //! tried several times by then.
 
-use k8s_openapi::api::core::v1::ContainerStatus;
 use nacelle_spec::RestartPolicy;
 
 use super::view::PodView;
@@ -28,18 +27,25 @@ pub(crate) struct Memory {
 impl Memory {
     /// Takes note of a status.
     pub(crate) fn see(&mut self, pod: &PodView) {
-        let runs = |container: &ContainerStatus| {
-            container.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
-        };
-        if pod.containers().any(runs) {
+        if has_run(pod) {
             self.sandbox = None;
         }
     }
 
-    /// Takes note of a failure to make the pod's volumes or sandbox.
-    pub(crate) fn sandbox_failed(&mut self, reason: &str, message: &str) {
+    /// Takes note of a failure to make the pod's volumes or sandbox. Where something of the pod has run, it is a volume
+    /// that could not be changed and shows what it did before.
+    pub(crate) fn sandbox_failed(&mut self, pod: &PodView, reason: &str, message: &str) {
+        if has_run(pod) {
+            return;
+        }
         self.sandbox = Some(Stuck { container: None, reason: reason.to_owned(), message: message.to_owned() });
     }
+}
+
+fn has_run(pod: &PodView) -> bool {
+    pod.containers().any(|container| {
+        container.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    })
 }
 
 /// Why `pod` cannot go on: every container that has work left waits for something hopeless. Sidecars that run do not
@@ -187,12 +193,21 @@ mod tests {
     #[test]
     fn a_volume_that_cannot_be_made_holds_everything_up() {
         let mut memory = Memory::default();
-        memory.sandbox_failed("FailedMount", "configmap \"x\" not found");
         let mut view = pod("p", RestartPolicy::Always, apps(&[("a", waiting("ContainerCreating"))]));
+        memory.sandbox_failed(&view, "FailedMount", "configmap \"x\" not found");
         memory.see(&view);
         assert_eq!(stuck(&view, &memory).map(|stuck| stuck.reason), Some("FailedMount".to_owned()));
         view.status = apps(&[("a", running())]);
         memory.see(&view);
         assert_eq!(stuck(&view, &memory), None);
+    }
+
+    #[test]
+    fn a_volume_that_cannot_be_changed_holds_nothing_up() {
+        let mut memory = Memory::default();
+        let view = pod("p", RestartPolicy::Always, apps(&[("a", running())]));
+        memory.sandbox_failed(&view, "FailedMount", "configmap \"x\" not found");
+        assert_eq!(stuck(&view, &memory), None);
+        assert_eq!(hopeless(&view, &memory).count(), 0);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
-    /// SIGHUP: the terminal was closed.
+    /// SIGHUP because the terminal was closed; another one is no request to stop.
     Hangup,
 }
 
@@ -215,7 +215,7 @@ impl Supervisor {
             }
             Event::SandboxFailed { pod, reason, message } => {
                 if let Some(watched) = self.pods.get_mut(pod) {
-                    watched.memory.sandbox_failed(&reason, &message);
+                    watched.memory.sandbox_failed(&watched.view, &reason, &message);
                 }
                 self.judge(pod)
             }

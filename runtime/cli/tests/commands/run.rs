@@ -38,7 +38,31 @@ fn mistakes_in_flags_are_reported_together() {
     let world = World::new();
     let flags =
         ["run", "-f", "x.yaml", "--for", "90", "--insecure-registry", "http://registry", "--node-name", "My Node"];
+    let network = ["--publish", "80:x", "--pod-cidr", "10.88.0.1/16"];
+    insta::assert_snapshot!(world.run(&[flags.as_slice(), &network].concat()));
+}
+
+#[test]
+fn a_port_is_published_for_one_pod() {
+    let world = World::new();
+    world.write("pods.yaml", format!("{POD}---\n{}", POD.replace("name: web", "name: api")));
+    let flags = ["run", "-f", "pods.yaml", "-p", "8080:80", "-p", "db=80", "-p", "api=8081:80"];
     insta::assert_snapshot!(world.run(&flags));
+}
+
+#[test]
+fn blocks_of_addresses_that_cannot_be_used_together() {
+    let world = World::new();
+    world.write("pod.yaml", POD);
+    insta::assert_snapshot!(world.run(&[
+        "run",
+        "-f",
+        "pod.yaml",
+        "--pod-cidr",
+        "10.1.0.0/16",
+        "--pod-cidr",
+        "10.2.0.0/16"
+    ]));
 }
 
 #[test]

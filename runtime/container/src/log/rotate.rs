@@ -36,11 +36,13 @@ pub(super) fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Moves the log at `path` aside and removes the oldest files, so that `keep` rotated ones are left.
-pub(super) fn rotate(path: &Path, now: Timestamp, keep: usize) -> io::Result<()> {
+/// Moves the log at `path` aside and removes the oldest files, so that `keep` rotated ones are left. Returns the bytes
+/// of those that were removed.
+pub(super) fn rotate(path: &Path, now: Timestamp, keep: usize) -> io::Result<u64> {
     let existing = rotated(path)?;
+    let mut removed = 0;
     if keep == 0 {
-        std::fs::remove_file(path)?;
+        removed = remove(path)?;
     } else {
         let newest = existing.last().and_then(|newest| suffix(path, newest));
         let mut target = path.as_os_str().to_owned();
@@ -51,9 +53,15 @@ pub(super) fn rotate(path: &Path, now: Timestamp, keep: usize) -> io::Result<()>
     // The file just moved aside is not in `existing`.
     let surplus = existing.len().saturating_sub(keep.saturating_sub(1));
     for old in existing.iter().take(surplus) {
-        std::fs::remove_file(old)?;
+        removed += remove(old)?;
     }
-    Ok(())
+    Ok(removed)
+}
+
+fn remove(path: &Path) -> io::Result<u64> {
+    let size = std::fs::metadata(path)?.len();
+    std::fs::remove_file(path)?;
+    Ok(size)
 }
 
 fn suffix<'a>(path: &Path, rotated: &'a Path) -> Option<&'a str> {

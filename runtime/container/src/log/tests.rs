@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use nacelle_infra::fs::DiskUsage;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -44,6 +45,24 @@ fn files_are_for_the_owner_and_the_group() {
     assert_eq!(mode(&path) & 0o137, 0);
     assert_eq!(mode(path.parent().unwrap()) & 0o027, 0);
     assert_eq!(fs::read_to_string(&path).unwrap(), "2026-01-01T00:00:00.000000000Z stdout F hello\n");
+}
+
+#[test]
+fn what_the_files_take_is_counted() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("0.log");
+    let on_disk =
+        || -> u64 { fs::read_dir(temp.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum() };
+    for max_files in [3, 1] {
+        // Each time after what is there.
+        let usage = DiskUsage::unlimited();
+        let config = LogConfig { max_size: 200, max_files };
+        let mut writer = LogWriter::open(&path, config).unwrap().counted(Arc::clone(&usage));
+        for n in 0..20 {
+            writer.append(&[line(&format!("line {n}"))]).unwrap();
+            assert_eq!(usage.used(), on_disk());
+        }
+    }
 }
 
 #[test]

@@ -4,8 +4,10 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use nacelle_infra::fs::DiskUsage;
 
 use super::{LogConfig, LogLine, format, rotate};
 
@@ -27,6 +29,8 @@ pub struct LogWriter {
     /// `None` after a failure; the next write tries again.
     open: Option<OpenFile>,
     record: Vec<u8>,
+    /// What the log's files take on the disk is counted there.
+    usage: Option<Arc<DiskUsage>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +52,18 @@ impl LogWriter {
             Err(error) if is_disk_full(&error) => None,
             Err(source) => return Err(LogOpenError { path: path.to_owned(), source }),
         };
-        Ok(Self { path: path.to_owned(), config, open, record: Vec::new() })
+        Ok(Self { path: path.to_owned(), config, open, record: Vec::new(), usage: None })
+    }
+
+    /// Counts in `usage` what the log's files take on the disk, what is there already included. A log is never refused
+    /// for that, and its bytes stay counted when the writer goes, as its files stay.
+    #[must_use]
+    pub fn counted(mut self, usage: Arc<DiskUsage>) -> Self {
+        let rotated = rotate::rotated(&self.path).unwrap_or_default();
+        let rotated = rotated.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.len()));
+        usage.count(rotated.chain(self.open.as_ref().map(|open| open.size)).fold(0, u64::saturating_add));
+        self.usage = Some(usage);
+        self
     }
 
     /// The file that is being written.
@@ -112,7 +127,10 @@ impl LogWriter {
             return Ok(());
         }
         self.open = None;
-        rotate::rotate(&self.path, now, self.config.max_files.saturating_sub(1))?;
+        let removed = rotate::rotate(&self.path, now, self.config.max_files.saturating_sub(1))?;
+        if let Some(usage) = &self.usage {
+            usage.release(removed);
+        }
         self.open = Some(OpenFile::open(&self.path)?);
         Ok(())
     }
@@ -122,7 +140,11 @@ impl LogWriter {
             Some(open) => open,
             none => none.insert(OpenFile::open(&self.path)?),
         };
-        open.write(bytes).inspect_err(|_| self.open = None)
+        open.write(bytes).inspect_err(|_| self.open = None)?;
+        if let Some(usage) = &self.usage {
+            usage.count(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
+        Ok(())
     }
 }
 

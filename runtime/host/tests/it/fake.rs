@@ -1,18 +1,20 @@
 //! A backend without guests, and a host over it.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use nacelle_container::log::LogConfig;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerId, CreateError, ExecError, ExecRequest, ExitCause, Limits, PodUid,
-    Stats, StdinMode,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, CreateError, ExecError, ExecRequest, ExitCause,
+    HttpConfig, Limits, PodUid, Stats, StdinMode,
 };
 use nacelle_host::{Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest};
 use nacelle_infra::VolumeConfig;
+use nacelle_infra::fs::{Errno, OpenHow};
+use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, watch};
 
@@ -50,6 +52,7 @@ pub(crate) struct FakeBackend {
 
 pub(crate) struct FakeContainer {
     pub(crate) config: ContainerConfig,
+    pub(crate) infra: ContainerInfra,
     script: Script,
     output: Mutex<Option<OutputSender>>,
     pub(crate) stdin: Mutex<Option<Box<dyn AsyncRead + Send + Unpin>>>,
@@ -62,6 +65,7 @@ impl Backend for FakeBackend {
     async fn create(
         &self,
         config: ContainerConfig,
+        infra: ContainerInfra,
         stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
@@ -73,6 +77,7 @@ impl Backend for FakeBackend {
         let id = config.id.clone();
         let container = Arc::new(FakeContainer {
             config,
+            infra,
             script,
             output: Mutex::new(Some(output)),
             stdin: Mutex::new(stdin),
@@ -132,6 +137,18 @@ impl FakeContainer {
         });
     }
 
+    /// What the guest reads in a file.
+    pub(crate) fn read(&self, path: &str) -> Result<String, Errno> {
+        let file = self.infra.files.open(path, OpenHow { read: true, follow: true, ..OpenHow::default() })?;
+        Ok(String::from_utf8(file.read_bytes_at(0, 1 << 16)?.to_vec()).unwrap())
+    }
+
+    /// The guest writes a file.
+    pub(crate) fn write_file(&self, path: &str, content: &[u8]) -> Result<usize, Errno> {
+        let how = OpenHow { read: true, write: true, create: true, follow: true, ..OpenHow::default() };
+        self.infra.files.open(path, how)?.write_at(0, content)
+    }
+
     /// The guest writes.
     pub(crate) async fn write(&self, text: &str) {
         let sender = self.output.lock().unwrap().clone().unwrap();
@@ -144,7 +161,6 @@ impl FakeContainer {
 /// A host with its directories.
 pub(crate) struct Fixture {
     pub(crate) temp: tempfile::TempDir,
-    _memory: tempfile::TempDir,
     pub(crate) backend: Arc<FakeBackend>,
     pub(crate) host: Host,
 }
@@ -152,15 +168,14 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
         let backend = Arc::new(FakeBackend::default());
-        let host = host(temp.path(), memory.path(), &backend);
-        Self { temp, _memory: memory, backend, host }
+        let host = host(&temp, &backend);
+        Self { temp, backend, host }
     }
 
     /// Another host over the same directories, as another process would have.
     pub(crate) fn other_host(&self) -> Host {
-        host(self.temp.path(), self._memory.path(), &self.backend)
+        host(&self.temp, &self.backend)
     }
 
     pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mpsc::UnboundedReceiver<HostEvent> {
@@ -195,14 +210,22 @@ impl Fixture {
     }
 }
 
-fn host(temp: &Path, memory: &Path, backend: &Arc<FakeBackend>) -> Host {
-    let config =
-        HostConfig { state_dir: temp.join("state"), runtime_dir: Some(memory.to_owned()), log: LogConfig::default() };
-    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> })
+fn host(temp: &tempfile::TempDir, backend: &Arc<FakeBackend>) -> Host {
+    let config = HostConfig { state_dir: temp.path().join("state"), log: LogConfig::default() };
+    let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
+    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> }, network)
 }
 
 pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {
-    PodRequest { uid: PodUid::new(uid), hostname: "web".into(), volumes, host_network: false }
+    let names = NamesConfig { hostname: "web".into(), ..NamesConfig::default() };
+    PodRequest {
+        uid: PodUid::new(uid),
+        network: PodNetworkConfig { names, ..PodNetworkConfig::default() },
+        volumes,
+        fs_group: None,
+        memory_limit: None,
+        ephemeral_storage_limit: None,
+    }
 }
 
 pub(crate) fn id(pod: &str, attempt: u32) -> ContainerId {
@@ -219,8 +242,9 @@ pub(crate) fn request(id: ContainerId) -> ContainerRequest {
         mounts: Vec::new(),
         read_only_root: false,
         limits: Limits::default(),
+        ephemeral_storage_limit: None,
         stdin: StdinMode::Closed,
-        http_port: 8080,
+        http: HttpConfig::default(),
         log_path: None,
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacelle_container::log::read;
-use nacelle_container::{ExitCause, MountSource, NetworkAccess, PodUid, StdinMode};
+use nacelle_container::{ExitCause, HttpConfig, PodUid, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
-use nacelle_infra::{Medium, VolumeConfig, VolumeFile, VolumeSource};
+use nacelle_infra::fs::Errno;
+use nacelle_infra::network::{DialSource, Family, NetError};
+use nacelle_infra::{Medium, StorageExceeded, VolumeConfig, VolumeFile, VolumeSource};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -14,13 +16,13 @@ use tokio::time::Instant;
 use crate::fake::{Fails, Fixture, OnTerminate, Script, id, pod, request};
 
 fn exited(event: HostEvent) -> (u32, ExitCause) {
-    let HostEvent::ContainerExited(exited) = event;
+    let HostEvent::ContainerExited(exited) = event else { panic!("{event:?}") };
     assert!(exited.started_at <= exited.finished_at);
     (exited.id.attempt, exited.cause)
 }
 
 fn empty_dir(name: &str) -> VolumeConfig {
-    VolumeConfig { name: name.into(), source: VolumeSource::EmptyDir { medium: Medium::Disk } }
+    VolumeConfig { name: name.into(), source: VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None } }
 }
 
 fn mount(volume: &str, path: &str) -> VolumeMount {
@@ -37,6 +39,7 @@ async fn a_container_gets_what_its_request_says() {
                 env: vec![("A".into(), "1".into()), ("A".into(), "2".into())],
                 mounts: vec![VolumeMount { read_only: true, ..mount("data", "/data/") }],
                 read_only_root: true,
+                http: HttpConfig { access_log: true, ..HttpConfig::default() },
                 ..request(id("uid", 0))
             },
             Attach::default(),
@@ -44,12 +47,14 @@ async fn a_container_gets_what_its_request_says() {
         .await;
     let config = &container.config;
     assert_eq!(config.env, [("A".to_owned(), "2".to_owned())]);
-    assert_eq!((config.working_dir.as_str(), config.hostname.as_str(), config.http_port), ("/", "web", 8080));
-    assert_eq!(config.network, NetworkAccess::None);
-    let mounts: Vec<_> = config.mounts.iter().map(|mount| (mount.path.as_str(), mount.read_only)).collect();
-    assert_eq!(mounts, [("/", true), ("/data", true)]);
-    let data = fixture.pod_dir("uid").join("volumes/data");
-    assert_eq!(config.mounts[1].source, MountSource::HostDir(data));
+    assert_eq!((config.working_dir.as_str(), config.hostname.as_str()), ("/", "web"));
+    assert_eq!(config.http, HttpConfig { access_log: true, ..HttpConfig::default() });
+    std::fs::write(fixture.pod_dir("uid").join("volumes/data/file"), "data").unwrap();
+    assert_eq!(container.read("/data/file").unwrap(), "data");
+    assert_eq!(container.write_file("/data/new", b"x").unwrap_err(), Errno::ROFS);
+    assert_eq!(container.write_file("/new", b"x").unwrap_err(), Errno::ROFS);
+    assert_eq!(container.read("/etc/hostname").unwrap(), "web\n");
+    assert_eq!(container.infra.network.hostname(), "web");
     assert_eq!(fixture.host.stats(&id("uid", 0)).unwrap().cpu_nanos, 7);
     fixture.host.remove_pod(&PodUid::new("uid")).await.unwrap();
 }
@@ -243,13 +248,81 @@ async fn a_start_that_is_given_up_leaves_nothing() {
 async fn content_volumes_follow_their_source() {
     let fixture = Fixture::new();
     let file = |content: &str| vec![VolumeFile { path: "key".into(), mode: 0o644, bytes: content.into() }];
-    let source = VolumeSource::Files { files: file("old"), medium: Medium::Disk };
+    let source = VolumeSource::Files { files: file("old") };
     let _events = fixture.pod("uid", vec![VolumeConfig { name: "config".into(), source }]).await;
+    let part = VolumeMount { sub_path: Some("key".into()), ..mount("config", "/part") };
+    let mounts = vec![mount("config", "/config"), part];
+    let container = fixture.start(ContainerRequest { mounts, ..request(id("uid", 0)) }, Attach::default()).await;
     let uid = PodUid::new("uid");
     assert!(fixture.host.update_volume(&uid, "config", file("new")).await.unwrap());
     assert!(!fixture.host.update_volume(&uid, "config", file("new")).await.unwrap());
-    assert_eq!(std::fs::read(fixture.pod_dir("uid").join("volumes/config/key")).unwrap(), b"new");
+    assert_eq!(container.read("/config/key").unwrap(), "new");
+    assert_eq!(container.read("/part").unwrap(), "old", "a subPath is what it was when it was mounted");
     assert!(fixture.host.update_volume(&uid, "none", file("new")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_pod_has_an_address_and_a_containers_sockets_end_with_it() {
+    let fixture = Fixture::new();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let created = fixture.host.create_pod(pod("uid", vec![]), sender).await.unwrap();
+    let network = fixture.host.pod_network(&PodUid::new("uid")).unwrap();
+    assert_eq!(created.ips, network.ips());
+    let address = std::net::SocketAddr::new(created.ips[0], 8080);
+    for attempt in 0..2 {
+        let container = fixture.start(request(id("uid", attempt)), Attach::default()).await;
+        let mut socket = container.infra.network.tcp_socket(Family::V4).unwrap();
+        socket.bind("0.0.0.0:8080".parse().unwrap()).unwrap();
+        socket.listen().unwrap();
+        network.dial(address, DialSource::Node).await.unwrap();
+        // The backend still holds the socket: that its container has ended is enough.
+        container.end(ExitCause::Exited { code: 0 });
+        assert_eq!(exited(events.recv().await.unwrap()).0, attempt);
+        assert_eq!(network.dial(address, DialSource::Node).await.unwrap_err(), NetError::ConnectionRefused);
+    }
+    fixture.host.remove_pod(&PodUid::new("uid")).await.unwrap();
+    assert!(fixture.host.pod_network(&PodUid::new("uid")).is_none());
+}
+
+#[tokio::test]
+async fn a_storage_limit_that_is_passed_is_told() {
+    let fixture = Fixture::new();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let request_pod = PodRequest { ephemeral_storage_limit: Some(1 << 20), ..pod("uid", vec![empty_dir("data")]) };
+    fixture.host.create_pod(request_pod, sender).await.unwrap();
+    let limited = ContainerRequest { ephemeral_storage_limit: Some(64 << 10), ..request(id("uid", 0)) };
+    let container = fixture.start(limited, Attach::default()).await;
+    container.write_file("/file", &[1; 60 << 10]).unwrap();
+    let uid = PodUid::new("uid");
+    let usage = fixture.host.storage_usage(&uid).await.unwrap();
+    assert!(usage.containers["app"].root >= 60 << 10, "{usage:?}");
+    // What fits is written, as on Linux.
+    assert!(container.write_file("/other", &[1; 60 << 10]).unwrap() <= 4 << 10);
+    assert_eq!(container.write_file("/third", &[1; 60 << 10]).unwrap_err(), Errno::NOSPC);
+    match events.recv().await.unwrap() {
+        HostEvent::StorageExceeded { pod, exceeded: StorageExceeded::Container { name, limit, used } } => {
+            assert_eq!((pod, name.as_str(), limit), (uid.clone(), "app", 64 << 10));
+            assert!(used > limit);
+        }
+        other => panic!("{other:?}"),
+    }
+    // A log is never refused, but it counts.
+    let mut text = "line\n".repeat(4000);
+    text.push('\n');
+    container.write(&text).await;
+    container.end(ExitCause::Exited { code: 0 });
+    exited(events.recv().await.unwrap());
+    let usage = fixture.host.storage_usage(&uid).await.unwrap();
+    assert!(usage.containers["app"].logs > 100_000, "{usage:?}");
+    // Another incarnation begins with an empty root, and with the logs of the former one.
+    fixture.host.remove_container(&id("uid", 0)).await;
+    drop(container);
+    fixture.backend.containers.lock().unwrap().clear();
+    let usage = fixture.host.storage_usage(&uid).await.unwrap();
+    assert_eq!(usage.containers["app"].root, 0, "{usage:?}");
+    fixture.start(request(id("uid", 1)), Attach::default()).await;
+    let again = fixture.host.storage_usage(&uid).await.unwrap();
+    assert_eq!(again.containers["app"].logs, usage.containers["app"].logs);
 }
 
 #[tokio::test]

@@ -30,9 +30,12 @@ impl Image {
         fs::write(dir.join("usr/bin/script"), "#!/bin/sh\n").unwrap();
         fs::write(dir.join("usr/bin/text"), "hello").unwrap();
         symlink("/usr/bin", dir.join("bin")).unwrap();
-        symlink("/etc/hostname", dir.join("usr/bin/escape")).unwrap();
-        symlink("../../../../../../../../etc/hostname", dir.join("up")).unwrap();
-        let data = VolumeConfig { name: "data".into(), source: VolumeSource::EmptyDir { medium: Medium::Disk } };
+        symlink("/etc/passwd", dir.join("usr/bin/escape")).unwrap();
+        symlink("../../../../../../../../etc/passwd", dir.join("up")).unwrap();
+        let data = VolumeConfig {
+            name: "data".into(),
+            source: VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None },
+        };
         let _ = fixture.pod("uid", vec![data]).await;
         fs::write(fixture.pod_dir("uid").join("volumes/data/guest.wasm"), "\0asm").unwrap();
         Self { fixture, dir }
@@ -97,7 +100,7 @@ async fn what_cannot_run_says_why() {
     let cases = [
         ("none", "exec: \"none\": executable file not found in $PATH"),
         ("/none", "exec: \"/none\": No such file or directory"),
-        ("/usr/bin", "exec: \"/usr/bin\": is a directory"),
+        ("/usr/bin", "exec: \"/usr/bin\": Is a directory"),
         ("/bin/escape", "exec: \"/bin/escape\": No such file or directory"),
         ("/up", "exec: \"/up\": No such file or directory"),
         ("", "exec: \"\": executable file not found in $PATH"),

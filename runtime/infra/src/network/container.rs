@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::binding::{self, unbound_source};
 use super::decide::{Plane, Use, decide};
+use super::lookup::Lookup;
 use super::owner::{Owner, SocketSlot};
 use super::{DenyReason, Family, NetError, PodNetwork, Protocol, ResolveError, TcpSocket, TcpStream, UdpSocket};
 
@@ -78,17 +79,10 @@ impl ContainerNetwork {
     ///
     /// [`ResolveError`].
     pub async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        let pod = self.pod().map_err(|_| ResolveError::Denied(DenyReason::NoNetwork))?;
-        pod.resolver()
-            .resolve(name, |server| match decide(pod, Use::Open(Protocol::Udp, server)) {
-                Ok(Plane::Host) => Ok(()),
-                // Queries leave by the host's sockets, on which the pod's loopback would be the host's.
-                Ok(Plane::Own) => Err(DenyReason::HostLoopback),
-                Ok(Plane::Pod(_)) => Err(DenyReason::Configuration),
-                Err(NetError::AccessDenied(reason)) => Err(reason),
-                Err(_) => Err(DenyReason::Configuration),
-            })
-            .await
+        let Some(Attached { pod, owner, .. }) = &self.attached else {
+            return Err(ResolveError::Denied(DenyReason::NoNetwork));
+        };
+        pod.resolver().resolve(name, Lookup::new(pod, owner)).await
     }
 
     /// A connected stream, policy included.

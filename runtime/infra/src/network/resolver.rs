@@ -7,30 +7,33 @@
 //!
 //! What `/etc/hosts` and `/etc/resolv.conf` of the pod say is what is done: the table is read from the file's own text
 //! ([`HostsTable`]), and search domains, `ndots`, `timeout`, `attempts`, `rotate`, `use-vc`, `edns0` and `no-tld-query`
-//! mean what they mean in glibc ([`search`]). Queries are made from the host's side ([`dns`]), on the host's runtime, so
-//! a guest may wait for them on any executor.
+//! mean what they mean in glibc ([`search`]). Queries are made on the host's runtime ([`dns`]), so a guest may wait for
+//! them on any executor. They leave by the host's sockets, or, where the name server is in a pod of this node, by the
+//! asking container's own ([`inside`]): whoever looks names up says which ([`Reach`]).
 //!
 //! A guest chooses the names and how many it asks for at a time: names are checked, lookups under way are bounded per
-//! pod, and so are the answers.
+//! pod and per node (each needs sockets of the host), and so are the answers.
 
 mod dns;
+mod inside;
 mod literal;
 mod search;
 #[cfg(test)]
-mod server;
+pub(super) mod server;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::names::{HostsTable, ManagedFiles};
-use super::{DenyReason, Family, NamesConfig};
+use super::{DenyReason, DnsConfig, Family, NamesConfig, NetError, Protocol, TcpSocket, UdpSocket};
 
 pub(crate) use dns::DnsClients;
+use dns::Transports;
 use dns::{Answer, Servers};
 use search::LookupOptions;
 
@@ -63,6 +66,25 @@ pub enum ResolveError {
     Denied(DenyReason),
 }
 
+/// Who looks names up, and what that may use of the network.
+pub(crate) trait Reach: Send + Sync + 'static {
+    /// How a name server is reached, if it may be asked at all.
+    fn way(&self, protocol: Protocol, server: SocketAddr) -> Result<Way, DenyReason>;
+    /// A socket for queries to a server inside.
+    fn udp_socket(&self, family: Family) -> Result<UdpSocket, NetError>;
+    /// A socket for queries to a server inside.
+    fn tcp_socket(&self, family: Family) -> Result<TcpSocket, NetError>;
+}
+
+/// How a name server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By the host's sockets.
+    Host,
+    /// In memory: it is in this pod, or in another one of the node.
+    Inside,
+}
+
 /// Looks names up for the containers of one pod.
 #[derive(Debug)]
 pub(crate) struct PodResolver {
@@ -77,8 +99,9 @@ pub(crate) struct PodResolver {
     runtime: Handle,
     asking: Arc<Semaphore>,
     waiting: Semaphore,
-    /// Whether an IPv6 address is of use. A function, as the host's network changes.
-    v6: fn(&[IpAddr]) -> bool,
+    /// Name servers of the host on the host's loopback: they are in the pod's file as they are in the host's, and are
+    /// asked on the pod's behalf.
+    host_stubs: Vec<IpAddr>,
 }
 
 impl PodResolver {
@@ -90,6 +113,11 @@ impl PodResolver {
         clients: Arc<DnsClients>,
         runtime: Handle,
     ) -> Self {
+        let host_stubs = if names.dns.nameservers.iter().any(IpAddr::is_loopback) {
+            DnsConfig::of_host().nameservers.into_iter().filter(IpAddr::is_loopback).collect()
+        } else {
+            Vec::new()
+        };
         let own_names = std::iter::once(&names.hostname).chain(&names.fqdn).map(|name| name.to_ascii_lowercase());
         Self {
             hosts: HostsTable::parse(&files.hosts),
@@ -102,28 +130,22 @@ impl PodResolver {
             runtime,
             asking: Arc::new(Semaphore::new(LOOKUPS)),
             waiting: Semaphore::new(WAITING),
-            v6: v6_is_useful,
+            host_stubs,
         }
     }
 
     /// The addresses of a name, never none. Those of the family of the pod's first address come first.
     ///
-    /// `may_ask` says whether the pod may send queries to a name server.
-    ///
     /// # Errors
     /// [`ResolveError`]
-    pub(crate) async fn resolve(
-        &self,
-        name: &str,
-        may_ask: impl Fn(SocketAddr) -> Result<(), DenyReason>,
-    ) -> Result<Vec<IpAddr>, ResolveError> {
+    pub(crate) async fn resolve(&self, name: &str, reach: Arc<dyn Reach>) -> Result<Vec<IpAddr>, ResolveError> {
         if let Some(ip) = literal::parse(name) {
             return Ok(vec![ip]);
         }
         let name = search::checked(name).ok_or(ResolveError::InvalidName)?;
         let found = match self.without_asking(&name) {
             Some(found) => found,
-            None => self.ask(&name, may_ask).await?,
+            None => self.ask(&name, reach).await?,
         };
         Ok(self.arranged(found))
     }
@@ -142,20 +164,23 @@ impl PodResolver {
         self.own_names.iter().any(|own| own == name).then(|| self.ips.clone()).filter(|ips| !ips.is_empty())
     }
 
-    async fn ask(
-        &self,
-        name: &str,
-        may_ask: impl Fn(SocketAddr) -> Result<(), DenyReason>,
-    ) -> Result<Vec<IpAddr>, ResolveError> {
-        let servers = self.servers(may_ask)?;
-        let busy = |_| ResolveError::Temporary(format!("{WAITING} lookups of the pod are under way"));
-        let _waiting = self.waiting.try_acquire().map_err(busy)?;
-        // Never closed.
-        let asking = Arc::clone(&self.asking).acquire_owned().await.map_err(|_| ResolveError::Unknown)?;
+    /// Whether a name server is the host's own, on the host's loopback (systemd-resolved's 127.0.0.53 and the like). Any
+    /// other server on a loopback is in the pod.
+    pub(crate) fn is_host_stub(&self, server: IpAddr) -> bool {
+        self.host_stubs.contains(&server)
+    }
+
+    async fn ask(&self, name: &str, reach: Arc<dyn Reach>) -> Result<Vec<IpAddr>, ResolveError> {
+        let servers = self.servers(&reach)?;
+        let _waiting = self.waiting.try_acquire().map_err(|_| busy(WAITING))?;
+        // Of the pod first: one pod's lookups do not stand in the way of the others'.
+        let asking = Arc::clone(&self.asking).acquire_owned().await.map_err(|_| busy(LOOKUPS))?;
+        let asking_of_node = self.clients.permit().await;
         let candidates = search::candidates(name, &self.searches, &self.options);
-        let v6 = (self.v6)(&self.ips);
+        // An address of a family that the pod does not have is of no use to it.
+        let v6 = self.ips.iter().any(IpAddr::is_ipv6);
         let task = self.runtime.spawn(async move {
-            let _asking = asking;
+            let _asking = (asking, asking_of_node);
             let mut conclusion = search::Conclusion::default();
             for candidate in candidates {
                 match servers.addresses(&candidate.name, v6).await {
@@ -172,12 +197,21 @@ impl PodResolver {
         }
     }
 
-    fn servers(&self, may_ask: impl Fn(SocketAddr) -> Result<(), DenyReason>) -> Result<Servers, ResolveError> {
+    fn servers(&self, reach: &Arc<dyn Reach>) -> Result<Servers, ResolveError> {
         let mut denied = None;
         let mut allowed = Vec::new();
         for server in &self.nameservers {
-            match may_ask(*server) {
-                Ok(()) => allowed.push(self.clients.get(*server, &self.options)?),
+            // By UDP first; what does not fit into a datagram is asked for by TCP, where that is allowed, too.
+            let (first, transports) = if self.options.use_vc {
+                (Protocol::Tcp, Transports::Tcp)
+            } else if reach.way(Protocol::Tcp, *server).is_ok() {
+                (Protocol::Udp, Transports::UdpThenTcp)
+            } else {
+                (Protocol::Udp, Transports::Udp)
+            };
+            match reach.way(first, *server) {
+                Ok(Way::Host) => allowed.push(self.clients.get(*server, transports, &self.options)?),
+                Ok(Way::Inside) => allowed.push(dns::inside(*server, transports, &self.options, reach)?),
                 Err(reason) => denied = denied.or(Some(reason)),
             }
         }
@@ -198,15 +232,8 @@ impl PodResolver {
     }
 }
 
-/// Whether the pod, or the host that its connections leave from, has a way to any IPv6 address.
-fn v6_is_useful(ips: &[IpAddr]) -> bool {
-    // Connecting a UDP socket asks the routing table and sends nothing. Any global address does.
-    const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);
-    let host_has_a_route = || {
-        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0));
-        socket.and_then(|socket| socket.connect((GLOBAL, DNS_PORT))).is_ok()
-    };
-    ips.iter().any(IpAddr::is_ipv6) || host_has_a_route()
+fn busy(lookups: usize) -> ResolveError {
+    ResolveError::Temporary(format!("{lookups} lookups of the pod are under way"))
 }
 
 /// A lookup nobody waits for any more ends.

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path};
 
-use super::set_mode;
 use crate::config::HostPathKind;
+use crate::dirs::set_mode;
 use crate::error::{DirsError, IoContext as _, VolumeError};
 
 /// Checks `path` against `kind`, with Kubernetes' rules and words: a link counts as what it leads to, and everything

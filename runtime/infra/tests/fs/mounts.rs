@@ -154,7 +154,8 @@ fn a_part_of_a_volume() {
     // What is missing is made, as the kubelet does.
     assert!(names_at(&top("new/deep"), "m").is_empty());
     assert_eq!(inside.stat_at("new/deep", false).unwrap().kind, FileKind::Directory);
-    for (bad, source) in [("out", Errno::PERM), ("../x", Errno::PERM), ("/x", Errno::PERM), ("sub/file/x", Errno::NOTDIR)]
+    for (bad, source) in
+        [("out", Errno::PERM), ("../x", Errno::PERM), ("/x", Errno::PERM), ("sub/file/x", Errno::NOTDIR)]
     {
         let error = with(bad).build().unwrap_err();
         assert!(matches!(&error, NamespaceError::SubPath { source: it, .. } if *it == source), "{bad}: {error}");
@@ -168,12 +169,31 @@ fn a_part_of_a_volume() {
 }
 
 #[test]
+fn what_belongs_to_an_image_is_changed_by_nobody() {
+    let disk = tempfile::tempdir().unwrap();
+    std::fs::create_dir(disk.path().join("dir")).unwrap();
+    let tree = host(disk.path()).read_only();
+    let with = |sub_path| NamespaceBuilder::new(memory(), false).mount("/m", tree.clone(), sub_path, false).build();
+    assert!(with(Some("none")).is_err());
+    for sub_path in [None, Some("dir")] {
+        let top = with(sub_path).unwrap().root();
+        assert_eq!(top.create_directory_at("m/new"), Err(Errno::ROFS));
+    }
+    assert_eq!(host_names(disk.path()), ["dir"]);
+    // A volume that others fill is another matter: who only reads it may come first.
+    let volume = memory();
+    let reader = NamespaceBuilder::new(memory(), false).mount("/m", volume.clone(), Some("new"), true).build().unwrap();
+    write(&namespace(volume).root(), "new/file", "x");
+    assert_eq!(read(&reader.root(), "m/file").unwrap(), "x");
+}
+
+#[test]
 fn links_of_the_image_are_taken_as_the_container_would() {
     let root = Root::new();
     std::fs::create_dir_all(root.lower().join("run")).unwrap();
     std::fs::create_dir_all(root.lower().join("var")).unwrap();
     std::os::unix::fs::symlink("/run", root.lower().join("var/run")).unwrap();
-    std::os::unix::fs::symlink("/made/../fresh", root.lower().join("dangling")).unwrap();
+    std::os::unix::fs::symlink("/fresh", root.lower().join("dangling")).unwrap();
     let volume = memory();
     let namespace = NamespaceBuilder::new(root.tree(), false)
         .mount("/var/run/secrets", volume.clone(), None, false)

@@ -10,9 +10,14 @@ use crate::sandbox::Sandbox;
 use crate::status::container::is_ready;
 use crate::status::time;
 
-/// The five conditions that the kubelet and the scheduler keep, in the kubelet's order.
+/// The pod's conditions.
 #[derive(Clone, Debug)]
-pub(crate) struct Conditions([Condition; 5]);
+pub(crate) struct Conditions {
+    /// The five that the kubelet and the scheduler keep of every pod, in the kubelet's order.
+    kept: [Condition; 5],
+    /// `DisruptionTarget`, of a pod that the node put out for its own reasons.
+    disruption: Option<Condition>,
+}
 
 #[derive(Clone, Debug)]
 struct Condition {
@@ -24,7 +29,7 @@ struct Condition {
 /// What a condition says, but for its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
-    True { reason: Option<&'static str> },
+    True { reason: Option<&'static str>, message: Option<String> },
     False { reason: Option<&'static str>, message: Option<String> },
 }
 
@@ -32,12 +37,12 @@ impl Conditions {
     /// The conditions of a pod on which nobody works yet.
     pub(crate) fn new(containers: &[Container], now: Timestamp) -> Self {
         let verdicts = verdicts(Phase::Pending, Sandbox::Absent, containers);
-        Self(verdicts.map(|(kind, verdict)| Condition { kind, verdict, since: now }))
+        Self { kept: verdicts.map(|(kind, verdict)| Condition { kind, verdict, since: now }), disruption: None }
     }
 
     /// Takes over what they are now; the times of those whose truth did not change stay.
     pub(crate) fn update(&mut self, phase: Phase, sandbox: Sandbox, containers: &[Container], now: Timestamp) {
-        for (condition, (_, verdict)) in self.0.iter_mut().zip(verdicts(phase, sandbox, containers)) {
+        for (condition, (_, verdict)) in self.kept.iter_mut().zip(verdicts(phase, sandbox, containers)) {
             if verdict.is_true() != condition.verdict.is_true() {
                 condition.since = now;
             }
@@ -45,15 +50,23 @@ impl Conditions {
         }
     }
 
+    /// Takes over whether, and with what words, the node has put the pod out for its own reasons.
+    pub(crate) fn disrupted(&mut self, message: Option<&str>, now: Timestamp) {
+        if let (Some(message), None) = (message, &self.disruption) {
+            let verdict = Verdict::True { reason: Some("TerminationByKubelet"), message: Some(message.to_owned()) };
+            self.disruption = Some(Condition { kind: "DisruptionTarget", verdict, since: now });
+        }
+    }
+
     pub(crate) fn render(&self) -> Vec<PodCondition> {
-        self.0.iter().map(Condition::render).collect()
+        self.kept.iter().chain(&self.disruption).map(Condition::render).collect()
     }
 }
 
 impl Condition {
     fn render(&self) -> PodCondition {
         let (status, reason, message) = match &self.verdict {
-            Verdict::True { reason } => ("True", *reason, None),
+            Verdict::True { reason, message } => ("True", *reason, message.clone()),
             Verdict::False { reason, message } => ("False", *reason, message.clone()),
         };
         PodCondition {
@@ -68,12 +81,15 @@ impl Condition {
 }
 
 impl Verdict {
+    /// True, with nothing to add.
+    const TRUE: Self = Self::True { reason: None, message: None };
+
     fn is_true(&self) -> bool {
         matches!(self, Self::True { .. })
     }
 
     fn plainly(truth: bool) -> Self {
-        if truth { Self::True { reason: None } } else { Self::False { reason: None, message: None } }
+        if truth { Self::TRUE } else { Self::False { reason: None, message: None } }
     }
 }
 
@@ -93,9 +109,9 @@ fn initialized(phase: Phase, containers: &[Container]) -> Verdict {
     let was_before = containers.iter().any(|c| c.kind == ContainerKind::App && c.first_started.is_some());
     let incomplete = names(containers, |c| c.kind != ContainerKind::App && !is_ready(c));
     if phase == Phase::Succeeded {
-        Verdict::True { reason: Some("PodCompleted") }
+        Verdict::True { reason: Some("PodCompleted"), message: None }
     } else if was_before || incomplete.is_empty() {
-        Verdict::True { reason: None }
+        Verdict::TRUE
     } else {
         let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));
         Verdict::False { reason: Some("ContainersNotInitialized"), message: Some(message) }
@@ -107,7 +123,7 @@ fn containers_ready(phase: Phase, containers: &[Container]) -> Verdict {
     match phase {
         Phase::Succeeded => Verdict::False { reason: Some("PodCompleted"), message: None },
         Phase::Failed => Verdict::False { reason: Some("PodFailed"), message: None },
-        Phase::Pending | Phase::Running if unready.is_empty() => Verdict::True { reason: None },
+        Phase::Pending | Phase::Running if unready.is_empty() => Verdict::TRUE,
         Phase::Pending | Phase::Running => {
             let message = format!("containers with unready status: [{}]", unready.join(" "));
             Verdict::False { reason: Some("ContainersNotReady"), message: Some(message) }

@@ -25,16 +25,16 @@ impl Lifecycle {
         let mut apps: Vec<_> = apps.into_iter().map(|app| container::status(app, &defaults)).collect();
         apps.sort_by(|a, b| a.name.cmp(&b.name));
         let inits: Vec<_> = inits.into_iter().map(|init| container::status(init, &defaults)).collect();
-        let (reason, message) = match &self.course {
-            Course::Ended(outcome) => (outcome.reason.clone(), outcome.message.clone()),
-            _ => (None, None),
+        let explanation = match &self.course {
+            Course::Ended { cause, .. } => cause.explanation(),
+            _ => None,
         };
         let pod_ips: Vec<_> = self.addresses.pod.iter().map(|ip| PodIP { ip: ip.to_string() }).collect();
         let host_ips: Vec<_> = self.addresses.host.iter().map(|ip| HostIP { ip: ip.to_string() }).collect();
         PodStatus {
             phase: Some(self.phase().as_str().to_owned()),
-            reason,
-            message,
+            reason: explanation.map(|(reason, _)| reason.to_owned()),
+            message: explanation.map(|(_, message)| message.to_owned()),
             conditions: Some(self.conditions.render()),
             container_statuses: Some(apps),
             init_container_statuses: Some(inits).filter(|inits| !inits.is_empty()),

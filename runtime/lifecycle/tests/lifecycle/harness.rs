@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 use nacelle_lifecycle::{
-    ContainerExit, Effect, Event, ExitReason, ImageSource, Lifecycle, PodEvent, PullFailure, SandboxFailure,
+    ContainerExit, Effect, Event, Eviction, ExitReason, ImageSource, Lifecycle, PodEvent, PullFailure, SandboxFailure,
     StartFailure,
 };
 use nacelle_spec::CheckedPod;
@@ -27,6 +27,9 @@ pub(crate) fn pod(spec: &str) -> CheckedPod {
     let (pod, _) = CheckedPod::check(serde_yaml::from_value(object).unwrap()).expect("scenario is a valid pod");
     pod
 }
+
+/// What the kubelet says of a volume that is too full.
+pub(crate) const STORAGE_MESSAGE: &str = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ";
 
 /// A pod in a scenario. Time starts at 0 and moves only when told.
 pub(crate) struct Scenario {
@@ -152,8 +155,15 @@ impl Scenario {
         self.event(Event::Delete { grace: Some(Duration::from_secs(seconds)) })
     }
 
+    /// The node is low on memory and puts the pod out.
     pub(crate) fn evict(&mut self) -> &mut Self {
-        self.event(Event::Evict { grace: None, reason: "Evicted".into(), message: "low on memory".into() })
+        let cause = Eviction::NodePressure { grace: None };
+        self.event(Event::Evict { cause, message: "low on memory".into() })
+    }
+
+    /// The pod fills its volume and is put out.
+    pub(crate) fn exceeds_its_storage(&mut self) -> &mut Self {
+        self.event(Event::Evict { cause: Eviction::StorageExceeded, message: STORAGE_MESSAGE.into() })
     }
 
     /// Time passes; nobody looks.
@@ -265,6 +275,22 @@ impl Scenario {
         shown.extend(condition.reason.map(|reason| format!(" {reason}")));
         shown.extend(condition.message.map(|message| format!(": {message}")));
         assert_eq!(shown, expected, "condition {kind}");
+        self
+    }
+
+    /// The status has no such condition.
+    #[track_caller]
+    pub(crate) fn has_no_condition(&mut self, kind: &str) -> &mut Self {
+        let conditions = self.status().conditions.unwrap();
+        assert!(conditions.iter().all(|condition| condition.type_ != kind), "condition {kind}");
+        self
+    }
+
+    /// The status explains the end with this reason and message.
+    #[track_caller]
+    pub(crate) fn explains(&mut self, reason: &str, message: &str) -> &mut Self {
+        let status = self.status();
+        assert_eq!((status.reason.as_deref(), status.message.as_deref()), (Some(reason), Some(message)));
         self
     }
 

@@ -1,22 +1,27 @@
 //! What the tasks of one pod share.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nacelle_host::{Host, HostEvent};
 use nacelle_image::{PulledImage, Store};
+use nacelle_infra::network::{HostPortConfig, NodeNetwork};
 use nacelle_lifecycle::Event;
-use nacelle_spec::{CheckedPod, DownwardFacts, Objects};
+use nacelle_spec::{CheckedPod, DownwardFacts};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::front::FrontEnd;
+use super::live::Live;
 use crate::clock::Clock;
+use crate::network;
 use crate::notice::Notice;
 
 /// What all pods of a node share.
 pub(crate) struct Shared {
     pub(crate) host: Host,
+    pub(crate) network: Arc<NodeNetwork>,
     pub(crate) images: Arc<Store>,
     pub(crate) facts: DownwardFacts,
     pub(crate) insecure_registries: Vec<String>,
@@ -25,9 +30,13 @@ pub(crate) struct Shared {
 /// What the tasks of one pod share.
 pub(crate) struct Context {
     pub(crate) node: Arc<Shared>,
+    /// As it was started. Its labels and annotations may have changed since: see `live`.
     pub(crate) pod: CheckedPod,
-    pub(crate) objects: Arc<Objects>,
-    pub(crate) base_dir: PathBuf,
+    /// What may change while the pod runs.
+    pub(crate) live: watch::Sender<Live>,
+    pub(crate) origin: Origin,
+    /// The pod's addresses, once it has any.
+    addresses: OnceLock<Vec<IpAddr>>,
     pub(crate) clock: Clock,
     events: mpsc::UnboundedSender<Event>,
     pub(crate) host_events: mpsc::UnboundedSender<HostEvent>,
@@ -38,6 +47,14 @@ pub(crate) struct Context {
     /// once the pod is gone.
     images: Mutex<Option<HashMap<String, PulledImage>>>,
     stopping: watch::Sender<bool>,
+}
+
+/// What a pod's start says besides the pod.
+pub(crate) struct Origin {
+    /// The folder that relative images start from.
+    pub(crate) base_dir: PathBuf,
+    /// Host ports that the manifest does not have.
+    pub(crate) publish: Vec<HostPortConfig>,
 }
 
 /// Where the tasks of a pod send what they have to say.
@@ -55,20 +72,14 @@ enum Relayed {
 }
 
 impl Context {
-    pub(crate) fn new(
-        node: Arc<Shared>,
-        pod: CheckedPod,
-        objects: Arc<Objects>,
-        base_dir: PathBuf,
-        outlets: Outlets,
-        clock: Clock,
-    ) -> Self {
+    pub(crate) fn new(node: Arc<Shared>, live: Live, origin: Origin, outlets: Outlets, clock: Clock) -> Self {
         let Outlets { events, host_events, front } = outlets;
         let (relay, queue) = mpsc::unbounded_channel();
         tokio::spawn(deliver(queue, Arc::clone(&front)));
         let images = Mutex::new(Some(HashMap::new()));
         let stopping = watch::Sender::new(false);
-        Self { node, pod, objects, base_dir, clock, events, host_events, relay, front, images, stopping }
+        let (pod, live, addresses) = (live.pod.clone(), watch::Sender::new(live), OnceLock::new());
+        Self { node, pod, live, origin, addresses, clock, events, host_events, relay, front, images, stopping }
     }
 
     /// The pod stops, or has ended.
@@ -122,13 +133,27 @@ impl Context {
         drop(self.images.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// The addresses that the pod's containers have.
+    /// The latest of what may change.
+    pub(crate) fn latest(&self) -> Live {
+        self.live.borrow().clone()
+    }
+
+    /// The pod has its addresses, for good.
+    pub(crate) fn set_addresses(&self, addresses: Vec<IpAddr>) {
+        // A pod is given them once.
+        let _ = self.addresses.set(addresses);
+    }
+
+    /// What the downward API can say, the pod's addresses included once it has any.
     pub(crate) fn facts(&self) -> DownwardFacts {
         let mut facts = self.node.facts.clone();
-        if self.pod.host_network() {
-            facts.pod_ips.clone_from(&facts.host_ips);
-        }
+        facts.pod_ips.extend(self.addresses.get().into_iter().flatten());
         facts
+    }
+
+    /// What the pod's containers know as their host name.
+    pub(crate) fn hostname(&self) -> String {
+        network::hostname(&self.pod, &self.node.facts.node_name)
     }
 }
 

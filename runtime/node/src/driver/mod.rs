@@ -16,6 +16,7 @@ mod context;
 mod exit;
 mod front;
 mod incarnation;
+mod live;
 mod pull;
 mod sandbox;
 mod start;
@@ -25,16 +26,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
-use nacelle_host::HostEvent;
-use nacelle_lifecycle::{Effect, Event, Lifecycle};
+use nacelle_host::{ContainerExited, HostEvent};
+use nacelle_lifecycle::{Effect, Event, Eviction, Lifecycle};
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use context::{Context, Outlets, Shared};
+pub(crate) use context::{Context, Origin, Outlets, Shared};
 pub(crate) use front::FrontEnd;
 use incarnation::Incarnation;
+pub(crate) use live::Live;
 
 use crate::handle::Command;
 use crate::notice::{Notice, PodRef};
+use crate::storage;
 
 /// How long the driver sleeps when the machine waits for nothing but events.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
@@ -83,9 +86,18 @@ impl Driver {
         let _ = self.wires.gone.send(true);
     }
 
-    /// Hands the end of a container to the task that looks after it.
     fn dispatch(&mut self, event: HostEvent) {
-        let HostEvent::ContainerExited(exited) = event;
+        match event {
+            HostEvent::ContainerExited(exited) => self.exited(exited),
+            HostEvent::StorageExceeded { exceeded, .. } => {
+                let message = storage::message(&self.context.pod, &exceeded);
+                self.step(Event::Evict { cause: Eviction::StorageExceeded, message });
+            }
+        }
+    }
+
+    /// Hands the end of a container to the task that looks after it.
+    fn exited(&mut self, exited: ContainerExited) {
         let key = (Arc::from(exited.id.name.as_str()), exited.id.attempt);
         match self.incarnations.remove(&key) {
             Some(incarnation) => incarnation.exited(exited),

@@ -9,6 +9,7 @@ use nacelle_image::{
 use nacelle_lifecycle::{Event, ImageSource, PullFailure};
 
 use super::context::Context;
+use super::live::Live;
 use crate::notice::{Notice, PodRef};
 
 /// The keys of Secrets that hold registry credentials, by their type.
@@ -69,7 +70,7 @@ async fn pull(
     watch: Arc<Watch>,
 ) -> Result<PulledImage, PullError> {
     let reference =
-        Reference::parse(image, &context.base_dir).map_err(|error| PullError::invalid_name(image, error))?;
+        Reference::parse(image, &context.origin.base_dir).map_err(|error| PullError::invalid_name(image, error))?;
     let mut auth = Vec::new();
     if let Reference::Registry(_) = reference {
         auth = pull_secrets(context);
@@ -89,10 +90,10 @@ async fn pull(
 /// The pod's `imagePullSecrets`. As in Kubernetes, one that is missing or malformed is passed over: the pull may work
 /// without it, and says why when it does not.
 fn pull_secrets(context: &Context) -> Vec<DockerConfig> {
-    let pod = &context.pod;
+    let Live { pod, objects } = context.latest();
     let mut configs = Vec::new();
     for name in pod.spec().image_pull_secrets.iter().flatten().map(|reference| reference.name.as_str()) {
-        let Some(secret) = context.objects.get_secret(pod.namespace(), name) else {
+        let Some(secret) = objects.get_secret(pod.namespace(), name) else {
             tracing::warn!(secret = name, pod = pod.name(), "imagePullSecrets names a Secret that does not exist");
             continue;
         };

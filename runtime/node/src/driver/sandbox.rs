@@ -1,54 +1,67 @@
-//! The pod's infra: its volumes, made before its first container and removed after its last.
+//! The pod's infra: its volumes and its network, made before its first container and removed after its last.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use nacelle_container::PodUid;
-use nacelle_host::{PodError, PodRequest};
+use nacelle_host::{PodCreated, PodError, PodRequest};
 use nacelle_image::ImageContent;
+use nacelle_infra::network::DnsConfig;
 use nacelle_infra::{HostPathKind, Medium, VolumeConfig, VolumeFile, VolumeSource};
 use nacelle_lifecycle::{Event, SandboxFailure};
-use nacelle_spec::DownwardFacts;
 use nacelle_spec::k8s_openapi::api::core::v1::Volume;
 use nacelle_spec::volume::{has_files, resolve_files};
+use nacelle_spec::{ByteSize, DownwardFacts, empty_dir_limit};
 
 use super::context::Context;
+use super::live::{self, Live};
 use super::pull;
+use crate::network::{self, HostNames};
 
 /// Makes the infra.
 pub(super) async fn create(context: &Arc<Context>) -> Event {
+    // Subscribed before anything is read: what changes from here on is seen by `follow`.
+    let mut changes = context.live.subscribe();
+    let live = changes.borrow_and_update().clone();
     let facts = context.facts();
     let mut volumes = Vec::new();
-    for volume in context.pod.spec().volumes.iter().flatten() {
-        match source(context, volume, &facts).await {
+    for volume in live.pod.spec().volumes.iter().flatten() {
+        match source(context, &live, volume, &facts).await {
             Ok(source) => volumes.push(VolumeConfig { name: volume.name.clone(), source }),
-            Err(why) => {
-                let message = format!("MountVolume.SetUp failed for volume {:?} : {why}", volume.name);
-                return Event::SandboxFailed { reason: SandboxFailure::Mount, message };
-            }
+            Err(why) => return not_mounted(&volume.name, &why),
         }
     }
+    let hostname = context.node.facts.node_name.clone();
+    let dns = tokio::task::spawn_blocking(DnsConfig::of_host).await;
+    let host = HostNames { hostname, dns: dns.unwrap_or_default() };
     let request = PodRequest {
         uid: PodUid::new(context.pod.uid()),
-        hostname: context.pod.hostname().to_owned(),
+        network: network::config(&live.pod, &context.origin.publish, &host),
         volumes,
-        host_network: context.pod.host_network(),
+        fs_group: live.pod.fs_group(),
+        memory_limit: live.pod.memory_limit(),
+        ephemeral_storage_limit: live.pod.ephemeral_storage_limit().map(ByteSize::bytes),
     };
     match context.node.host.create_pod(request, context.host_events.clone()).await {
-        Ok(()) => created(facts.pod_ips, facts.host_ips),
-        Err(PodError::Volume { volume, message }) => Event::SandboxFailed {
-            reason: SandboxFailure::Mount,
-            message: format!("MountVolume.SetUp failed for volume {volume:?} : {message}"),
-        },
+        Ok(PodCreated { ips }) => {
+            context.set_addresses(ips.clone());
+            tokio::spawn(live::follow(Arc::clone(context), changes));
+            Event::SandboxCreated { pod_ips: ips, host_ips: facts.host_ips }
+        }
+        Err(PodError::Volume { volume, message }) => not_mounted(&volume, &message),
         Err(error @ (PodError::Exists(_) | PodError::Sandbox { .. })) => {
             Event::SandboxFailed { reason: SandboxFailure::CreatePodSandBox, message: error.to_string() }
         }
     }
 }
 
-fn created(pod_ips: Vec<IpAddr>, host_ips: Vec<IpAddr>) -> Event {
-    Event::SandboxCreated { pod_ips, host_ips }
+fn not_mounted(volume: &str, why: &str) -> Event {
+    Event::SandboxFailed { reason: SandboxFailure::Mount, message: mount_failed(volume, why) }
+}
+
+/// The kubelet's words.
+pub(super) fn mount_failed(volume: &str, why: &str) -> String {
+    format!("MountVolume.SetUp failed for volume {volume:?} : {why}")
 }
 
 /// Removes the infra. What cannot be removed now is removed by the next sweep.
@@ -59,20 +72,22 @@ pub(super) async fn remove(context: &Context) {
 }
 
 /// What a volume holds, with every reference resolved.
-async fn source(context: &Arc<Context>, volume: &Volume, facts: &DownwardFacts) -> Result<VolumeSource, String> {
+async fn source(
+    context: &Arc<Context>,
+    live: &Live,
+    volume: &Volume,
+    facts: &DownwardFacts,
+) -> Result<VolumeSource, String> {
     if has_files(volume) {
-        let files =
-            resolve_files(&context.pod, volume, context.objects.as_ref(), facts).map_err(|error| error.to_string())?;
-        let files =
-            files.into_iter().map(|file| VolumeFile { path: file.path, mode: file.mode, bytes: file.bytes }).collect();
-        return Ok(VolumeSource::Files { files, medium: medium_of_files(volume) });
+        return Ok(VolumeSource::Files { files: files(live, volume, facts)? });
     }
     if let Some(empty_dir) = &volume.empty_dir {
         let medium = match empty_dir.medium.as_deref() {
             Some("Memory") => Medium::Memory,
             _ => Medium::Disk,
         };
-        return Ok(VolumeSource::EmptyDir { medium });
+        let size_limit = empty_dir_limit(volume).map(ByteSize::bytes);
+        return Ok(VolumeSource::EmptyDir { medium, size_limit });
     }
     if let Some(host_path) = &volume.host_path {
         let kind = host_path_kind(host_path.type_.as_deref().unwrap_or_default())?;
@@ -96,13 +111,10 @@ async fn source(context: &Arc<Context>, volume: &Volume, facts: &DownwardFacts) 
     Err("this kind of volume is not known here".to_owned())
 }
 
-/// Secrets never reach a disk.
-fn medium_of_files(volume: &Volume) -> Medium {
-    let projects_a_secret = || {
-        let sources = volume.projected.iter().filter_map(|projected| projected.sources.as_ref()).flatten();
-        sources.into_iter().any(|source| source.secret.is_some())
-    };
-    if volume.secret.is_some() || projects_a_secret() { Medium::Memory } else { Medium::Disk }
+/// What a volume of files shows.
+pub(super) fn files(live: &Live, volume: &Volume, facts: &DownwardFacts) -> Result<Vec<VolumeFile>, String> {
+    let files = resolve_files(&live.pod, volume, live.objects.as_ref(), facts).map_err(|error| error.to_string())?;
+    Ok(files.into_iter().map(|file| VolumeFile { path: file.path, mode: file.mode, bytes: file.bytes }).collect())
 }
 
 fn host_path_kind(name: &str) -> Result<HostPathKind, String> {
@@ -117,26 +129,4 @@ fn host_path_kind(name: &str) -> Result<HostPathKind, String> {
         "BlockDevice" => HostPathKind::BlockDevice,
         other => return Err(format!("hostPath type {other:?} is not known")),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use nacelle_spec::k8s_openapi::api::core::v1::{
-        ConfigMapVolumeSource, ProjectedVolumeSource, SecretProjection, SecretVolumeSource, VolumeProjection,
-    };
-
-    use super::*;
-
-    #[test]
-    fn only_secrets_need_memory() {
-        let secret = Volume { secret: Some(SecretVolumeSource::default()), ..Volume::default() };
-        let config_map = Volume { config_map: Some(ConfigMapVolumeSource::default()), ..Volume::default() };
-        let hidden = VolumeProjection { secret: Some(SecretProjection::default()), ..VolumeProjection::default() };
-        let sources = Some(vec![VolumeProjection::default(), hidden]);
-        let projected = ProjectedVolumeSource { sources, ..ProjectedVolumeSource::default() };
-        let projected = Volume { projected: Some(projected), ..Volume::default() };
-        assert_eq!(medium_of_files(&secret), Medium::Memory);
-        assert_eq!(medium_of_files(&projected), Medium::Memory);
-        assert_eq!(medium_of_files(&config_map), Medium::Disk);
-    }
 }

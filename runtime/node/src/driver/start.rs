@@ -1,9 +1,10 @@
 //! A container's manifest and its image, resolved into what the host starts.
 
-use nacelle_container::{ContainerId, Limits, StdinMode};
+use nacelle_container::{ContainerId, HttpConfig, Limits, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
 use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
+use nacelle_spec::ByteSize;
 use nacelle_spec::command::{ImageCommand, resolve_argv};
 use nacelle_spec::env::resolve_env;
 use nacelle_spec::k8s_openapi::api::core::v1::Container;
@@ -11,10 +12,8 @@ use nacelle_spec::quantity::Amount;
 use nacelle_spec::volume::expand_sub_path;
 
 use super::context::Context;
+use super::live::Live;
 use crate::notice::{Notice, PodRef};
-
-/// The port of an http component whose manifest names none.
-const DEFAULT_HTTP_PORT: u16 = 8080;
 
 /// A start that failed, as the lifecycle wants to hear of it.
 pub(super) struct Failed {
@@ -49,15 +48,14 @@ pub(super) async fn start(context: &Context, id: &ContainerId, attach: Attach) -
 }
 
 fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Failed> {
-    let pod = &context.pod;
-    let container = pod
-        .container(&id.name)
-        .map(|found| found.spec)
-        .ok_or_else(|| Failed::config(format!("the pod has no container {}", id.name)))?;
+    let Live { pod, objects } = &context.latest();
+    let found =
+        pod.container(&id.name).ok_or_else(|| Failed::config(format!("the pod has no container {}", id.name)))?;
+    let container = found.spec;
     let image = context.image(&id.name).ok_or_else(|| Failed::create("the image has gone"))?;
     let facts = context.facts();
 
-    let resolved = resolve_env(pod, container, context.objects.as_ref(), &facts).map_err(Failed::config)?;
+    let resolved = resolve_env(pod, container, objects.as_ref(), &facts).map_err(Failed::config)?;
     for warning in &resolved.warnings {
         let event = PodEvent {
             kind: EventKind::Warning,
@@ -75,7 +73,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
 
     // What the manifest says wins over what the runtime says, and that over what the image says.
     let mut env = image.config.env.clone();
-    env.push(("HOSTNAME".to_owned(), pod.hostname().to_owned()));
+    env.push(("HOSTNAME".to_owned(), context.hostname()));
     env.extend(resolved.vars);
 
     Ok(ContainerRequest {
@@ -88,11 +86,12 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         read_only_root: container.security_context.as_ref().and_then(|context| context.read_only_root_filesystem)
             == Some(true),
         limits: limits(container).map_err(Failed::config)?,
+        ephemeral_storage_limit: found.ephemeral_storage_limit().map(ByteSize::bytes),
         stdin: match (container.stdin, container.stdin_once) {
             (Some(true), once) => StdinMode::Open { once: once == Some(true) },
             _ => StdinMode::Closed,
         },
-        http_port: http_port(container),
+        http: HttpConfig { port: found.http_port(), reuse: pod.http_reuse(), access_log: pod.access_log() },
         log_path: None,
     })
 }
@@ -167,31 +166,9 @@ fn limits(container: &Container) -> Result<Limits, String> {
     Ok(Limits { memory: memory.filter(|bytes| *bytes > 0), cpu_millis: cpu_millis.filter(|millis| *millis > 0) })
 }
 
-/// The port named `http`, else the first TCP port, else 8080.
-fn http_port(container: &Container) -> u16 {
-    let ports = || {
-        let ports = container.ports.iter().flatten();
-        ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
-    };
-    let named = ports().find(|port| port.name.as_deref() == Some("http"));
-    let port = named.or_else(|| ports().next());
-    port.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(DEFAULT_HTTP_PORT)
-}
-
 #[cfg(test)]
 mod tests {
-    use nacelle_spec::k8s_openapi::api::core::v1::ContainerPort;
-
     use super::*;
-
-    fn port(name: Option<&str>, number: i32, protocol: &str) -> ContainerPort {
-        ContainerPort {
-            name: name.map(str::to_owned),
-            container_port: number,
-            protocol: Some(protocol.to_owned()),
-            ..ContainerPort::default()
-        }
-    }
 
     #[test]
     fn a_bare_module_is_called_by_its_file() {
@@ -199,13 +176,5 @@ mod tests {
         assert_eq!(module_name("file:hello.wasm"), "hello.wasm");
         assert_eq!(module_name("127.0.0.1:5000/team/app:1.0"), "app");
         assert_eq!(module_name("ghcr.io/team/app@sha256:00"), "app");
-    }
-
-    #[test]
-    fn http_is_served_on_the_port_of_that_name_then_the_first_then_8080() {
-        let with = |ports| Container { ports: Some(ports), ..Container::default() };
-        assert_eq!(http_port(&Container::default()), 8080);
-        assert_eq!(http_port(&with(vec![port(None, 53, "UDP"), port(None, 81, "TCP"), port(None, 82, "TCP")])), 81);
-        assert_eq!(http_port(&with(vec![port(None, 81, "TCP"), port(Some("http"), 82, "TCP")])), 82);
     }
 }

@@ -55,7 +55,7 @@ fn of_a_containers_parts() {
     let container = &pod["spec"]["containers"][0];
     assert_eq!(pod["spec"]["serviceAccountName"], "bot");
     assert_eq!(container["imagePullPolicy"], "IfNotPresent");
-    assert_eq!(container["ports"], json!([{ "containerPort": 80, "protocol": "TCP" }]));
+    assert_eq!(container["ports"], json!([{ "containerPort": 80, "hostPort": 80, "protocol": "TCP" }]));
     assert_eq!(container["env"][0]["valueFrom"]["fieldRef"]["apiVersion"], "v1");
     assert_eq!(container["resources"]["requests"], json!({ "cpu": "1", "memory": "1Gi" }));
     assert_eq!(

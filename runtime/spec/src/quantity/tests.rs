@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Amount, QuantityError};
+use super::*;
 
 fn millis(text: &str) -> u64 {
     Amount::parse(text).unwrap().millis().unwrap()
@@ -146,5 +146,22 @@ proptest! {
         };
         let ordering = Amount::parse(&text(&left)).unwrap().cmp(&Amount::parse(&text(&right)).unwrap());
         prop_assert_eq!(ordering, scaled(&left).cmp(&scaled(&right)));
+    }
+}
+
+#[test]
+fn sizes_in_canonical_form() {
+    for (written, canonical) in [
+        ("1Gi", "1Gi"),
+        ("1024Mi", "1Gi"),
+        ("0.5Gi", "512Mi"),
+        ("1536", "1536"),
+        ("1500M", "1500M"),
+        ("2000000", "2M"),
+        ("1e3", "1k"),
+        ("0", "0"),
+    ] {
+        let bytes = Amount::parse(written).unwrap().bytes().unwrap();
+        assert_eq!(ByteSize::in_the_form_of(&Quantity(written.to_owned()), bytes).to_string(), canonical, "{written}");
     }
 }

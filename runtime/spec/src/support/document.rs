@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Support, table};
+use crate::annotations;
 
 /// The table of Pod fields as Markdown: what `docs/pod-support.md` holds.
 pub fn markdown() -> String {
@@ -19,6 +20,15 @@ pub fn markdown() -> String {
             let (support, note) = describe(&row.support);
             let _ = writeln!(text, "| `{}` | {support} | {note} |", row.path);
         }
+    }
+    let _ = writeln!(
+        text,
+        "\n## Annotations\n\nUnder `metadata.annotations`, with the prefix `{}`:\n",
+        annotations::PREFIX
+    );
+    text.push_str("| annotation | value | effect |\n|---|---|---|\n");
+    for annotation in annotations::ALL {
+        let _ = writeln!(text, "| `{}` | {} | {} |", annotation.name, annotation.values, annotation.effect);
     }
     text
 }

@@ -14,6 +14,7 @@ pub use document::markdown;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::annotations;
 use crate::diagnostic::{Diagnostic, FieldPath, Segment};
 use crate::load::suggest::nearest;
 use crate::load::{Node, NodeValue, Scalar, ScalarKind};
@@ -48,12 +49,6 @@ struct Section {
     rows: &'static [Row],
 }
 
-/// Annotations that this runtime reads: `nacelle.dev/` and one of these.
-const ANNOTATIONS: &[&str] = &[];
-
-/// The prefix of this runtime's own annotations.
-const ANNOTATION_PREFIX: &str = "nacelle.dev/";
-
 static TREE: LazyLock<Level> = LazyLock::new(|| {
     let mut tree = Level::default();
     for section in table::SECTIONS {
@@ -70,7 +65,7 @@ static TREE: LazyLock<Level> = LazyLock::new(|| {
 pub(crate) fn check(node: &Node) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     walk(&TREE, node, &mut Vec::new(), &mut found);
-    annotations(node, &mut found);
+    own_annotations(node, &mut found);
     found
 }
 
@@ -199,17 +194,18 @@ fn canonical(node: &Node) -> Option<String> {
     }
 }
 
-fn annotations(node: &Node, found: &mut Vec<Diagnostic>) {
+fn own_annotations(node: &Node, found: &mut Vec<Diagnostic>) {
     let annotations = node.entry("metadata").and_then(|metadata| metadata.node.entry("annotations"));
     for entry in annotations.map(|annotations| annotations.node.entries()).unwrap_or_default() {
-        let Some(name) = entry.key.strip_prefix(ANNOTATION_PREFIX) else { continue };
-        if ANNOTATIONS.contains(&name) {
+        let Some(name) = entry.key.strip_prefix(annotations::PREFIX) else { continue };
+        let mut known = annotations::ALL.iter().map(|annotation| annotation.name);
+        if known.clone().any(|known| known == name) {
             continue;
         }
         let path = FieldPath::root().field("metadata").field("annotations").key(&entry.key);
-        let message = match nearest(name, ANNOTATIONS.iter().copied()) {
-            Some(meant) => format!("unknown annotation; did you mean \"{ANNOTATION_PREFIX}{meant}\"?"),
-            None => format!("has no effect here: no annotation of that name under {ANNOTATION_PREFIX} is known"),
+        let message = match nearest(name, known.by_ref()) {
+            Some(meant) => format!("unknown annotation; did you mean \"{}{meant}\"?", annotations::PREFIX),
+            None => format!("has no effect here: no annotation of that name under {} is known", annotations::PREFIX),
         };
         found.push(Diagnostic::warning(path, message));
     }

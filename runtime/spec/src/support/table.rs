@@ -14,6 +14,8 @@ const NO_PREEMPTION: Support = Warned("one node preempts no pod for another");
 const SERVER: Support = Warned("an API server maintains it");
 const NO_ACCOUNTS: Support = Warned("there is no API server to be authorised at");
 const NO_PROCESSES: Support = Warned("WebAssembly guests are not processes, so there are none to see or share");
+const NO_HOST_PROCESSES: Support =
+    Rejected("a WebAssembly guest is not a process: it cannot be shown the host's processes or their shared memory");
 const NO_USERS: Support = Warned("a WebAssembly guest has no user or group ids");
 const NO_PRIVILEGES: Support =
     Warned("a WebAssembly guest has no privileges to gain or give up: it reaches what its pod lists, nothing else");
@@ -23,6 +25,8 @@ const NO_TOKENS: Support = Rejected("there is no API server that could issue it"
 const NO_CLUSTER: Support = Rejected("a single node without a cluster has no such storage; use hostPath, or emptyDir");
 const REMOVED: Support = Rejected("Kubernetes no longer has it; use hostPath, or emptyDir");
 const CLAIMS: Support = Rejected("one node without a cluster has no devices to claim");
+/// Requests that decide nothing but the QoS class.
+const REQUEST: Support = Honoured("for the QoS class and the downward API; the limit where there is none");
 
 /// Every field of a Pod.
 pub(super) const SECTIONS: &[Section] = &[
@@ -44,10 +48,10 @@ const OBJECT: &[Row] = &[
     row("metadata.name", YES),
     row("metadata.generateName", YES),
     row("metadata.namespace", Honoured("`default` when there is none")),
-    row("metadata.labels[]", Honoured("through the downward API")),
+    row("metadata.labels[]", Honoured("through the downward API, and by the selectors of NetworkPolicies")),
     row(
         "metadata.annotations[]",
-        Honoured("through the downward API; under `nacelle.dev/`, a warning for a name that is not known"),
+        Honoured("through the downward API; those under `nacelle.dev/` are listed below, others there are a warning"),
     ),
     row("metadata.uid", Warned("every pod gets a new one when it starts")),
     row("metadata.creationTimestamp", SERVER),
@@ -65,7 +69,16 @@ const OBJECT: &[Row] = &[
 const POD: &[Row] = &[
     row("activeDeadlineSeconds", YES),
     row("hostNetwork", YES),
-    row("hostname", Honoured("guests see it as HOSTNAME")),
+    row("hostname", Honoured("the pod's name where there is none; also in HOSTNAME")),
+    row("subdomain", Honoured("the domain is `subdomain.namespace.svc.cluster.local`")),
+    row("setHostnameAsFQDN", YES),
+    row("hostAliases[].ip", YES),
+    row("hostAliases[].hostnames[]", YES),
+    row("dnsPolicy", Honoured("there is no cluster DNS: `ClusterFirst` is then `Default`, as the kubelet has it")),
+    row("dnsConfig.nameservers[]", YES),
+    row("dnsConfig.searches[]", YES),
+    row("dnsConfig.options[].name", Honoured("those that resolv.conf(5) knows; `ndots` and `timeout` among them")),
+    row("dnsConfig.options[].value", YES),
     row("imagePullSecrets[].name", YES),
     row("restartPolicy", YES),
     row("terminationGracePeriodSeconds", YES),
@@ -84,12 +97,15 @@ const POD: &[Row] = &[
     row("serviceAccount", Only(&["default"], &NO_ACCOUNTS)),
     row("serviceAccountName", Only(&["default"], &NO_ACCOUNTS)),
     row("enableServiceLinks", Only(&["false"], &Warned("there are no Services to link to"))),
-    row("hostIPC", Only(&["false"], &NO_PROCESSES)),
-    row("hostPID", Only(&["false"], &NO_PROCESSES)),
+    row("hostIPC", Only(&["false"], &NO_HOST_PROCESSES)),
+    row("hostPID", Only(&["false"], &NO_HOST_PROCESSES)),
     row("shareProcessNamespace", Only(&["false"], &NO_PROCESSES)),
     row("hostUsers", Only(&["true"], &NO_USERS)),
-    row("securityContext.fsGroup", NO_USERS),
-    row("securityContext.fsGroupChangePolicy", NO_USERS),
+    row("securityContext.fsGroup", Honoured("the group of the pod's volumes; WASI shows a guest no owner")),
+    row(
+        "securityContext.fsGroupChangePolicy",
+        Warned("a volume belongs to the group from the start: there is nothing to change"),
+    ),
     row("securityContext.runAsGroup", NO_USERS),
     row("securityContext.runAsNonRoot", NO_USERS),
     row("securityContext.runAsUser", NO_USERS),
@@ -102,25 +118,19 @@ const POD: &[Row] = &[
     row("securityContext.sysctls.**", NO_SYSCALLS),
     row("securityContext.windowsOptions.**", NO_WINDOWS),
     row("os.name", Only(&["linux"], &Rejected("the node is Linux"))),
-    row(
-        "dnsPolicy",
-        Only(
-            &["ClusterFirst", "ClusterFirstWithHostNet", "Default"],
-            &Unbuilt("leave it out: names are then resolved as on this machine"),
-        ),
-    ),
-    row("dnsConfig.**", Unbuilt("leave it out: names are then resolved as on this machine")),
     row("ephemeralContainers.**", Unbuilt("")),
-    row("evictionResponders.**", Rejected("nothing evicts a pod here")),
-    row("hostAliases.**", Unbuilt("")),
+    row("evictionResponders.**", Rejected("a pod is only evicted for its own storage, at once")),
     row("hostnameOverride", Unbuilt("use hostname")),
     row("readinessGates.**", Unbuilt("")),
     row("resourceClaims.**", CLAIMS),
-    row("resources.**", Unbuilt("set the resources of each container")),
+    row("resources.limits[memory]", Honoured("of all containers together, with the pod's files in memory")),
+    row("resources.limits[]", Unbuilt("memory can be limited for the whole pod; set other limits of each container")),
+    row("resources.requests[cpu]", Honoured("for the QoS class; the limit where there is none")),
+    row("resources.requests[memory]", Honoured("for the QoS class; the limit where there is none")),
+    row("resources.requests[]", Unbuilt("cpu and memory can be requested for the whole pod")),
+    row("resources.claims.**", CLAIMS),
     row("schedulingGates.**", Rejected("there is no scheduler that would wait for them")),
     row("schedulingGroup.**", Rejected("there is no scheduler that would group pods")),
-    row("setHostnameAsFQDN", Only(&["false"], &Unbuilt(""))),
-    row("subdomain", Unbuilt("")),
 ];
 
 const CONTAINER: &[Row] = &[
@@ -140,20 +150,22 @@ const CONTAINER: &[Row] = &[
     row("envFrom[].prefix", YES),
     row("envFrom[].configMapRef.**", YES),
     row("envFrom[].secretRef.**", YES),
-    row("ports[].name", YES),
-    row("ports[].containerPort", Honoured("informative; it also decides where an http component is served")),
+    row("ports[].name", Honoured("NetworkPolicies may refer to it")),
+    row(
+        "ports[].containerPort",
+        Honoured("an http component is served on the TCP port named `http`, else on the first, else on 8080"),
+    ),
     row("ports[].protocol", YES),
-    row("ports[].hostPort", Only(&["0"], &Unbuilt("use spec.hostNetwork"))),
-    row("ports[].hostIP", Unbuilt("use spec.hostNetwork")),
+    row("ports[].hostPort", YES),
+    row("ports[].hostIP", YES),
     row("resources.limits[cpu]", YES),
     row("resources.limits[memory]", YES),
-    row("resources.limits[]", Unbuilt("cpu and memory can be limited")),
-    row("resources.requests[cpu]", Honoured("for the QoS class and the downward API; the limit where there is none")),
-    row(
-        "resources.requests[memory]",
-        Honoured("for the QoS class and the downward API; the limit where there is none"),
-    ),
-    row("resources.requests[]", Unbuilt("cpu and memory can be requested")),
+    row("resources.limits[ephemeral-storage]", Honoured("a pod that uses more is evicted, as the kubelet does it")),
+    row("resources.limits[]", Unbuilt("cpu, memory and ephemeral-storage can be limited")),
+    row("resources.requests[cpu]", REQUEST),
+    row("resources.requests[memory]", REQUEST),
+    row("resources.requests[ephemeral-storage]", Honoured("for the downward API; the limit where there is none")),
+    row("resources.requests[]", Unbuilt("cpu, memory and ephemeral-storage can be requested")),
     row("resources.claims.**", CLAIMS),
     row("resizePolicy.**", Warned("a running container is not resized")),
     row("volumeMounts[].name", YES),
@@ -206,7 +218,7 @@ const VOLUME: &[Row] = &[
     row("name", YES),
     row("emptyDir.medium", Only(&["", "Memory"], &Rejected("the node has no huge pages to give"))),
     row("emptyDir.mode", Unbuilt("")),
-    row("emptyDir.sizeLimit", Unbuilt("")),
+    row("emptyDir.sizeLimit", Honoured("a write over it fails for want of space; on disk the pod is evicted too")),
     row("hostPath.path", YES),
     row("hostPath.type", YES),
     row("configMap.name", YES),

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::names::{dns_label, dns_subdomain, label_value, qualified_name};
 use super::report::Report;
-use crate::FieldPath;
+use crate::{FieldPath, annotations};
 
 /// Keys and values of all annotations together, in bytes.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -44,11 +44,12 @@ pub(super) fn check_labels(labels: &BTreeMap<String, String>, path: &FieldPath, 
     }
 }
 
-fn check_annotations(annotations: &BTreeMap<String, String>, path: &FieldPath, report: &mut Report) {
-    for key in annotations.keys() {
+fn check_annotations(entries: &BTreeMap<String, String>, path: &FieldPath, report: &mut Report) {
+    for (key, value) in entries {
         report.invalid_all(&path.key(key), key, qualified_name(&key.to_lowercase()));
+        report.invalid_all(&path.key(key), value, annotations::problem(key, value).into_iter().collect());
     }
-    let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let size: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size > MAX_ANNOTATIONS {
         report.too_long(path, MAX_ANNOTATIONS);
     }

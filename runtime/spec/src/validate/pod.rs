@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{HostAlias, Pod, PodDNSConfig, PodSpec};
 use super::names::{dns_label, dns_subdomain};
 use super::report::Report;
 use super::{container, metadata, ports, resources, security, volumes};
+use crate::network::{MAX_KERNEL_HOSTNAME, fqdn, short_hostname};
 use crate::{Diagnostic, FieldPath};
 
 /// The largest `activeDeadlineSeconds`.
@@ -23,18 +24,19 @@ pub(crate) fn pod(pod: &Pod) -> Vec<Diagnostic> {
     metadata::check(&pod.metadata, &mut report);
     let path = FieldPath::root().field("spec");
     match &pod.spec {
-        Some(spec) => check_spec(spec, &path, &mut report),
+        Some(spec) => check_spec(pod, spec, &path, &mut report),
         None => report.required(&path, ""),
     }
     report.finish()
 }
 
-fn check_spec(spec: &PodSpec, path: &FieldPath, report: &mut Report) {
+fn check_spec(pod: &Pod, spec: &PodSpec, path: &FieldPath, report: &mut Report) {
     let volumes = volumes::check(spec, &path.field("volumes"), report);
     container::check_all(spec, &volumes, path, report);
     ports::check_pod(spec, path, report);
     if let Some(resources) = &spec.resources {
         resources::check(resources, &path.field("resources"), report);
+        resources::check_pod(resources, spec, path, report);
     }
     report.one_of(&path.field("restartPolicy"), spec.restart_policy.as_deref(), &["Always", "OnFailure", "Never"]);
     if let Some(seconds) = spec.active_deadline_seconds {
@@ -42,6 +44,11 @@ fn check_spec(spec: &PodSpec, path: &FieldPath, report: &mut Report) {
     }
     report.non_negative(&path.field("terminationGracePeriodSeconds"), spec.termination_grace_period_seconds);
     check_names(spec, path, report);
+    check_fqdn(pod, spec, path, report);
+    if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
+        let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
+        report.invalid_bool(&path.field("shareProcessNamespace"), true, detail);
+    }
     check_dns(spec, path, report);
     for (index, alias) in spec.host_aliases.iter().flatten().enumerate() {
         check_host_alias(alias, &path.field("hostAliases").index(index), report);
@@ -68,6 +75,27 @@ fn check_names(spec: &PodSpec, path: &FieldPath, report: &mut Report) {
             "" => report.required(&path, ""),
             name => report.invalid_all(&path, name, dns_subdomain(name)),
         }
+    }
+}
+
+/// The kubelet finds this out when it makes the sandbox, again and again; it can be known before.
+fn check_fqdn(pod: &Pod, spec: &PodSpec, path: &FieldPath, report: &mut Report) {
+    let subdomain = spec.subdomain.as_deref().unwrap_or_default();
+    if spec.set_hostname_as_fqdn != Some(true) || subdomain.is_empty() {
+        return;
+    }
+    let metadata = &pod.metadata;
+    let generated = || metadata.generate_name.as_deref().map(|prefix| format!("{prefix}xxxxx"));
+    let name = metadata.name.clone().filter(|name| !name.is_empty()).or_else(generated).unwrap_or_default();
+    let hostname = short_hostname(spec.hostname.as_deref(), &name);
+    let fqdn = fqdn(hostname, subdomain, metadata.namespace.as_deref().unwrap_or("default"));
+    if fqdn.len() > MAX_KERNEL_HOSTNAME {
+        let detail = format!(
+            "failed to construct FQDN from pod hostname and cluster domain, FQDN {fqdn} is too long \
+             ({MAX_KERNEL_HOSTNAME} characters is the max, {} characters requested)",
+            fqdn.len()
+        );
+        report.invalid_bool(&path.field("setHostnameAsFQDN"), true, detail);
     }
 }
 

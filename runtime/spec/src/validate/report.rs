@@ -49,6 +49,11 @@ impl Report {
         self.push(Diagnostic::error(path.clone(), format!("Invalid value: {}: {detail}", value.into())));
     }
 
+    /// A truth value that is wrong here.
+    pub(super) fn invalid_bool(&mut self, path: &FieldPath, value: bool, detail: impl Display) {
+        self.push(Diagnostic::error(path.clone(), format!("Invalid value: {value}: {detail}")));
+    }
+
     /// A value that must be unique and is not.
     pub(super) fn duplicate(&mut self, path: &FieldPath, value: &str) {
         self.push(Diagnostic::error(path.clone(), format!("Duplicate value: {}", quoted(value))));

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::names::qualified_name;
 use super::report::Report;
 use crate::FieldPath;
 use crate::quantity::Amount;
+use crate::resources::{List, aggregate};
 
 /// The resources a node of this runtime has.
 const KNOWN: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
@@ -21,6 +22,32 @@ pub(super) fn check(resources: &ResourceRequirements, path: &FieldPath, report: 
         if request > limit {
             let detail = format!("must be less than or equal to {name} limit of {limit_text}");
             report.invalid(&path.field("requests").key(name), text, detail);
+        }
+    }
+}
+
+/// What the pod's own resources and those of its containers have to do with each other (KEP-2837). `path` is `spec`.
+pub(super) fn check_pod(resources: &ResourceRequirements, spec: &PodSpec, path: &FieldPath, report: &mut Report) {
+    let limit_of = |name: &str| resources.limits.as_ref()?.get(name);
+    // A request that is its limit may be a copy of it: the limit is what was written.
+    let requests = resources.requests.iter().flatten().filter(|(name, quantity)| limit_of(name) != Some(*quantity));
+    let requests = requests.map(|entry| ("requests", entry));
+    let limits = resources.limits.iter().flatten().map(|entry| ("limits", entry));
+    for (list, (name, quantity)) in requests.chain(limits) {
+        let Ok(own) = Amount::try_from(quantity) else { continue };
+        let Some(sum) = aggregate(spec, List::Requests, name).filter(|sum| *sum > own) else { continue };
+        let detail = format!("must be greater than or equal to aggregate container requests of {sum}");
+        report.invalid(&path.field("resources").field(list).key(name), &quantity.0, detail);
+    }
+    for (name, own_text) in resources.limits.iter().flatten() {
+        let Ok(own) = Amount::try_from(own_text) else { continue };
+        for (index, container) in spec.containers.iter().enumerate() {
+            let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+            let Some(text) = limits.and_then(|limits| limits.get(name)) else { continue };
+            if Amount::try_from(text).is_ok_and(|limit| limit > own) {
+                let path = path.field("containers").index(index).field("resources").field("limits").key(name);
+                report.invalid(&path, &text.0, format!("must be less than or equal to pod limits of {}", own_text.0));
+            }
         }
     }
 }

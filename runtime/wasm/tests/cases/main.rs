@@ -5,6 +5,7 @@
 mod cache;
 mod commands;
 mod exits;
+mod files;
 mod http;
 mod limits;
 mod sockets;

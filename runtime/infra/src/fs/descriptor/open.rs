@@ -36,7 +36,8 @@ enum Mount {
 }
 
 fn open(mut walk: Walk<'_>, namespace: &Arc<MountNamespace>, how: OpenHow) -> FsResult<Descriptor> {
-    if how.directory && (how.create || how.truncate) {
+    // As in WASI; Linux says so for the first alone.
+    if how.directory && (how.create || how.exclusive || how.truncate) {
         return Err(Errno::INVAL);
     }
     let found = find(&mut walk, how)?;

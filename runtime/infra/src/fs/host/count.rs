@@ -150,7 +150,7 @@ mod tests {
         }
         assert_eq!(count(top(temp.path()).as_fd(), 10_000).unwrap().inodes, 5000);
         // tempfile's own removal follows the path, which is too long by now.
-        crate::tree::remove_tree(top(temp.path()).as_fd(), "1").unwrap();
+        crate::removal::remove_tree(top(temp.path()).as_fd(), "1").unwrap();
     }
 
     #[test]

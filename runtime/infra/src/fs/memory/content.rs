@@ -104,7 +104,8 @@ impl Content {
     pub(super) fn write(&mut self, tree: &Shared, handles: &Handles, offset: u64, bytes: &[u8]) -> FsResult<usize> {
         match self {
             Self::Memory(pages) => {
-                let len = fitting(offset, bytes.len(), |len| tree.account.take_pages(pages.missing(offset, len)))?;
+                let take = |pages| tree.account.take_pages(pages);
+                let len = fitting(offset, bytes.len(), |len| pages.missing(offset, len), take)?;
                 pages.write(offset, &bytes[..len]);
                 Ok(len)
             }
@@ -113,21 +114,23 @@ impl Content {
                 let (id, extents) = place.spool(tree, handles, *size)?;
                 let file = handles.spool(root, id)?;
                 let usage = &root.spool;
-                let new_pages = |extents: &Extents, len| extents.missing(&range(offset, len));
-                let len = fitting(offset, bytes.len(), |len| usage.charge(new_pages(extents, len) * PAGE))?;
-                let taken = new_pages(extents, len);
-                let written = tree.account.take_memory(RUN).and_then(|()| {
+                let missing = |extents: &Extents, len| extents.missing(&range(offset, len));
+                let take = |pages| usage.charge(pages * PAGE);
+                let len = fitting(offset, bytes.len(), |len| missing(extents, len), take)?;
+                let pages = missing(extents, len);
+                // The range that is written joins others, or is one more.
+                let more = if extents.touches(&range(offset, len)) { 0 } else { RUN };
+                let written = tree.account.take_memory(more).and_then(|()| {
                     let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes[..len], offset));
-                    written.inspect_err(|_| tree.account.give_memory(RUN))
+                    written.inspect_err(|_| tree.account.give_memory(more))
                 });
-                let written = written.inspect_err(|_| usage.release(taken * PAGE))?;
-                usage.release((taken - new_pages(extents, written)) * PAGE);
-                let runs = extents.runs();
+                let written = written.inspect_err(|_| usage.release(pages * PAGE))?;
+                usage.release((pages - missing(extents, written)) * PAGE);
+                let runs = extents.runs() * RUN + more;
                 if written > 0 {
                     extents.insert(range(offset, written));
                 }
-                // One was charged; it may have joined others.
-                tree.account.give_memory((runs + 1).saturating_sub(extents.runs()) * RUN);
+                tree.account.give_memory(runs - extents.runs() * RUN);
                 *size = (*size).max(offset + written as u64);
                 Ok(written)
             }
@@ -149,7 +152,9 @@ impl Content {
                         tree.account.give_memory(path.len() as u64);
                         *place = Place::New;
                     }
-                    Place::Image(_) => drop(place.spool(tree, handles, to.min(*size))?),
+                    Place::Image(_) => {
+                        place.spool(tree, handles, to.min(*size))?;
+                    }
                     Place::Spooled { id, extents } if to < *size => {
                         let file = handles.spool(root, *id)?;
                         // The file may be shorter than the content; it must not get longer by this.
@@ -249,23 +254,33 @@ fn get_or_open(cell: &OnceLock<OwnedFd>, open: impl FnOnce() -> FsResult<OwnedFd
 
 /// Page numbers of a range of bytes.
 fn range(offset: u64, len: usize) -> Range<u64> {
-    offset / PAGE..(offset + len as u64).div_ceil(PAGE)
+    let start = offset / PAGE;
+    start..if len == 0 { start } else { (offset + len as u64).div_ceil(PAGE) }
 }
 
-/// How many of `len` bytes from `offset` can be taken: all, or up to a page's end.
-fn fitting(offset: u64, len: usize, take: impl Fn(usize) -> FsResult<()>) -> FsResult<usize> {
-    let Err(error) = take(len) else { return Ok(len) };
-    // The last page that fits is searched for by halving; at the limit nobody is in a hurry.
-    let to_end = |pages: u64| usize::try_from((offset / PAGE + pages) * PAGE - offset).unwrap_or(len).min(len);
-    let mut pages = range(offset, len).end - range(offset, len).start;
-    while pages > 1 {
-        pages /= 2;
-        let len = to_end(pages);
-        if take(len).is_ok() {
-            return Ok(len);
+/// How many of `len` bytes from `offset` can be taken: all, or up to the end of the last page that fits. `missing` says
+/// how many pages that many bytes need.
+fn fitting(
+    offset: u64,
+    len: usize,
+    missing: impl Fn(usize) -> u64,
+    take: impl Fn(u64) -> FsResult<()>,
+) -> FsResult<usize> {
+    let Err(error) = take(missing(len)) else { return Ok(len) };
+    // By halving: at the limit a guest tries again and again.
+    let bytes = |pages: u64| usize::try_from((offset / PAGE + pages) * PAGE - offset).unwrap_or(len).min(len);
+    let all = range(offset, len).end - range(offset, len).start;
+    let (mut fits, mut fits_bytes, mut step) = (0, 0, all.next_power_of_two());
+    while step > 0 {
+        if fits + step < all {
+            let more = bytes(fits + step);
+            if take(missing(more) - missing(fits_bytes)).is_ok() {
+                (fits, fits_bytes) = (fits + step, more);
+            }
         }
+        step /= 2;
     }
-    Err(error)
+    if fits_bytes == 0 { Err(error) } else { Ok(fits_bytes) }
 }
 
 /// Copies the first `len` bytes; shares them where the filesystem can.

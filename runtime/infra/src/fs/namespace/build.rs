@@ -65,7 +65,7 @@ impl NamespaceBuilder {
     }
 
     /// Mounts `tree`, or the part of it that `sub_path` names, at an absolute path. Of two at the same path the later
-    /// one is seen. A subPath that is missing is made, as a directory, unless the tree is read-only by itself.
+    /// one is seen. A subPath that is missing is made, as a directory, also if the mount is read-only, but not in a [`Tree::read_only`].
     #[must_use]
     pub fn mount(self, path: &str, tree: Tree, sub_path: Option<&str>, read_only: bool) -> Self {
         self.with(path, What::Tree { tree, sub_path: sub_path.map(str::to_owned) }, read_only)
@@ -111,12 +111,13 @@ impl NamespaceBuilder {
         if let Root::Leaf(_) = root {
             return Err(NamespaceError::BadPath { path: "/".into(), reason: "the root must be a directory" });
         }
-        let mut namespace = MountNamespace::of(root, self.read_only);
+        let mut namespace = MountNamespace::of(root, self.read_only || self.root.is_read_only());
         namespace.root = self.root.own().cloned();
         // Stable: of two at the same path the later one lies over the other.
         self.mounts.sort_by_key(|pending| pending.path.split('/').filter(|name| !name.is_empty()).count());
         for pending in self.mounts {
             let Pending { path, what, read_only } = pending;
+            let read_only = read_only || matches!(&what, What::Tree { tree, .. } if tree.is_read_only());
             let root = what.root(&path)?;
             namespace.add(&path, Mount { root, read_only })?;
         }

@@ -115,8 +115,11 @@ impl<'a> Walk<'a> {
         &self.text[name.range.clone()]
     }
 
-    /// What is left of the path, if it is several plain names that may be gone along in one step.
+    /// What is left of the path, if it is several plain names on the host that may be gone along in one step.
     pub(crate) fn plain_rest(&self) -> Option<&str> {
+        if !self.place().dir.is_on_host() {
+            return None;
+        }
         let rest = self.text.get(self.position..)?;
         let plain = |name: &str| !name.is_empty() && name != "." && name != ".." && name.len() <= NAME_MAX;
         (MountNamespace::is_plain(self.place()) && rest.contains('/') && rest.split('/').all(plain)).then_some(rest)

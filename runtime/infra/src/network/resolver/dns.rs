@@ -1,7 +1,8 @@
 //! Asks name servers.
 //!
-//! One client per name server, shared by all pods of the node that ask it: an answer is kept for as long as its owner
-//! says, at most [`MAX_TTL`]. That there is no such name is never kept, as a pod may be waiting for it to appear.
+//! One client per name server outside, shared by all pods of the node that ask it: an answer is kept for as long as its
+//! owner says, at most [`MAX_TTL`]. That there is no such name is never kept, as a pod may be waiting for it to appear.
+//! A name server in a pod is asked anew for each lookup.
 //!
 //! Which server is asked when is decided here and not by the library, as glibc does it: one after the other, the whole
 //! list `attempts` times, the next one when one does not answer in time or cannot answer.
@@ -9,18 +10,22 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::{ConnectionProvider, Resolver, TokioResolver};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::ResolveError;
+use super::inside::Inside;
 use super::search::LookupOptions;
+use super::{Reach, ResolveError};
+use crate::network::descriptors::share;
 
 /// The longest that an answer is kept: a name's new address is seen after this time at the latest.
 const MAX_TTL: Duration = Duration::from_secs(30);
@@ -30,6 +35,12 @@ const CACHED: u64 = 1024;
 const TCP_QUERIES: usize = 256;
 /// Name servers, with the ways they are asked, that are remembered. Guests do not choose them, manifests do.
 const MAX_CLIENTS: usize = 256;
+
+/// Lookups of a node at a time, unless descriptors are short.
+const LOOKUPS: usize = 512;
+/// Each has two questions under way, for each of which the library opens up to four sockets of the host while it waits;
+/// together they get an eighth of what the process may have open.
+const DESCRIPTORS: u64 = 8 * 2 * 4;
 
 /// What became of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,77 +60,59 @@ pub(super) enum Answer {
 }
 
 /// The clients of a node, by name server and way of asking.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DnsClients {
-    known: Mutex<HashMap<(SocketAddr, Way), TokioResolver>>,
+    known: Mutex<HashMap<(SocketAddr, Manner), TokioResolver>>,
     /// Counts the lookups that rotate their servers.
     turn: AtomicUsize,
+    asking: Arc<Semaphore>,
 }
 
 /// How a server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Way {
+struct Manner {
     timeout: Duration,
-    tcp_only: bool,
+    transports: Transports,
     edns: bool,
+}
+
+/// What a server is asked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Transports {
+    Udp,
+    /// TCP is for what does not fit into a datagram.
+    UdpThenTcp,
+    Tcp,
+}
+
+impl Manner {
+    fn of(transports: Transports, options: &LookupOptions) -> Self {
+        Self { timeout: options.timeout, transports, edns: options.edns0 }
+    }
 }
 
 impl DnsClients {
     /// The client for a server, made if it is not there.
-    pub(super) fn get(&self, server: SocketAddr, options: &LookupOptions) -> Result<Client, ResolveError> {
-        let way = Way { timeout: options.timeout, tcp_only: options.use_vc, edns: options.edns0 };
+    pub(super) fn get(
+        &self,
+        server: SocketAddr,
+        transports: Transports,
+        options: &LookupOptions,
+    ) -> Result<Client, ResolveError> {
+        let manner = Manner::of(transports, options);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(resolver) = known.get(&(server, way)) {
-            return Ok(Client { server, resolver: resolver.clone() });
+        if let Some(resolver) = known.get(&(server, manner)) {
+            return Ok(Client { server, resolver: Asker::Host(resolver.clone()) });
         }
-        let resolver = make(server, way).map_err(|error| ResolveError::Permanent(error.to_string()))?;
-        if known.len() == MAX_CLIENTS {
-            // Lookups under way keep theirs.
-            known.clear();
-        }
-        known.insert((server, way), resolver.clone());
-        Ok(Client { server, resolver })
+        let resolver = make(server, manner, CACHED, TokioRuntimeProvider::default())?;
+        // Lookups under way keep theirs.
+        let forgotten = if known.len() == MAX_CLIENTS { std::mem::take(&mut *known) } else { HashMap::new() };
+        known.insert((server, manner), resolver.clone());
+        drop(known);
+        drop(forgotten);
+        Ok(Client { server, resolver: Asker::Host(resolver) })
     }
-}
 
-fn make(server: SocketAddr, way: Way) -> Result<TokioResolver, NetError> {
-    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-    if way.tcp_only {
-        connections.remove(0);
-    }
-    for connection in &mut connections {
-        connection.port = server.port();
-    }
-    let server = NameServerConfig::new(server.ip(), true, connections);
-    let mut options = ResolverOpts::default();
-    options.timeout = way.timeout;
-    options.attempts = 0;
-    options.edns0 = way.edns;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.cache_size = CACHED;
-    options.positive_max_ttl = Some(MAX_TTL);
-    options.negative_max_ttl = Some(Duration::ZERO);
-    options.max_active_requests = TCP_QUERIES;
-    let config = ResolverConfig::from_name_servers(vec![server]);
-    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build()
-}
-
-/// One name server.
-#[derive(Debug)]
-pub(super) struct Client {
-    server: SocketAddr,
-    resolver: TokioResolver,
-}
-
-/// The name servers that one lookup asks, in its order.
-#[derive(Debug)]
-pub(super) struct Servers {
-    clients: Vec<Client>,
-    attempts: usize,
-    timeout: Duration,
-}
-
-impl DnsClients {
     /// The servers in the order for one lookup.
     pub(super) fn in_turn(&self, mut clients: Vec<Client>, options: &LookupOptions) -> Servers {
         if options.rotate && !clients.is_empty() {
@@ -128,6 +121,92 @@ impl DnsClients {
         }
         Servers { clients, attempts: options.attempts, timeout: options.timeout }
     }
+
+    /// One of the node's lookups, until it is dropped.
+    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed.
+        Arc::clone(&self.asking).acquire_owned().await.ok()
+    }
+}
+
+impl Default for DnsClients {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            asking: Arc::new(Semaphore::new(LOOKUPS.min(share(DESCRIPTORS)))),
+        }
+    }
+}
+
+/// A client for a server in a pod, for one lookup.
+pub(super) fn inside(
+    server: SocketAddr,
+    transports: Transports,
+    options: &LookupOptions,
+    reach: &Arc<dyn Reach>,
+) -> Result<Client, ResolveError> {
+    let resolver = make(server, Manner::of(transports, options), 0, Inside::new(Arc::clone(reach)))?;
+    Ok(Client { server, resolver: Asker::Inside(resolver) })
+}
+
+fn make<P: ConnectionProvider>(
+    server: SocketAddr,
+    manner: Manner,
+    cached: u64,
+    provider: P,
+) -> Result<Resolver<P>, ResolveError> {
+    let mut connections = match manner.transports {
+        Transports::Udp => vec![ConnectionConfig::udp()],
+        Transports::UdpThenTcp => vec![ConnectionConfig::udp(), ConnectionConfig::tcp()],
+        Transports::Tcp => vec![ConnectionConfig::tcp()],
+    };
+    for connection in &mut connections {
+        connection.port = server.port();
+    }
+    let server = NameServerConfig::new(server.ip(), true, connections);
+    let mut options = ResolverOpts::default();
+    options.timeout = manner.timeout;
+    options.attempts = 0;
+    options.edns0 = manner.edns;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.cache_size = cached;
+    options.positive_max_ttl = Some(MAX_TTL);
+    options.negative_max_ttl = Some(Duration::ZERO);
+    options.max_active_requests = TCP_QUERIES;
+    let config = ResolverConfig::from_name_servers(vec![server]);
+    let builder = Resolver::builder_with_config(config, provider).with_options(options);
+    builder.build().map_err(|error| ResolveError::Permanent(error.to_string()))
+}
+
+/// One name server.
+#[derive(Debug)]
+pub(super) struct Client {
+    server: SocketAddr,
+    resolver: Asker,
+}
+
+#[derive(Debug)]
+enum Asker {
+    Host(TokioResolver),
+    Inside(Resolver<Inside>),
+}
+
+impl Asker {
+    async fn lookup(&self, name: Name, kind: RecordType) -> Result<Lookup, NetError> {
+        match self {
+            Self::Host(resolver) => resolver.lookup(name, kind).await,
+            Self::Inside(resolver) => resolver.lookup(name, kind).await,
+        }
+    }
+}
+
+/// The name servers that one lookup asks, in its order.
+#[derive(Debug)]
+pub(super) struct Servers {
+    clients: Vec<Client>,
+    attempts: usize,
+    timeout: Duration,
 }
 
 impl Servers {
@@ -236,8 +315,9 @@ mod tests {
         let clients = DnsClients::default();
         let options = LookupOptions::of(&crate::network::names::DnsConfig::default());
         for port in 1..=600 {
-            clients.get(SocketAddr::from(([127, 0, 0, 1], port)), &options).unwrap();
-            clients.get(SocketAddr::from(([127, 0, 0, 1], port)), &options).unwrap();
+            let server = SocketAddr::from(([127, 0, 0, 1], port));
+            clients.get(server, Transports::Udp, &options).unwrap();
+            clients.get(server, Transports::Udp, &options).unwrap();
         }
         assert_eq!(clients.known.lock().unwrap().len(), 600 - 2 * MAX_CLIENTS);
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::{RData, Record};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
 /// The most that DNS puts into a datagram unless the client asks for more.
@@ -16,7 +16,7 @@ const DATAGRAM: usize = 512;
 
 /// What the server does with a name.
 #[derive(Clone, Debug)]
-pub(super) enum Reply {
+pub(in crate::network) enum Reply {
     Addresses(Vec<IpAddr>),
     Code(ResponseCode),
     /// Nothing is sent.
@@ -25,21 +25,22 @@ pub(super) enum Reply {
 
 /// Ends when dropped.
 #[derive(Debug)]
-pub(super) struct TestServer {
-    pub(super) address: SocketAddr,
+pub(in crate::network) struct TestServer {
+    pub(in crate::network) address: SocketAddr,
     table: Arc<Table>,
     _tasks: JoinSet<()>,
 }
 
+/// What a server answers, without any socket.
 #[derive(Debug)]
-struct Table {
+pub(in crate::network) struct Table {
     replies: HashMap<String, Reply>,
     asked: Mutex<Vec<String>>,
 }
 
 impl TestServer {
     /// Names end with a dot. Those not in the table are NXDOMAIN.
-    pub(super) async fn start(replies: &[(&str, Reply)]) -> Self {
+    pub(in crate::network) async fn start(replies: &[(&str, Reply)]) -> Self {
         let (tcp, udp) = loop {
             let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
             // Another test may have this port.
@@ -48,8 +49,7 @@ impl TestServer {
             }
         };
         let address = udp.local_addr().unwrap();
-        let replies = replies.iter().map(|(name, reply)| ((*name).to_owned(), reply.clone())).collect();
-        let table = Arc::new(Table { replies, asked: Mutex::default() });
+        let table = Arc::new(Table::new(replies));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_udp(udp, Arc::clone(&table)));
         tasks.spawn(serve_tcp(tcp, Arc::clone(&table)));
@@ -57,7 +57,7 @@ impl TestServer {
     }
 
     /// `name A by UDP` and the like, in the order they came; the same one at once again counts once.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(in crate::network) fn asked(&self) -> Vec<String> {
         let mut asked = self.table.asked.lock().unwrap().clone();
         asked.dedup();
         asked
@@ -65,7 +65,12 @@ impl TestServer {
 }
 
 impl Table {
-    fn reply(&self, query: &[u8], by: &str) -> Option<Message> {
+    pub(in crate::network) fn new(replies: &[(&str, Reply)]) -> Self {
+        let replies = replies.iter().map(|(name, reply)| ((*name).to_owned(), reply.clone())).collect();
+        Self { replies, asked: Mutex::default() }
+    }
+
+    pub(in crate::network) fn reply(&self, query: &[u8], by: &str) -> Option<Message> {
         let query = Message::from_vec(query).unwrap();
         let question = query.queries[0].clone();
         let name = question.name().to_ascii();
@@ -84,18 +89,24 @@ impl Table {
         }
         Some(reply)
     }
+
+    /// The answer to a query by UDP, cut short where it does not fit.
+    pub(in crate::network) fn datagram(&self, query: &[u8]) -> Option<Vec<u8>> {
+        let mut reply = self.reply(query, "UDP")?;
+        if reply.to_vec().unwrap().len() > DATAGRAM {
+            reply.metadata.truncation = true;
+            reply.answers.clear();
+        }
+        Some(reply.to_vec().unwrap())
+    }
 }
 
 async fn serve_udp(socket: UdpSocket, table: Arc<Table>) {
     let mut buffer = [0; 1500];
     loop {
         let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
-        let Some(mut reply) = table.reply(&buffer[..length], "UDP") else { continue };
-        if reply.to_vec().unwrap().len() > DATAGRAM {
-            reply.metadata.truncation = true;
-            reply.answers.clear();
-        }
-        socket.send_to(&reply.to_vec().unwrap(), client).await.unwrap();
+        let Some(reply) = table.datagram(&buffer[..length]) else { continue };
+        socket.send_to(&reply, client).await.unwrap();
     }
 }
 
@@ -107,7 +118,7 @@ async fn serve_tcp(listener: TcpListener, table: Arc<Table>) {
     }
 }
 
-async fn serve_connection(mut stream: TcpStream, table: Arc<Table>) {
+pub(in crate::network) async fn serve_connection<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, table: Arc<Table>) {
     while let Ok(length) = stream.read_u16().await {
         let mut query = vec![0; length.into()];
         stream.read_exact(&mut query).await.unwrap();

@@ -5,7 +5,6 @@ use hickory_resolver::proto::op::ResponseCode;
 use super::server::{Reply, TestServer};
 use super::*;
 use crate::network::HostAlias;
-use crate::network::names::DnsConfig;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -15,7 +14,26 @@ fn addresses(ips: &[&str]) -> Reply {
     Reply::Addresses(ips.iter().map(|text| ip(text)).collect())
 }
 
-/// A pod whose name servers are these, which may all be asked.
+/// What a pod may ask by the host's sockets; it has no others.
+struct Allows(&'static [Protocol]);
+
+impl Reach for Allows {
+    fn way(&self, protocol: Protocol, _server: SocketAddr) -> Result<Way, DenyReason> {
+        if self.0.contains(&protocol) { Ok(Way::Host) } else { Err(DenyReason::EgressPolicy) }
+    }
+
+    fn udp_socket(&self, _family: Family) -> Result<UdpSocket, NetError> {
+        Err(NetError::NotSupported)
+    }
+
+    fn tcp_socket(&self, _family: Family) -> Result<TcpSocket, NetError> {
+        Err(NetError::NotSupported)
+    }
+}
+
+const ALL: &[Protocol] = &[Protocol::Udp, Protocol::Tcp];
+
+/// A pod whose name servers are these.
 struct Pod(PodResolver);
 
 impl Pod {
@@ -26,16 +44,15 @@ impl Pod {
             aliases: vec![HostAlias { ip: ip("10.1.2.3"), hostnames: vec!["aliased.example".to_owned()] }],
             dns: DnsConfig::parse(resolv_conf),
         };
-        let ips = [ip("10.88.0.2")];
+        let ips = [ip("10.88.0.2"), ip("fd88::2")];
         let clients = Arc::new(DnsClients::default());
         let mut resolver = PodResolver::new(&names, &names.files(&ips), &ips, clients, Handle::current());
         resolver.nameservers = servers.iter().map(|server| server.address).collect();
-        resolver.v6 = |_| true;
         Self(resolver)
     }
 
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        self.0.resolve(name, |_| Ok(())).await
+        self.0.resolve(name, Arc::new(Allows(ALL))).await
     }
 
     async fn found(&self, name: &str) -> Vec<String> {
@@ -52,8 +69,8 @@ async fn what_the_files_say_needs_no_name_server() {
         ("localhost", &["127.0.0.1", "::1"]),
         ("LocalHost.", &["127.0.0.1", "::1"]),
         ("app.localhost", &["127.0.0.1", "::1"]),
-        ("web", &["10.88.0.2"]),
-        ("web.front.shop.svc.cluster.local", &["10.88.0.2"]),
+        ("web", &["10.88.0.2", "fd88::2"]),
+        ("web.front.shop.svc.cluster.local", &["10.88.0.2", "fd88::2"]),
         ("aliased.example", &["10.1.2.3"]),
         ("ip6-allnodes", &["fe00::1"]),
     ];
@@ -70,7 +87,7 @@ async fn on_the_hosts_network_the_own_name_is_found_without_a_line_in_the_file()
     let ips = [ip("192.0.2.1"), ip("2001:db8::1")];
     let clients = Arc::new(DnsClients::default());
     let resolver = PodResolver::new(&names, &names.files_on_host(""), &ips, clients, Handle::current());
-    assert_eq!(resolver.resolve("machine", |_| Ok(())).await.unwrap(), ips);
+    assert_eq!(resolver.resolve("machine", Arc::new(Allows(&[]))).await.unwrap(), ips);
 }
 
 #[tokio::test]
@@ -99,14 +116,13 @@ async fn the_search_list_is_gone_through() {
 }
 
 #[tokio::test]
-async fn ipv6_is_only_asked_for_where_it_is_of_use() {
+async fn ipv6_is_only_asked_for_where_the_pod_has_it() {
     let server = TestServer::start(&[("a.", addresses(&["10.96.0.5", "2001:db8::5"]))]).await;
     let mut pod = Pod::new("", &[&server]);
-    pod.0.v6 = |_| false;
+    pod.0.ips = vec![ip("10.88.0.2")];
     assert_eq!(pod.found("a.").await, ["10.96.0.5"]);
     assert_eq!(server.asked(), ["a. A by UDP"]);
     pod.0.ips = vec![ip("fd88::2")];
-    pod.0.v6 = |_| true;
     assert_eq!(pod.found("a.").await, ["2001:db8::5", "10.96.0.5"]);
 }
 
@@ -178,11 +194,24 @@ async fn that_a_name_is_missing_is_not_remembered_but_its_address_is() {
 async fn a_server_that_policy_forbids_is_not_asked() {
     let server = TestServer::start(&[("a.", addresses(&["10.96.0.5"]))]).await;
     let pod = Pod::new("", &[&server]);
-    let denied = pod.0.resolve("a.", |_| Err(DenyReason::EgressPolicy)).await;
+    let denied = pod.0.resolve("a.", Arc::new(Allows(&[]))).await;
     assert_eq!(denied, Err(ResolveError::Denied(DenyReason::EgressPolicy)));
     assert!(server.asked().is_empty());
     // Names of the files need no server.
-    assert!(pod.0.resolve("localhost", |_| Err(DenyReason::EgressPolicy)).await.is_ok());
+    assert!(pod.0.resolve("localhost", Arc::new(Allows(&[]))).await.is_ok());
+}
+
+#[tokio::test]
+async fn where_policy_forbids_tcp_what_does_not_fit_into_a_datagram_is_a_failure() {
+    let many = (0..100_u8).map(|last| IpAddr::from([10, 1, 0, last])).collect();
+    let server = TestServer::start(&[("a.", Reply::Addresses(many)), ("b.", addresses(&["10.96.0.5"]))]).await;
+    let pod = Pod::new("", &[&server]);
+    let resolve = |name: &'static str| pod.0.resolve(name, Arc::new(Allows(&[Protocol::Udp])));
+    assert!(matches!(resolve("a.").await, Err(ResolveError::Temporary(_))));
+    assert!(resolve("b.").await.is_ok());
+    assert!(!server.asked().iter().any(|asked| asked.ends_with("TCP")));
+    let udp_only = pod.0.resolve("b.", Arc::new(Allows(&[Protocol::Tcp]))).await;
+    assert_eq!(udp_only, Err(ResolveError::Denied(DenyReason::EgressPolicy)));
 }
 
 #[tokio::test]

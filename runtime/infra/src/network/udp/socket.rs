@@ -224,7 +224,11 @@ impl OnHost {
             return Err(NetError::InvalidState);
         }
         self.socket.connect(remote)?;
-        *address = remote.map_or(Address::Bound, Address::Connected);
+        // Not `remote` itself: the wildcard has become the loopback.
+        *address = match remote {
+            Some(_) => Address::Connected(self.socket.remote()?),
+            None => Address::Bound,
+        };
         Ok(())
     }
 

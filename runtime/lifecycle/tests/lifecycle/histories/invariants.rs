@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
-use nacelle_lifecycle::{Effect, Event, Lifecycle, Phase, StartFailure};
+use nacelle_lifecycle::{Effect, Event, Eviction, Lifecycle, Phase, StartFailure};
 use nacelle_spec::{CheckedPod, ContainerKind, RestartPolicy};
 
 use super::driver::{Driver, Work};
@@ -31,6 +31,12 @@ pub(super) struct Observer {
     started: bool,
     /// `Delete` or `Evict` has come.
     stopped: bool,
+    /// The eviction that came before anything else ended the pod.
+    evicted: Option<Eviction>,
+    /// `Evicted` events that users saw.
+    told_of_eviction: u32,
+    /// The pod was caught with too much storage, whatever else it was about.
+    hurried: bool,
     /// Something was asked to stop, for whatever reason.
     stopping: bool,
     sandbox: bool,
@@ -103,6 +109,9 @@ impl Observer {
             containers: pod.containers().map(watch).collect(),
             started: false,
             stopped: false,
+            evicted: None,
+            told_of_eviction: 0,
+            hurried: false,
             stopping: false,
             sandbox: false,
             removal_asked: false,
@@ -127,7 +136,14 @@ impl Observer {
         let (now, policy) = (self.now, self.policy);
         match event {
             Event::Start => self.started = true,
-            Event::Delete { .. } | Event::Evict { .. } => self.stopped = true,
+            Event::Delete { .. } => self.stopped = true,
+            Event::Evict { cause, .. } => {
+                if !self.stopped && !self.stopping && !self.phase.is_terminal() {
+                    self.evicted = Some(*cause);
+                }
+                self.stopped = true;
+                self.hurried |= *cause == Eviction::StorageExceeded;
+            }
             Event::SandboxCreated { .. } => self.sandbox = true,
             Event::ImagePulled { container, .. } => {
                 let Some(watched) = self.watched(container) else { return };
@@ -185,7 +201,16 @@ impl Observer {
             Effect::PullImage { container } => self.pull(container, driver)?,
             Effect::StartContainer { container, attempt } => self.start(container, *attempt, driver)?,
             Effect::StopContainer { container, attempt, grace } => self.stop(container, *attempt, *grace, driver)?,
-            Effect::Emit(event) => must!(!event.message.is_empty(), "an event without words"),
+            Effect::Emit(event) => {
+                must!(!event.message.is_empty(), "an event without words");
+                if event.reason == "Evicted" {
+                    self.told_of_eviction += 1;
+                    must!(
+                        self.evicted.is_some() && self.told_of_eviction == 1,
+                        "an eviction told twice or for nothing"
+                    );
+                }
+            }
         }
         Ok(())
     }
@@ -233,6 +258,7 @@ impl Observer {
         self.stopping = true;
         let live = driver.live(container).is_some_and(|one| one.attempt == attempt);
         must!(live, "{container}/{attempt} is stopped, which does not live");
+        must!(!self.hurried || grace <= Duration::from_secs(1), "{container} gets {grace:?} in an immediate eviction");
         let index = self.containers.iter().position(|watched| *watched.name == *container).unwrap_or(0);
         if self.containers[index].kind == ContainerKind::Sidecar && !grace.is_zero() {
             for later in &self.containers[index + 1..] {
@@ -282,7 +308,13 @@ impl Observer {
             watched.status(shown, driver, terminal)?;
         }
         let conditions = status.conditions.clone().unwrap_or_default();
-        must!(conditions.len() == 5, "a condition too many or too few");
+        let by_node = matches!(self.evicted, Some(Eviction::NodePressure { .. }));
+        must!(conditions.len() == 5 + usize::from(by_node && terminal), "a condition too many or too few");
+        let disrupted = conditions.last().is_some_and(|condition| condition.type_ == "DisruptionTarget");
+        must!(disrupted == (by_node && terminal), "DisruptionTarget is {disrupted}");
+        let evicted = status.reason.as_deref() == Some("Evicted");
+        must!(evicted == (self.evicted.is_some() && terminal), "shown as evicted: {evicted}");
+        must!(!evicted || self.phase == Phase::Failed, "an evicted pod is {:?}", self.phase);
         for (old, new) in self.conditions.iter().zip(&conditions) {
             let changed = old.last_transition_time != new.last_transition_time;
             must!(!changed || old.status != new.status, "{} changed its time and not its status", new.type_);

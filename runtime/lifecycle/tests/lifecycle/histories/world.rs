@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nacelle_lifecycle::{
-    ContainerExit, Event, ExitReason, ImageSource, Lifecycle, PullFailure, SandboxFailure, StartFailure,
+    ContainerExit, Event, Eviction, ExitReason, ImageSource, Lifecycle, PullFailure, SandboxFailure, StartFailure,
 };
 use nacelle_spec::CheckedPod;
 
@@ -82,7 +82,11 @@ impl World {
                 6 => self.happens(Event::Delete {
                     grace: [None, Some(5), Some(0)][tape.choose(3)].map(Duration::from_secs),
                 }),
-                7 => self.happens(Event::Evict { grace: None, reason: "Evicted".into(), message: "m".into() }),
+                7 => {
+                    let node = Eviction::NodePressure { grace: None };
+                    let cause = [Eviction::StorageExceeded, node][tape.choose(2)];
+                    self.happens(Event::Evict { cause, message: "m".into() })
+                }
                 _ => self.wake(),
             },
             _ => {

@@ -1,4 +1,4 @@
-//! Deletion and eviction, in each state that they can meet.
+//! Deletion, in each state that it can meet.
 
 use super::{ALWAYS, INIT, ONE, SIDECARS, TWO};
 use crate::harness::Scenario;
@@ -155,20 +155,4 @@ fn after_the_end_it_changes_nothing() {
     let mut pod = Scenario::up(ONE);
     pod.runs("app").ignore("start").exits("app", 0).delete().ends("Succeeded").delete().is_finished();
     pod.phase("Succeeded");
-}
-
-#[test]
-fn an_evicted_pod_fails_with_its_reason() {
-    let mut pod = Scenario::up(ALWAYS);
-    pod.runs("app").ignore("start").evict().asks(["stop app/0 30s"]).said("Evicted", "Warning: low on memory");
-    pod.exits("app", 0).ends("Failed");
-    let status = pod.status();
-    assert_eq!(status.reason.as_deref(), Some("Evicted"));
-    assert_eq!(status.message.as_deref(), Some("low on memory"));
-}
-
-#[test]
-fn a_pod_that_is_deleted_already_is_not_evicted() {
-    let mut pod = Scenario::up(ALWAYS);
-    pod.runs("app").ignore("start").delete().evict().exits("app", 0).phase("Succeeded");
 }

@@ -3,6 +3,7 @@
 mod conditions;
 mod deadline;
 mod delete;
+mod evict;
 mod images;
 mod init;
 mod races;

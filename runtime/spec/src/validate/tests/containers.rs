@@ -158,6 +158,13 @@ fn ports_of_a_host_network_pod() {
         &[
             ("{containerPort: 80}, {containerPort: 81, hostPort: 81}", &[]),
             (
+                "{containerPort: 80}, {containerPort: 80}",
+                &[
+                    "spec.containers[0].ports[1].hostPort: Duplicate value: \"TCP//80\"",
+                    "warning: spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+                ],
+            ),
+            (
                 "{containerPort: 80, hostPort: 8080}",
                 &["spec.containers[0].ports[0].containerPort: Invalid value: 80: must match `hostPort` when \
                    `hostNetwork` is true"],
@@ -213,4 +220,34 @@ fn resources() {
         let expected: Vec<String> = expected.iter().map(|line| format!("{path}{line}")).collect();
         assert_eq!(found, expected, "{fields}");
     }
+}
+
+#[test]
+fn resources_of_the_pod() {
+    let pod = |fields: &str| {
+        format!(
+            "{{metadata: {{name: p}}, spec: {{resources: {{{fields}}}, containers: [{{name: c, image: x, resources: \
+             {{limits: {{memory: 2Mi}}}}}}]}}}}"
+        )
+    };
+    rules(
+        pod,
+        &[
+            ("limits: {memory: 2Mi}", &[]),
+            (
+                "limits: {memory: 1Mi}",
+                &[
+                    "spec.resources.limits[memory]: Invalid value: \"1Mi\": must be greater than or equal to aggregate \
+                     container requests of 2097152",
+                    "spec.containers[0].resources.limits[memory]: Invalid value: \"2Mi\": must be less than or equal \
+                     to pod limits of 1Mi",
+                ],
+            ),
+            (
+                "limits: {memory: 4Mi}, requests: {memory: 1Mi}",
+                &["spec.resources.requests[memory]: Invalid value: \"1Mi\": must be greater than or equal to \
+                   aggregate container requests of 2097152"],
+            ),
+        ],
+    );
 }

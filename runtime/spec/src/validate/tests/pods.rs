@@ -33,6 +33,16 @@ fn metadata_rules() {
                 "name: p, annotations: {/a: b}",
                 &["metadata.annotations[/a]: Invalid value: \"/a\": prefix part must be non-empty"],
             ),
+            ("name: p, annotations: {nacelle.dev/http-reuse: '10', nacelle.dev/access-log: 'false'}", &[]),
+            (
+                "name: p, annotations: {nacelle.dev/http-reuse: '0', nacelle.dev/access-log: 'on'}",
+                &[
+                    "metadata.annotations[nacelle.dev/access-log]: Invalid value: \"on\": must be \"true\" or \
+                     \"false\"",
+                    "metadata.annotations[nacelle.dev/http-reuse]: Invalid value: \"0\": must be a number between 1 \
+                     and 100000",
+                ],
+            ),
         ],
     );
     let long = metadata(&format!("name: p, annotations: {{a: {}}}", "x".repeat(256 * 1024)));
@@ -67,6 +77,18 @@ fn spec_rules() {
             (
                 "terminationGracePeriodSeconds: -1",
                 &["spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0"],
+            ),
+            (
+                "hostPID: true, shareProcessNamespace: true",
+                &["spec.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be \
+                   enabled"],
+            ),
+            ("setHostnameAsFQDN: true, subdomain: sub", &[]),
+            (
+                "setHostnameAsFQDN: true, subdomain: a-subdomain-that-is-rather-long-for-a-name",
+                &["spec.setHostnameAsFQDN: Invalid value: true: failed to construct FQDN from pod hostname and \
+                   cluster domain, FQDN p.a-subdomain-that-is-rather-long-for-a-name.default.svc.cluster.local is too \
+                   long (64 characters is the max, 70 characters requested)"],
             ),
             ("hostname: a.b", &["spec.hostname: Invalid value: \"a.b\": a lowercase RFC 1123 label must…"]),
             ("subdomain: A", &["spec.subdomain: Invalid value: \"A\": a lowercase RFC 1123 label must…"]),

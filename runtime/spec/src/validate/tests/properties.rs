@@ -8,20 +8,24 @@ use crate::env::{expand_args, resolve_env};
 use crate::fields::DownwardFacts;
 use crate::lookup::NoObjects;
 use crate::volume::{expand_sub_path, resolve_files};
-use crate::{CheckedPod, Diagnostic};
+use crate::{CheckedPod, ContainerKind, Diagnostic};
 
 /// A pod that passes and uses most of what there are rules for.
 const GOOD: &str = r#"
-metadata: {name: web, namespace: shop, labels: {app: web}, annotations: {note: x}}
+metadata: {name: web, namespace: shop, labels: {app: web}, annotations: {note: x, nacelle.dev/http-reuse: '10'}}
 spec:
   restartPolicy: OnFailure
   terminationGracePeriodSeconds: 5
   activeDeadlineSeconds: 60
   hostname: web
+  subdomain: sub
+  setHostnameAsFQDN: true
+  hostNetwork: false
   dnsPolicy: None
   dnsConfig: {nameservers: [1.1.1.1], searches: [a.b]}
   hostAliases: [{ip: 1.2.3.4, hostnames: [x]}]
-  securityContext: {runAsUser: 1000}
+  securityContext: {runAsUser: 1000, fsGroup: 5}
+  resources: {limits: {memory: 2Gi}}
   initContainers:
   - {name: setup, image: "a:1", command: [a]}
   - name: proxy
@@ -42,7 +46,7 @@ spec:
     - {name: B, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
     - {name: C, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}
     - {name: D, valueFrom: {secretKeyRef: {name: none, key: k, optional: true}}}
-    resources: {limits: {cpu: "1", memory: 1Gi}, requests: {cpu: 500m}}
+    resources: {limits: {cpu: "1", memory: 1Gi, ephemeral-storage: 1Gi}, requests: {cpu: 500m}}
     livenessProbe: {httpGet: {port: web, path: /}, failureThreshold: 2}
     readinessProbe: {tcpSocket: {port: 80}, successThreshold: 2}
     lifecycle: {preStop: {sleep: {seconds: 3}}, postStart: {exec: {command: [a]}}}
@@ -176,6 +180,14 @@ proptest! {
                     let _ = resolve_files(&pod, volume, &NoObjects, &DownwardFacts::default());
                 }
                 let _ = (pod.qos_class(), pod.hostname(), pod.termination_grace_period());
+                prop_assert!(pod.kernel_hostname().len() <= 64);
+                let aliases = pod.spec().host_aliases.as_ref().map_or(0, Vec::len);
+                prop_assert_eq!(pod.host_aliases().count(), aliases);
+                let ports = pod.containers().filter(|container| container.kind != ContainerKind::Init);
+                let ports: usize = ports.map(|container| container.spec.ports.as_ref().map_or(0, Vec::len)).sum();
+                prop_assert_eq!(pod.ports().count(), ports);
+                let limits = (pod.memory_limit(), pod.ephemeral_storage_limit(), pod.fs_group(), pod.http_reuse());
+                let _ = (limits, pod.dns_config(), pod.access_log());
             }
         }
     }

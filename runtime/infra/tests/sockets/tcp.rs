@@ -1,0 +1,556 @@
+//! TCP on both stacks.
+
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown};
+
+use nacelle_infra::network::Family;
+
+use crate::stack::{Notes, Read, Stack, Tcp, V4, V6, at, same};
+
+same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
+    bind_conflicts_of_listeners,
+    bind_conflicts_across_families,
+    bound_sockets_share_until_one_listens,
+    a_listener_can_be_bound_again_at_once,
+    a_connection_outlives_its_listener,
+    bind_to_foreign_addresses,
+    port_zero,
+    wrong_states,
+    refused,
+    wildcard_reaches_and_specific_does_not,
+    connect_to_the_wildcard,
+    addresses,
+    a_bound_client_keeps_its_port,
+    dual_stack_addresses,
+    backlog,
+    a_listener_that_closes_resets_who_waits,
+    half_close,
+    close_after_all_was_read,
+    close_with_unread_data,
+    write_then_close_then_read,
+    data_before_a_reset_can_be_read,
+    read_reports_a_reset_once,
+    write_reports_a_reset_once,
+    reset_after_an_end_is_broken_to_a_writer,
+    write_after_own_shutdown,
+    shutdown_read_alone,
+    shutdown_read_with_data_in_it,
+    shutdown_both_then_peer_writes,
+    shutdown_twice,
+    shutdown_when_over,
+    shutdown_after_reset,
+    end_reaches_both,
+    reads_join_and_split,
+    writes_stop_when_full_and_go_on_when_drained,
+    accept_after_the_client_has_gone,
+}
+
+same! { on_the_host: crate::stack::Kernel, crate::stack::Pod::on_host();
+    bind_conflicts_of_listeners,
+    bind_conflicts_across_families,
+    a_listener_can_be_bound_again_at_once,
+    a_connection_outlives_its_listener,
+    bind_to_foreign_addresses,
+    port_zero,
+    refused,
+    wildcard_reaches_and_specific_does_not,
+    connect_to_the_wildcard,
+    addresses,
+    a_bound_client_keeps_its_port,
+    dual_stack_addresses,
+    backlog,
+    a_listener_that_closes_resets_who_waits,
+    half_close,
+    close_after_all_was_read,
+    close_with_unread_data,
+    write_then_close_then_read,
+    data_before_a_reset_can_be_read,
+    read_reports_a_reset_once,
+    write_reports_a_reset_once,
+    reset_after_an_end_is_broken_to_a_writer,
+    write_after_own_shutdown,
+    shutdown_read_alone,
+    shutdown_read_with_data_in_it,
+    shutdown_both_then_peer_writes,
+    shutdown_twice,
+    shutdown_when_over,
+    shutdown_after_reset,
+    end_reaches_both,
+    reads_join_and_split,
+    accept_after_the_client_has_gone,
+}
+
+/// A connected pair: client and server.
+fn pair<S: Stack>(stack: &S) -> (S::Tcp, S::Tcp) {
+    let mut listener = stack.tcp(Family::V4);
+    listener.bind(at(V4, 0)).unwrap();
+    listener.listen(4).unwrap();
+    let mut client = stack.tcp(Family::V4);
+    client.connect(listener.local().unwrap()).unwrap();
+    let server = listener.accept().unwrap();
+    (client, server)
+}
+
+fn listening<S: Stack>(stack: &S, ip: std::net::IpAddr) -> S::Tcp {
+    let mut listener = stack.tcp(Family::of(ip));
+    listener.bind(at(ip, 0)).unwrap();
+    listener.listen(4).unwrap();
+    listener
+}
+
+fn bind_conflicts_of_listeners<S: Stack>(stack: &S, notes: &mut Notes) {
+    for first in [V4, Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(127, 0, 0, 2).into()] {
+        let listener = listening(stack, first);
+        let port = listener.local().unwrap().port();
+        for second in [V4, Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(127, 0, 0, 2).into()] {
+            let mut socket = stack.tcp(Family::V4);
+            notes.say(&format!("{second} beside a listener at {first}"), socket.bind(at(second, port)));
+        }
+    }
+}
+
+fn bind_conflicts_across_families<S: Stack>(stack: &S, notes: &mut Notes) {
+    let v4: [std::net::IpAddr; 2] = [V4, Ipv4Addr::UNSPECIFIED.into()];
+    let v6: [std::net::IpAddr; 2] = [V6, Ipv6Addr::UNSPECIFIED.into()];
+    for dual in [false, true] {
+        for (first, second) in v4.into_iter().flat_map(|a| v6.into_iter().flat_map(move |b| [(a, b), (b, a)])) {
+            let mut one = stack.tcp(Family::of(first));
+            let mut two = stack.tcp(Family::of(second));
+            if dual {
+                if first.is_ipv6() { one.dual_stack() } else { two.dual_stack() }
+            }
+            one.bind(at(first, 0)).unwrap();
+            one.listen(1).unwrap();
+            let port = one.local().unwrap().port();
+            notes.say(&format!("dual {dual}: {second} beside {first}"), two.bind(at(second, port)));
+        }
+    }
+}
+
+fn bound_sockets_share_until_one_listens<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut one, mut two, mut three) = (stack.tcp(Family::V4), stack.tcp(Family::V4), stack.tcp(Family::V4));
+    one.bind(at(V4, 0)).unwrap();
+    let address = one.local().unwrap();
+    notes.say("second bind", two.bind(address));
+    notes.say("first listens", one.listen(1));
+    notes.say("second listens", two.listen(1));
+    notes.say("third bind", three.bind(address));
+    drop(one);
+    notes.say("second listens once the first has gone", two.listen(1));
+}
+
+fn a_listener_can_be_bound_again_at_once<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut listener = listening(stack, V4);
+    let address = listener.local().unwrap();
+    let mut client = stack.tcp(Family::V4);
+    client.connect(address).unwrap();
+    let server = listener.accept().unwrap();
+    // The server closes first, so on a kernel the port is in TIME_WAIT.
+    drop(server);
+    drop(client);
+    drop(listener);
+    let mut again = stack.tcp(Family::V4);
+    notes.say("bind", again.bind(address));
+    notes.say("listen", again.listen(1));
+}
+
+fn a_connection_outlives_its_listener<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut listener = listening(stack, V4);
+    let address = listener.local().unwrap();
+    let mut client = stack.tcp(Family::V4);
+    client.connect(address).unwrap();
+    let mut server = listener.accept().unwrap();
+    drop(listener);
+    notes.say("write", client.write(b"still there"));
+    notes.say("read", server.read(100));
+    let mut again = stack.tcp(Family::V4);
+    notes.say("bind beside the connection", again.bind(address));
+    notes.say("listen beside the connection", again.listen(1));
+    let mut other = stack.tcp(Family::V4);
+    notes.say("connect", other.connect(address));
+}
+
+fn bind_to_foreign_addresses<S: Stack>(stack: &S, notes: &mut Notes) {
+    for (family, ip) in
+        [(Family::V4, "192.0.2.1"), (Family::V4, "127.1.2.3"), (Family::V6, "2001:db8::1"), (Family::V6, "::2")]
+    {
+        let mut socket = stack.tcp(family);
+        notes.say(ip, socket.bind(at(ip.parse::<std::net::IpAddr>().unwrap(), 0)));
+    }
+    let mut socket = stack.tcp(Family::V4);
+    notes.say("other family", socket.bind(at(V6, 0)));
+    let mut socket = stack.tcp(Family::V6);
+    notes.say("mapped", socket.bind(at(Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0)));
+}
+
+fn port_zero<S: Stack>(stack: &S, notes: &mut Notes) {
+    let sockets: Vec<S::Tcp> = (0..50)
+        .map(|_| {
+            let mut socket = stack.tcp(Family::V4);
+            socket.bind(at(V4, 0)).unwrap();
+            socket
+        })
+        .collect();
+    let mut ports: Vec<u16> = sockets.iter().map(|socket| socket.local().unwrap().port()).collect();
+    notes.say("in the range", ports.iter().all(|port| (32_768..=60_999).contains(port)));
+    ports.sort_unstable();
+    ports.dedup();
+    notes.say("different", ports.len());
+}
+
+fn wrong_states<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut socket = stack.tcp(Family::V4);
+    notes.say("accept unbound", socket.accept().err());
+    // On a socket of its own: the kernel remembers it in spite of the error.
+    notes.say("shutdown unbound", stack.tcp(Family::V4).shutdown(Shutdown::Both));
+    notes.say("remote unbound", socket.remote());
+    socket.bind(at(V4, 0)).unwrap();
+    notes.say("bind twice", socket.bind(at(V4, 0)));
+    notes.say("read bound", socket.read(1));
+    notes.say("accept bound", socket.accept().err());
+    socket.listen(1).unwrap();
+    notes.say("shutdown listening has no peer", socket.remote());
+    notes.say("read listening", socket.read(1));
+    let (mut client, _server) = pair(stack);
+    notes.say("bind connected", client.bind(at(V4, 0)));
+    notes.say("listen connected", client.listen(1));
+    notes.say("accept connected", client.accept().err());
+    let address = socket.local().unwrap();
+    notes.say("connect connected", client.connect(address));
+}
+
+fn refused<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut bound = stack.tcp(Family::V4);
+    bound.bind(at(V4, 0)).unwrap();
+    let address = bound.local().unwrap();
+    notes.say("bound, not listening", stack.tcp(Family::V4).connect(address));
+    drop(bound);
+    notes.say("nobody", stack.tcp(Family::V4).connect(address));
+    notes.say("nobody, IPv6", stack.tcp(Family::V6).connect(at(V6, address.port())));
+    notes.say("port 0", stack.tcp(Family::V4).connect(at(V4, 0)));
+    let listener = listening(stack, V4);
+    let port = listener.local().unwrap().port();
+    notes.say("the other family", stack.tcp(Family::V6).connect(at(V6, port)));
+    drop(listener);
+    notes.say("after the listener", stack.tcp(Family::V4).connect(at(V4, port)));
+}
+
+fn wildcard_reaches_and_specific_does_not<S: Stack>(stack: &S, notes: &mut Notes) {
+    for ip in [V4, Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(127, 0, 0, 3).into()] {
+        let listener = listening(stack, ip);
+        let port = listener.local().unwrap().port();
+        for to in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 3)] {
+            notes.say(&format!("{to} of a listener at {ip}"), stack.tcp(Family::V4).connect(at(to, port)));
+        }
+    }
+}
+
+fn connect_to_the_wildcard<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut listener = listening(stack, V4);
+    let port = listener.local().unwrap().port();
+    let mut client = stack.tcp(Family::V4);
+    notes.say("connect", client.connect(at(Ipv4Addr::UNSPECIFIED, port)));
+    notes.say("goes to the loopback", client.remote().unwrap().ip());
+    notes.say("accepted from", listener.accept().unwrap().remote().unwrap().ip());
+}
+
+fn addresses<S: Stack>(stack: &S, notes: &mut Notes) {
+    for (bound, to) in [
+        (V4, V4),
+        (Ipv4Addr::UNSPECIFIED.into(), V4),
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(127, 0, 0, 9).into()),
+        (V6, V6),
+        (Ipv6Addr::UNSPECIFIED.into(), V6),
+    ] {
+        let mut listener = listening(stack, bound);
+        let port = listener.local().unwrap().port();
+        notes.say("listener", listener.local().unwrap().ip());
+        let mut client = stack.tcp(Family::of(to));
+        client.connect(at(to, port)).unwrap();
+        let server = listener.accept().unwrap();
+        notes.say("client's own", client.local().unwrap().ip());
+        notes.say("client's peer", client.remote().unwrap() == at(to, port));
+        notes.say("server's own", server.local().unwrap() == client.remote().unwrap());
+        notes.say("server's peer", server.remote().unwrap() == client.local().unwrap());
+    }
+}
+
+fn a_bound_client_keeps_its_port<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut listener = listening(stack, V4);
+    for ip in [V4, Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(127, 0, 0, 4).into()] {
+        let mut client = stack.tcp(Family::V4);
+        client.bind(at(ip, 0)).unwrap();
+        let port = client.local().unwrap().port();
+        client.connect(listener.local().unwrap()).unwrap();
+        notes.say("same port", client.local().unwrap().port() == port);
+        notes.say("address", client.local().unwrap().ip());
+        notes.say("as the server sees it", listener.accept().unwrap().remote().unwrap() == client.local().unwrap());
+    }
+}
+
+fn dual_stack_addresses<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut listener = stack.tcp(Family::V6);
+    listener.dual_stack();
+    listener.bind(at(Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+    listener.listen(4).unwrap();
+    let port = listener.local().unwrap().port();
+    let mut client = stack.tcp(Family::V4);
+    notes.say("over IPv4", client.connect(at(V4, port)));
+    let server = listener.accept().unwrap();
+    notes.say("server's own", server.local().unwrap().ip());
+    notes.say("server's peer", server.remote().unwrap().ip());
+    let mut client = stack.tcp(Family::V6);
+    client.dual_stack();
+    notes.say("mapped", client.connect(at(Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port)));
+    notes.say("client's own", client.local().unwrap().ip());
+    notes.say("client's peer", client.remote().unwrap().ip());
+    let mut client = stack.tcp(Family::V6);
+    notes.say("over IPv6", client.connect(at(V6, port)));
+}
+
+fn backlog<S: Stack>(stack: &S, notes: &mut Notes) {
+    for size in [1, 3] {
+        let mut listener = stack.tcp(Family::V4);
+        listener.bind(at(V4, 0)).unwrap();
+        listener.listen(size).unwrap();
+        let address = listener.local().unwrap();
+        let mut clients = Vec::new();
+        let full = loop {
+            let mut client = stack.tcp(Family::V4);
+            match client.connect(address) {
+                Ok(()) => clients.push(client),
+                Err(error) => break error,
+            }
+        };
+        notes.say(&format!("backlog {size} lets in"), clients.len());
+        notes.say("and then", full);
+        for client in clients {
+            let server = listener.accept().unwrap();
+            notes.say("in order", server.remote().unwrap() == client.local().unwrap());
+        }
+    }
+}
+
+fn a_listener_that_closes_resets_who_waits<S: Stack>(stack: &S, notes: &mut Notes) {
+    let listener = listening(stack, V4);
+    let mut client = stack.tcp(Family::V4);
+    client.connect(listener.local().unwrap()).unwrap();
+    drop(listener);
+    notes.say("read", client.read(1));
+    notes.say("read again", client.read(1));
+    notes.say("write", client.write(b"x"));
+}
+
+fn half_close<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    notes.say("write", client.write(b"question"));
+    notes.say("shutdown", client.shutdown(Shutdown::Write));
+    notes.say("server reads", server.read(100));
+    notes.say("and the end", server.read(100));
+    notes.say("and again", server.read(100));
+    notes.say("server answers", server.write(b"answer"));
+    notes.say("client reads", client.read(100));
+    notes.say("nothing yet", client.read(100));
+    drop(server);
+    notes.say("the end", client.read(100));
+}
+
+fn close_after_all_was_read<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, server) = pair(stack);
+    drop(server);
+    notes.say("read", client.read(100));
+    notes.say("first write is swallowed", client.write(b"x"));
+    notes.say("second write", client.write(b"x"));
+    notes.say("third write", client.write(b"x"));
+    notes.say("read", client.read(100));
+}
+
+fn close_with_unread_data<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, server) = pair(stack);
+    client.write(b"never read").unwrap();
+    drop(server);
+    notes.say("write", client.write(b"x"));
+    notes.say("write again", client.write(b"x"));
+    notes.say("read", client.read(100));
+}
+
+fn write_then_close_then_read<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (client, mut server) = pair(stack);
+    let mut client = client;
+    notes.say("write", client.write(b"goodbye"));
+    drop(client);
+    notes.say("read", server.read(100));
+    notes.say("end", server.read(100));
+}
+
+fn data_before_a_reset_can_be_read<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    client.write(b"never read").unwrap();
+    server.write(b"before the reset").unwrap();
+    drop(server);
+    notes.say("read", client.read(6));
+    notes.say("read", client.read(100));
+    notes.say("read", client.read(100));
+    notes.say("read", client.read(100));
+    notes.say("write", client.write(b"x"));
+}
+
+fn read_reports_a_reset_once<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, server) = pair(stack);
+    client.write(b"never read").unwrap();
+    drop(server);
+    notes.say("read", client.read(100));
+    notes.say("read", client.read(100));
+    notes.say("write", client.write(b"x"));
+}
+
+fn write_reports_a_reset_once<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, server) = pair(stack);
+    client.write(b"never read").unwrap();
+    drop(server);
+    notes.say("write", client.write(b"x"));
+    notes.say("read", client.read(100));
+    notes.say("write", client.write(b"x"));
+}
+
+fn reset_after_an_end_is_broken_to_a_writer<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    client.write(b"never read").unwrap();
+    notes.say("server finishes", server.shutdown(Shutdown::Write));
+    drop(server);
+    notes.say("read", client.read(100));
+    notes.say("write", client.write(b"x"));
+    notes.say("write", client.write(b"x"));
+    notes.say("read", client.read(100));
+}
+
+fn write_after_own_shutdown<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    client.shutdown(Shutdown::Write).unwrap();
+    notes.say("write", client.write(b"x"));
+    notes.say("write", client.write(b"x"));
+    notes.say("server reads", server.read(1));
+}
+
+fn shutdown_read_alone<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    notes.say("shutdown", client.shutdown(Shutdown::Read));
+    notes.say("read", client.read(100));
+    notes.say("server writes", server.write(b"late"));
+    notes.say("which is there", client.read(100));
+    notes.say("then the end", client.read(100));
+    notes.say("client writes", client.write(b"x"));
+    notes.say("server reads", server.read(100));
+    notes.say("server's write", server.write(b"x"));
+}
+
+fn shutdown_read_with_data_in_it<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    server.write(b"early").unwrap();
+    client.shutdown(Shutdown::Read).unwrap();
+    notes.say("read", client.read(100));
+    notes.say("end", client.read(100));
+    server.write(b"unread").unwrap();
+    drop(client);
+    notes.say("server reads", server.read(100));
+    notes.say("server reads", server.read(100));
+}
+
+fn shutdown_both_then_peer_writes<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    notes.say("shutdown", client.shutdown(Shutdown::Both));
+    notes.say("client reads", client.read(100));
+    notes.say("server reads", server.read(100));
+    notes.say("server writes", server.write(b"x"));
+    notes.say("server writes", server.write(b"x"));
+    notes.say("server writes", server.write(b"x"));
+    notes.say("server reads", server.read(100));
+    notes.say("client reads", client.read(100));
+    notes.say("client reads", client.read(100));
+    notes.say("client writes", client.write(b"x"));
+}
+
+fn shutdown_twice<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, _server) = pair(stack);
+    for how in [Shutdown::Write, Shutdown::Write, Shutdown::Read, Shutdown::Read, Shutdown::Both] {
+        notes.say(&format!("{how:?}"), client.shutdown(how));
+    }
+}
+
+fn shutdown_when_over<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    client.shutdown(Shutdown::Write).unwrap();
+    server.shutdown(Shutdown::Write).unwrap();
+    notes.say("client", client.shutdown(Shutdown::Read));
+    notes.say("client again", client.shutdown(Shutdown::Write));
+    notes.say("server", server.shutdown(Shutdown::Read));
+    notes.say("client reads", client.read(1));
+    notes.say("server writes", server.write(b"x"));
+}
+
+fn shutdown_after_reset<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, server) = pair(stack);
+    client.write(b"never read").unwrap();
+    drop(server);
+    notes.say("shutdown", client.shutdown(Shutdown::Write));
+    notes.say("read", client.read(1));
+}
+
+fn end_reaches_both<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    server.shutdown(Shutdown::Write).unwrap();
+    notes.say("client reads", client.read(1));
+    notes.say("client writes", client.write(b"x"));
+    notes.say("server reads", server.read(1));
+    drop(client);
+    notes.say("server reads", server.read(1));
+    notes.say("server writes", server.write(b"x"));
+}
+
+fn reads_join_and_split<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    for chunk in [&b"ab"[..], b"cde", b"f"] {
+        client.write(chunk).unwrap();
+    }
+    drop(client);
+    // How the bytes fall into reads is the stack's; which they are is not.
+    let mut all = Vec::new();
+    while let Read::Bytes(bytes) = server.read(2).unwrap() {
+        assert!(!bytes.is_empty() && bytes.len() <= 2);
+        all.extend(bytes);
+    }
+    notes.say("all", String::from_utf8(all));
+}
+
+fn writes_stop_when_full_and_go_on_when_drained<S: Stack>(stack: &S, notes: &mut Notes) {
+    let (mut client, mut server) = pair(stack);
+    let chunk = vec![7; 64 * 1024];
+    let mut written = 0;
+    let mut calls = 0;
+    while calls < 10_000 {
+        calls += 1;
+        match client.write(&chunk).unwrap() {
+            0 => break,
+            count => written += count,
+        }
+    }
+    notes.say("it was full", calls < 10_000 && written > 0);
+    let mut read = 0;
+    while let Read::Bytes(bytes) = server.read(1024 * 1024).unwrap() {
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        read += bytes.len();
+    }
+    notes.say("all arrived", read == written);
+    notes.say("there is room again", client.write(b"x"));
+    notes.say("read", server.read(10));
+}
+
+fn accept_after_the_client_has_gone<S: Stack>(stack: &S, notes: &mut Notes) {
+    let mut listener = listening(stack, V4);
+    let mut client = stack.tcp(Family::V4);
+    client.connect(listener.local().unwrap()).unwrap();
+    client.write(b"hello").unwrap();
+    drop(client);
+    let mut server = listener.accept().unwrap();
+    notes.say("read", server.read(100));
+    notes.say("end", server.read(100));
+}

@@ -1,0 +1,181 @@
+//! One client's connection: HTTP/1.1 with keep-alive, or HTTP/2 with prior knowledge.
+//!
+//! ```text
+//!   Open ──no request for some time, or the server drains──► Closing ──last response sent, or stalled──► closed
+//! ```
+//!
+//! One alarm per connection bounds everything that a client may be slow at while no request of its is served: sending
+//! its first byte, sending a head, keeping the connection for nothing. Slow bodies are bounded one by one.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::body::{self, ServedBody, Timed};
+use super::error;
+use super::limits;
+use super::stall::Stalling;
+
+/// What answers requests.
+pub(super) trait Handler: Send + Sync + 'static {
+    /// Answers one. Dropping the future means that the client has gone.
+    fn respond(
+        &self,
+        request: Request<WasiBody>,
+        client: SocketAddr,
+    ) -> impl Future<Output = Response<ServedBody>> + Send;
+}
+
+/// Serves one connection to its end. `drain` tells it to end once it has answered what it was asked.
+pub(super) async fn serve<S, H>(stream: S, client: SocketAddr, handler: Arc<H>, drain: impl Future<Output = ()>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let activity = Arc::new(Activity::new());
+    let service = service_fn(|request: Request<Incoming>| {
+        let request = request.map(incoming);
+        let (handler, begun) = (Arc::clone(&handler), Begun::new(&activity));
+        async move {
+            let response = handler.respond(request, client).await;
+            Ok::<_, Infallible>(response.map(|body| Tracked { body, _begun: begun }))
+        }
+    });
+    let builder = builder();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Stalling::new(stream)), service));
+    let mut drain = pin!(drain);
+    let mut alarm = pin!(tokio::time::sleep(limits::HEAD_TIMEOUT));
+    let mut closing = false;
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => break result,
+            () = drain.as_mut(), if !closing => {}
+            () = alarm.as_mut() => match activity.quiet() {
+                None => {
+                    alarm.as_mut().reset(Instant::now() + limits::HEAD_TIMEOUT);
+                    continue;
+                }
+                Some(quiet) if !closing && quiet < limits::HEAD_TIMEOUT => {
+                    alarm.as_mut().reset(Instant::now() + (limits::HEAD_TIMEOUT - quiet));
+                    continue;
+                }
+                Some(_) if closing => return,
+                Some(_) => {}
+            },
+        }
+        closing = true;
+        connection.as_mut().graceful_shutdown();
+        alarm.as_mut().reset(Instant::now() + limits::CLOSE_TIMEOUT);
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, %client, "an HTTP connection failed");
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().max_buf_size(limits::HEAD_BYTES);
+    builder
+        .http2()
+        .max_concurrent_streams(limits::H2_STREAMS)
+        .initial_stream_window_size(limits::H2_STREAM_WINDOW)
+        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
+        .max_frame_size(limits::H2_FRAME)
+        .max_send_buf_size(limits::H2_SEND_BUFFER)
+        .max_header_list_size(u32::try_from(limits::HEAD_BYTES).unwrap_or(u32::MAX));
+    builder
+}
+
+/// A client's body, as a guest reads it.
+fn incoming(body: Incoming) -> WasiBody {
+    if body.is_end_stream() {
+        return body::empty();
+    }
+    Timed::new(body.map_err(|error| error::of_hyper(&error)), limits::STALL_TIMEOUT).boxed_unsync()
+}
+
+/// What happens on a connection, for its alarm.
+#[derive(Debug)]
+struct Activity {
+    since: Instant,
+    requests: AtomicUsize,
+    /// When the last request ended, in milliseconds.
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { since: Instant::now(), requests: AtomicUsize::new(0), last: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long no request has been served; nothing while one is.
+    fn quiet(&self) -> Option<Duration> {
+        (self.requests.load(Ordering::Acquire) == 0)
+            .then(|| Duration::from_millis(self.now().saturating_sub(self.last.load(Ordering::Acquire))))
+    }
+}
+
+/// A request from its head to the end of its response.
+#[derive(Debug)]
+struct Begun(Arc<Activity>);
+
+impl Begun {
+    fn new(activity: &Arc<Activity>) -> Self {
+        activity.requests.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.last.store(self.0.now(), Ordering::Release);
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A response's body; while there is one, its request is being served.
+#[derive(Debug)]
+struct Tracked {
+    body: ServedBody,
+    _begun: Begun,
+}
+
+impl Body for Tracked {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

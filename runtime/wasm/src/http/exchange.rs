@@ -1,0 +1,110 @@
+//! One request, as its client's side and the instance that serves it share it.
+//!
+//! ```text
+//!   Open ──the guest is done with it──► Finished
+//!    ├────the client has gone─────────► Abandoned: an instance that serves nothing else is dropped
+//!    └────trap, kill, drop────────────► Broken: what was sent of the response is not all of it
+//! ```
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::slot::Slot;
+
+const OPEN: u8 = 0;
+const FINISHED: u8 = 1;
+const ABANDONED: u8 = 2;
+const BROKEN: u8 = 3;
+
+/// The state of one request. Its permit is given back when both sides have let go.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    state: AtomicU8,
+    slot: Arc<Slot>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Exchange {
+    /// A request that the instance behind `slot` serves.
+    pub(super) fn new(slot: Arc<Slot>, permit: OwnedSemaphorePermit) -> Arc<Self> {
+        slot.opened();
+        Arc::new(Self { state: AtomicU8::new(OPEN), slot, _permit: permit })
+    }
+
+    /// All that there is to do has been done.
+    pub(super) fn finish(&self) {
+        self.leave(FINISHED);
+    }
+
+    /// Nobody waits for the rest any more.
+    pub(super) fn abandon(&self) {
+        self.leave(ABANDONED);
+    }
+
+    /// The instance has ended before it was done.
+    pub(super) fn break_off(&self) {
+        self.leave(BROKEN);
+    }
+
+    /// Whether the instance has ended before it was done.
+    pub(super) fn is_broken(&self) -> bool {
+        self.state.load(Ordering::Acquire) == BROKEN
+    }
+
+    fn leave(&self, to: u8) {
+        if self.state.compare_exchange(OPEN, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.slot.closed(to == ABANDONED);
+        }
+    }
+}
+
+/// The instance's side of a request that has no answer yet: dropped before its end, the request is broken.
+#[derive(Debug)]
+pub(super) struct Serving(Option<Arc<Exchange>>);
+
+impl Serving {
+    pub(super) fn new(exchange: Arc<Exchange>) -> Self {
+        Self(Some(exchange))
+    }
+
+    /// The guest has answered and may still be writing. The permit is the client's side's alone from here on.
+    pub(super) fn answered(mut self) -> Answered {
+        Answered(self.0.take().as_ref().map(Arc::downgrade).unwrap_or_default())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(exchange) = &self.0 {
+            exchange.break_off();
+        }
+    }
+}
+
+/// The instance's side of a request that has its answer: dropped before its end, the request is broken.
+#[derive(Debug)]
+pub(super) struct Answered(Weak<Exchange>);
+
+impl Answered {
+    /// Whether the client's side has let go: nothing is left that could break.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// All that there is to do has been done.
+    pub(super) fn finish(self) {
+        if let Some(exchange) = self.0.upgrade() {
+            exchange.finish();
+        }
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0.upgrade() {
+            exchange.break_off();
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the instances of one container have in common.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::ProxyPre;
+
+use super::exchange::Exchange;
+use super::limits;
+use super::slot::{Dispatched, Reply, Waiting};
+use super::worker::{NoRoom, Worker};
+use crate::executor::{CpuAccount, Executor};
+use crate::guest::Launch;
+use crate::program::Entry;
+
+/// How many instances there may be for each request that is admitted at a time: some guests go on for a while after
+/// their response.
+const INSTANCES_PER_REQUEST: usize = 2;
+
+/// What the instances of one container have in common. Whoever holds it holds the container's output open, so nobody
+/// outside the container does.
+pub(super) struct Instances {
+    pub(super) launch: Launch,
+    pub(super) waiting: Waiting,
+    pub(super) reuse: Reuse,
+    /// Instances may outlive the responses of their requests: bounded by themselves.
+    instances: Arc<Semaphore>,
+    executor: Arc<Executor>,
+    cpu: Arc<CpuAccount>,
+    _alive: mpsc::Sender<()>,
+}
+
+/// What one instance serves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reuse {
+    /// Requests in all, at least one.
+    pub(super) requests: u32,
+    /// Requests at a time.
+    pub(super) concurrent: usize,
+}
+
+impl Reuse {
+    fn of(requests: Option<NonZeroU32>, entry: &Entry) -> Self {
+        let requests = requests.map_or(1, NonZeroU32::get);
+        let may_overlap = requests > 1 && matches!(entry, Entry::Proxy(ProxyPre::P3(_)));
+        Self { requests, concurrent: if may_overlap { limits::CONCURRENT_REUSE } else { 1 } }
+    }
+}
+
+impl Instances {
+    /// `alive` is held for as long as there is an instance.
+    pub(super) fn new(
+        launch: Launch,
+        executor: Arc<Executor>,
+        cpu: Arc<CpuAccount>,
+        concurrency: usize,
+        alive: mpsc::Sender<()>,
+    ) -> Arc<Self> {
+        let concurrency = concurrency.clamp(1, Semaphore::MAX_PERMITS / INSTANCES_PER_REQUEST);
+        Arc::new(Self {
+            waiting: Waiting::new(concurrency),
+            reuse: Reuse::of(launch.config.http.reuse, &launch.entry),
+            instances: Arc::new(Semaphore::new(concurrency * INSTANCES_PER_REQUEST)),
+            launch,
+            executor,
+            cpu,
+            _alive: alive,
+        })
+    }
+
+    /// Gives a request to an instance that waits for one, or to a new one.
+    pub(super) fn dispatch(
+        self: &Arc<Self>,
+        request: http::Request<WasiBody>,
+        reply: Reply,
+        permit: OwnedSemaphorePermit,
+    ) -> Arc<Exchange> {
+        match self.waiting.dispatch(request, reply, permit) {
+            Dispatched::Taken(exchange) => exchange,
+            Dispatched::Unserved(job, slot, exchange) => {
+                if let Ok(permit) = Arc::clone(&self.instances).try_acquire_owned() {
+                    let worker = Worker::new(Arc::clone(self), slot);
+                    self.spawn(async move {
+                        worker.run(job).await;
+                        drop(permit);
+                    });
+                } else {
+                    // The client waits for it.
+                    let _ = job.reply.send(Err(NoRoom.into()));
+                }
+                exchange
+            }
+        }
+    }
+
+    /// Runs guest code of this container.
+    pub(super) fn spawn<F>(&self, guest: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.executor.spawn_guest(Arc::clone(&self.cpu), guest)
+    }
+}

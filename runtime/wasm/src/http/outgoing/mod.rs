@@ -1,0 +1,254 @@
+//! Requests that guests send: one implementation for WASI 0.2 and 0.3.
+//!
+//! ```text
+//!   request ──► kept connection ─────────────────────────────► response
+//!      │          └─ closed before anything was sent ─┐
+//!      └──► resolve ──► for each address: ◄───────────┘
+//!                         a sibling's HTTP service? ──► direct: in memory ──► response
+//!                         else connect, TLS ──► HTTP/1.1 ──────────────────► response
+//! ```
+//!
+//! Where a name leads and what may be reached is the pod's network's to say; nothing here knows the host's.
+
+mod connect;
+mod direct;
+mod pool;
+mod tls;
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Scheme;
+use http::{HeaderName, Request, Response};
+use http_body_util::BodyExt;
+use nacelle_infra::network::ContainerNetwork;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::body::{Sent, Timed};
+use super::{error, limits};
+use pool::Pool;
+pub(crate) use tls::Tls;
+
+/// What one container's guests send requests by.
+pub(crate) struct Outgoing {
+    network: Arc<ContainerNetwork>,
+    tls: Arc<Tls>,
+    pool: Arc<Pool>,
+    slots: Arc<Semaphore>,
+}
+
+/// How a request is handed to wasmtime: the response, and a future of how sending the request went.
+type Answer = (Response<WasiBody>, Io);
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    scheme: Scheme,
+    /// Without the brackets of an IPv6 address.
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    fn of<B>(request: &Request<B>) -> Result<Self, Error> {
+        let uri = request.uri();
+        let (scheme, authority) = match (uri.scheme(), uri.authority()) {
+            (Some(scheme), Some(authority)) => (scheme, authority),
+            _ => return Err(Error::HttpRequestUriInvalid),
+        };
+        let host = authority.host();
+        // Passwords do not belong in a Host field, so before the host there is nothing.
+        let rest = authority.as_str().strip_prefix(host).ok_or(Error::HttpRequestUriInvalid)?;
+        let port = match rest.strip_prefix(':').unwrap_or(rest) {
+            "" if *scheme == Scheme::HTTPS => 443,
+            "" => 80,
+            port => port.parse().map_err(|_| Error::HttpRequestUriInvalid)?,
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() {
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        Ok(Self { scheme: scheme.clone(), host: host.to_owned(), port })
+    }
+
+    fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+}
+
+/// How long a request's parts may take.
+#[derive(Clone, Copy, Debug)]
+struct Timeouts {
+    connect: Duration,
+    first_byte: Duration,
+    between_bytes: Duration,
+}
+
+impl Timeouts {
+    fn of(options: Option<RequestOptions>) -> Self {
+        let options = options.unwrap_or_default();
+        // No longer than a clock can say.
+        let or_default = |time: Option<Duration>| time.unwrap_or(limits::OUTGOING_TIMEOUT).min(LONGEST);
+        Self {
+            connect: or_default(options.connect_timeout),
+            first_byte: or_default(options.first_byte_timeout),
+            between_bytes: or_default(options.between_bytes_timeout),
+        }
+    }
+}
+
+/// A year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl Outgoing {
+    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>) -> Arc<Self> {
+        Arc::new(Self { network, tls, pool: Pool::new(), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
+    }
+
+    async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Answer, Error> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+        let target = Target::of(&request)?;
+        let timeouts = Timeouts::of(options);
+        let (parts, body) = request.into_parts();
+        let (body, sent) = Sent::new(body);
+        let request = Request::from_parts(parts, body.boxed_unsync());
+        let response = self.route(&target, request, timeouts).await?;
+        let response = response.map(|body| {
+            let body = Timed::new(body, timeouts.between_bytes);
+            // The request is under way until its response's body is gone.
+            body.map_frame(move |frame| {
+                let _ = &permit;
+                frame
+            })
+            .boxed_unsync()
+        });
+        Ok((response, Box::new(sent)))
+    }
+
+    async fn route(
+        &self,
+        target: &Target,
+        request: Request<WasiBody>,
+        timeouts: Timeouts,
+    ) -> Result<Response<WasiBody>, Error> {
+        let request = match self.pool.take(target) {
+            None => request,
+            Some(kept) => match kept.send(request, &self.pool, timeouts).await {
+                Ok(response) => return Ok(response),
+                Err(pool::Failed::Unsent(request)) => *request,
+                Err(pool::Failed::Sent(error)) => return Err(error),
+            },
+        };
+        let deadline = Instant::now() + timeouts.connect;
+        let resolved = tokio::time::timeout_at(deadline, self.network.resolve(&target.host)).await;
+        let addresses = resolved.map_err(|_| Error::DnsTimeout)?.map_err(|error| error::of_resolve(&error))?;
+        match self.reach(target, &addresses, deadline).await? {
+            connect::Way::Direct(service, client) => direct::send(&service, request, client, timeouts.first_byte).await,
+            connect::Way::Connection(connection) => {
+                connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {
+                    pool::Failed::Unsent(_) => Error::ConnectionTerminated,
+                    pool::Failed::Sent(error) => error,
+                })
+            }
+        }
+    }
+
+    /// A way to the first of `addresses` that there is one to.
+    async fn reach(&self, target: &Target, addresses: &[IpAddr], deadline: Instant) -> Result<connect::Way, Error> {
+        let mut failure = Error::DestinationNotFound;
+        for (index, address) in addresses.iter().enumerate() {
+            let is_last = index + 1 == addresses.len();
+            let until = if is_last { deadline } else { deadline.min(Instant::now() + limits::ATTEMPT_TIMEOUT) };
+            let to = SocketAddr::new(*address, target.port);
+            match tokio::time::timeout_at(until, self.connect(target, to)).await {
+                Ok(Ok(way)) => return Ok(way),
+                Ok(Err(error)) => failure = error,
+                Err(_) => failure = Error::ConnectionTimeout,
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// The hooks of one store.
+pub(crate) struct HttpHooks(pub(crate) Arc<Outgoing>);
+
+impl WasiHttpHooks for HttpHooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(is_forbidden)
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Io,
+    ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
+        let outgoing = Arc::clone(&self.0);
+        Box::new(async move { outgoing.send(request, options).await })
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        limits::BODY_PIECE
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        limits::BODY_PIECE
+    }
+}
+
+/// Fields that belong to a connection and not to a guest: wasmtime's list, looked up without building it.
+fn is_forbidden(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "transfer-encoding"
+            | "upgrade"
+            | "host"
+            | "http2-settings"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
+
+    use super::*;
+
+    #[test]
+    fn wasmtimes_forbidden_fields_are_forbidden() {
+        assert_eq!(DEFAULT_FORBIDDEN_HEADERS.len(), 9, "wasmtime's list has changed: so must ours");
+        for name in &DEFAULT_FORBIDDEN_HEADERS {
+            assert!(is_forbidden(name), "{name}");
+        }
+        assert!(!is_forbidden(&http::header::ACCEPT));
+    }
+
+    #[test]
+    fn targets_are_hosts_and_ports() {
+        let target = |uri: &str| {
+            let request = Request::builder().uri(uri).body(()).unwrap();
+            Target::of(&request).map(|target| (target.host, target.port)).ok()
+        };
+        assert_eq!(target("http://guest/x"), Some(("guest".into(), 80)));
+        assert_eq!(target("https://guest/"), Some(("guest".into(), 443)));
+        assert_eq!(target("http://[::1]:81/"), Some(("::1".into(), 81)));
+        assert_eq!(target("http://127.0.0.1:8080/"), Some(("127.0.0.1".into(), 8080)));
+        assert_eq!(target("http://guest:65536/"), None);
+        assert_eq!(target("http://user@guest/"), None);
+        assert_eq!(target("/"), None);
+    }
+}

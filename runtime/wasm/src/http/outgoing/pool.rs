@@ -1,0 +1,221 @@
+//! Connections to servers, and those that are kept for a container's next request to the same one.
+//!
+//! ```text
+//!   opened ──► In use ──response read to its end──► Kept ──taken──► In use
+//!                 │                                   └──too long, too many, closed by the server──► dropped
+//!                 └──given up, failed──► dropped
+//! ```
+//!
+//! A request is sent again only where the library knows that nothing of it was sent. Each connection has a task that
+//! moves its bytes; it ends with the connection, which the container's network ends at the latest.
+
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::{Target, Timeouts};
+use crate::http::{error, limits};
+
+/// The connections that one container keeps, the one kept last at the end.
+#[derive(Debug)]
+pub(super) struct Pool(Mutex<VecDeque<(Connection, Instant)>>);
+
+/// A connection that speaks HTTP/1.1.
+#[derive(Debug)]
+pub(super) struct Connection {
+    target: Target,
+    sender: SendRequest<WasiBody>,
+}
+
+/// A request that got no response.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Nothing of it was sent.
+    Unsent(Box<Request<WasiBody>>),
+    /// Some of it may have been.
+    Sent(Error),
+}
+
+impl Pool {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(VecDeque::new())))
+    }
+
+    /// A connection to `target` that can be used now.
+    pub(super) fn take(&self, target: &Target) -> Option<Connection> {
+        let mut kept = self.lock();
+        let found = kept.iter().rposition(|(one, _)| one.target == *target && one.sender.is_ready())?;
+        kept.remove(found).map(|(connection, _)| connection)
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut dropped = None;
+        {
+            let mut kept = self.lock();
+            kept.push_back((connection, Instant::now()));
+            if kept.len() > limits::KEPT_CONNECTIONS {
+                dropped = kept.pop_front();
+            }
+        }
+        // Not under the lock: it wakes the connection's task.
+        drop(dropped);
+    }
+
+    /// Drops what has been kept too long, or is closed.
+    fn expire(&self) {
+        let expired: VecDeque<_> = {
+            let mut kept = self.lock();
+            let is_expired =
+                |(one, since): &(Connection, Instant)| one.sender.is_closed() || since.elapsed() >= limits::KEPT_FOR;
+            let (expired, rest) = kept.drain(..).partition(is_expired);
+            *kept = rest;
+            expired
+        };
+        drop(expired);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Connection, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// Speaks HTTP/1.1 on `stream`.
+    pub(super) async fn open<S>(stream: S, target: &Target, pool: &Arc<Pool>) -> Result<Self, Error>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let handshake = Builder::new().max_buf_size(limits::HEAD_BYTES).handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(|failure| error::of_hyper(&failure))?;
+        let pool = Arc::downgrade(pool);
+        tokio::spawn(async move {
+            if let Err(error) = drive(connection, pool).await {
+                tracing::debug!(%error, "a connection of an outgoing HTTP request failed");
+            }
+        });
+        Ok(Self { target: target.clone(), sender })
+    }
+
+    /// Sends a request and waits for its response's head. The connection is kept when the body has been read.
+    pub(super) async fn send(
+        mut self,
+        mut request: Request<WasiBody>,
+        pool: &Arc<Pool>,
+        timeouts: Timeouts,
+    ) -> Result<Response<WasiBody>, Failed> {
+        let uri = std::mem::take(request.uri_mut());
+        *request.uri_mut() = origin_form(&uri);
+        let answer = tokio::time::timeout(timeouts.first_byte, self.sender.try_send_request(request)).await;
+        let response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(mut failed)) => {
+                return Err(match failed.take_message() {
+                    Some(mut request) => {
+                        *request.uri_mut() = uri;
+                        Failed::Unsent(Box::new(request))
+                    }
+                    None => Failed::Sent(error::of_hyper(failed.error())),
+                });
+            }
+            Err(_) => return Err(Failed::Sent(Error::ConnectionReadTimeout)),
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failed::Sent(Error::HttpUpgradeFailed));
+        }
+        let pool = Arc::downgrade(pool);
+        Ok(response.map(|body| Received::new(body, self, pool).boxed_unsync()))
+    }
+}
+
+/// Moves a connection's bytes, and looks after the pool now and then.
+async fn drive(connection: impl Future<Output = hyper::Result<()>>, pool: Weak<Pool>) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    loop {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => return result,
+            () = tokio::time::sleep(limits::KEPT_FOR) => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.expire();
+                }
+            }
+        }
+    }
+}
+
+/// What a request line says to a server that is no proxy.
+fn origin_form(uri: &Uri) -> Uri {
+    let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::from(target)
+}
+
+/// A response's body, which keeps its connection when it has been read to its end.
+#[derive(Debug)]
+struct Received {
+    body: Incoming,
+    kept: Option<(Connection, Weak<Pool>)>,
+}
+
+impl Received {
+    fn new(body: Incoming, connection: Connection, pool: Weak<Pool>) -> Self {
+        let mut this = Self { body, kept: Some((connection, pool)) };
+        if this.body.is_end_stream() {
+            this.end();
+        }
+        this
+    }
+
+    fn end(&mut self) {
+        if let Some((connection, pool)) = self.kept.take()
+            && !connection.sender.is_closed()
+            && let Some(pool) = pool.upgrade()
+        {
+            pool.keep(connection);
+        }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match frame {
+            None => {
+                self.end();
+                Poll::Ready(None)
+            }
+            Some(Ok(frame)) => {
+                if frame.is_trailers() || self.body.is_end_stream() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(failure)) => {
+                self.kept = None;
+                Poll::Ready(Some(Err(error::of_hyper(&failure))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

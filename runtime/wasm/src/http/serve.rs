@@ -1,0 +1,171 @@
+//! An HTTP component's container, from its first instance to its end.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nacelle_container::{CreateError, ExitCause};
+use nacelle_infra::network::{ContainerNetwork, Family, NetError, TcpSocket};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::connection;
+use super::instances::Instances;
+use super::limits;
+use super::service::HttpService;
+use crate::executor::{CpuAccount, Executor};
+use crate::flag::Control;
+use crate::guest::{Launch, Ready, StartGate, create_error};
+use crate::program::Entry;
+use crate::trap::Ended;
+
+/// An HTTP component's container.
+pub(crate) struct Server {
+    pub(crate) launch: Launch,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) cpu: Arc<CpuAccount>,
+    pub(crate) bounds: Bounds,
+}
+
+/// What the embedding program decides about serving.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// How many requests are handled at a time.
+    pub(crate) concurrency: usize,
+    /// How long others wait for their turn.
+    pub(crate) wait: Duration,
+}
+
+impl Server {
+    /// Runs the container from a trial instantiation to its end.
+    pub(crate) async fn run(self, ready: Ready, start: StartGate) -> Ended {
+        let Self { launch, executor, cpu, bounds } = self;
+        let control = Arc::clone(&launch.control);
+        let (alive, mut all_gone) = mpsc::channel(1);
+        let instances = Instances::new(launch, executor, cpu, bounds.concurrency, alive);
+        let ended = tokio::select! {
+            biased;
+            // Leaving `serve` cuts the connections off; instances see the flag themselves.
+            () = control.kill.wait() => ExitCause::Stopped { graceful: false }.into(),
+            ended = serve(&instances, bounds, ready, start) => ended,
+        };
+        instances.waiting.close();
+        // Instances hold the instances, and with it the container's output: the container's end is after theirs. Some go on
+        // for a while after their last response.
+        drop(instances);
+        tokio::select! {
+            biased;
+            _ = all_gone.recv() => ended,
+            () = control.kill.wait() => {
+                let _ = all_gone.recv().await;
+                ended
+            }
+        }
+    }
+}
+
+async fn serve(instances: &Arc<Instances>, bounds: Bounds, ready: Ready, start: StartGate) -> Ended {
+    let control = Arc::clone(&instances.launch.control);
+    let trial = Arc::clone(instances);
+    let trial = instances.spawn(async move { try_once(&trial).await });
+    let trial = trial.await.unwrap_or_else(|error| Err(CreateError::Other(error.to_string())));
+    let failed = trial.is_err();
+    if ready.send(trial).is_err() || failed {
+        return ExitCause::Stopped { graceful: false }.into();
+    }
+    let reply = tokio::select! {
+        biased;
+        () = control.terminate.wait() => return ExitCause::Stopped { graceful: true }.into(),
+        start = start => match start {
+            Ok(reply) => reply,
+            Err(_) => return ExitCause::Stopped { graceful: true }.into(),
+        },
+    };
+    let service = HttpService::new(instances, bounds.concurrency, bounds.wait);
+    let port = instances.launch.config.http.port;
+    let listener = match listen(&instances.launch.infra.network, port, &service) {
+        Ok(listener) => listener,
+        Err(error) => {
+            let error = CreateError::Other(format!("cannot listen on port {port} for the HTTP component: {error}"));
+            let message = error.to_string();
+            let _ = reply.send(Err(error));
+            return ExitCause::HostFailure { message }.into();
+        }
+    };
+    let _ = reply.send(Ok(()));
+    accept(listener, &service, &control).await;
+    service.drain().await;
+    ExitCause::Exited { code: 0 }.into()
+}
+
+/// Instantiates the component once, so that what is wrong with it shows before the first request.
+async fn try_once(instances: &Instances) -> Result<(), CreateError> {
+    let Entry::Proxy(pre) = &*instances.launch.entry else {
+        return Err(CreateError::Other("a command is not an HTTP component".into()));
+    };
+    let result = async {
+        let mut store = instances.launch.store(None)?;
+        pre.instantiate_async(&mut store).await.map(drop)
+    };
+    match result.await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(create_error(&error)
+            .unwrap_or_else(|| CreateError::Other(format!("cannot instantiate the component: {error:#}")))),
+    }
+}
+
+/// Listens on all addresses of the pod, where siblings find the service without a connection, too.
+fn listen(network: &Arc<ContainerNetwork>, port: u16, service: &Arc<HttpService>) -> Result<TcpSocket, NetError> {
+    let listen = |family, address: SocketAddr| {
+        let mut socket = network.tcp_socket(family)?;
+        if family == Family::V6 {
+            let mut options = socket.options();
+            options.v6_only = false;
+            socket.set_options(options)?;
+        }
+        socket.bind(address)?;
+        socket.listen_with(Arc::clone(service) as _)?;
+        Ok(socket)
+    };
+    match listen(Family::V6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+        // A host without IPv6, in whose network the pod is.
+        Err(NetError::NotSupported | NetError::AddressNotBindable | NetError::Host(_)) => {
+            listen(Family::V4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        }
+        result => result,
+    }
+}
+
+/// Serves connections until the container is asked to terminate, and those it has to their end.
+async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, control: &Arc<Control>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        tokio::select! {
+            biased;
+            () = control.terminate.wait() => break,
+            _ = connections.join_next(), if connections.len() >= limits::CONNECTIONS => {}
+            accepted = listener.accept(), if connections.len() < limits::CONNECTIONS => match accepted.and_then(open) {
+                Ok((stream, client)) => {
+                    let (service, control) = (Arc::clone(service), Arc::clone(control));
+                    connections.spawn(async move {
+                        connection::serve(stream, client, service, control.terminate.wait()).await;
+                    });
+                }
+                // The network is closed: nothing will come any more.
+                Err(NetError::InvalidState | NetError::AccessDenied(_)) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "cannot accept an HTTP connection");
+                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    // Each connection sees the flag too.
+    while connections.join_next().await.is_some() {}
+}
+
+fn open(socket: TcpSocket) -> Result<(nacelle_infra::network::TcpStream, SocketAddr), NetError> {
+    Ok((socket.stream()?, socket.remote_address()?))
+}

@@ -1,0 +1,164 @@
+//! What a request and a response would become between an HTTP/1.1 client and server, without the bytes.
+//!
+//! A component that is called in memory sees the same request as over a connection, and its caller the same response:
+//! limits, framing fields, bodies that HTTP has no place for, trailers that were not announced. This is where the rules
+//! of the library that speaks HTTP over connections are known; the tests compare the two ways.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, SizeHint};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::body::{self, ServedBody};
+use super::limits;
+
+/// Brings a request into the form in which its receiver would get it.
+///
+/// # Errors
+/// The status of the answer of a server that does not take it.
+pub(super) fn request(request: Request<WasiBody>) -> Result<Request<WasiBody>, StatusCode> {
+    let (mut parts, body) = request.into_parts();
+    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits::TARGET_BYTES) {
+        return Err(StatusCode::URI_TOO_LONG);
+    }
+    if parts.headers.len() > limits::HEAD_FIELDS || head_bytes(&parts.headers) > limits::HEAD_BYTES {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    parts.version = Version::HTTP_11;
+    let length = body::content_length(&parts.headers);
+    // Without a length, these have no body in HTTP/1.1 as it is spoken here.
+    let bodiless = matches!(parts.method, Method::GET | Method::HEAD | Method::CONNECT);
+    let body = if body.is_end_stream() && length.is_none_or(|length| length == 0) {
+        if !bodiless && length.is_none() {
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        body::empty()
+    } else if length.is_none() && body.size_hint().exact().is_none() && bodiless {
+        body::empty()
+    } else {
+        let chunked = set_length(&mut parts.headers, &body);
+        Framed::new(body, chunked, announced(&parts.headers), || Error::ConnectionTerminated).boxed_unsync()
+    };
+    Ok(Request::from_parts(parts, body))
+}
+
+/// What decides about the form of a response.
+pub(super) struct Asked {
+    method: Method,
+    takes_trailers: bool,
+}
+
+impl Asked {
+    pub(super) fn new<B>(request: &Request<B>) -> Self {
+        let values = request.headers().get_all(header::TE).iter();
+        let takes_trailers = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+        Self { method: request.method().clone(), takes_trailers }
+    }
+}
+
+/// Brings a response into the form in which its receiver would get it.
+pub(super) fn response(response: Response<ServedBody>, asked: &Asked) -> Response<WasiBody> {
+    let (mut parts, body) = response.into_parts();
+    parts.version = Version::HTTP_11;
+    if !parts.headers.contains_key(header::DATE)
+        && let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now())
+        && let Ok(date) = HeaderValue::try_from(date)
+    {
+        parts.headers.insert(header::DATE, date);
+    }
+    let body = if body::is_bodiless(&asked.method, parts.status) {
+        body::empty()
+    } else {
+        let chunked = set_length(&mut parts.headers, &body);
+        let announced = if asked.takes_trailers { announced(&parts.headers) } else { HashSet::new() };
+        Framed::new(body, chunked, announced, || Error::HttpResponseIncomplete).boxed_unsync()
+    };
+    Response::from_parts(parts, body)
+}
+
+/// Says how long the body is where it is known; whether it is sent in chunks.
+fn set_length<B: Body>(headers: &mut HeaderMap, body: &B) -> bool {
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        return false;
+    }
+    let Some(length) = body.size_hint().exact() else { return true };
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    false
+}
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    // A colon, a space and the line's end with each.
+    headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()).saturating_add(4)).sum()
+}
+
+/// The trailers that a head announces: no others are sent.
+fn announced(headers: &HeaderMap) -> HashSet<HeaderName> {
+    let values = headers.get_all(header::TRAILER).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect()
+}
+
+/// A body as its receiver would get it: no unannounced trailers, and no word of why it failed.
+#[derive(Debug)]
+struct Framed<B> {
+    body: B,
+    chunked: bool,
+    trailers: HashSet<HeaderName>,
+    failed: fn() -> Error,
+}
+
+impl<B> Framed<B> {
+    fn new(body: B, chunked: bool, trailers: HashSet<HeaderName>, failed: fn() -> Error) -> Self {
+        Self { body, chunked, trailers, failed }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Framed<B> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)) else { return Poll::Ready(None) };
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(_) => return Poll::Ready(Some(Err((this.failed)()))),
+        };
+        let trailers = match frame.into_trailers() {
+            Err(frame) => return Poll::Ready(Some(Ok(frame))),
+            Ok(trailers) => trailers,
+        };
+        let mut kept = HeaderMap::new();
+        if this.chunked {
+            let mut last = None;
+            for (name, value) in trailers {
+                last = name.or(last);
+                if let Some(name) = last.as_ref().filter(|name| this.trailers.contains(*name)) {
+                    kept.append(name, value);
+                }
+            }
+        }
+        Poll::Ready((!kept.is_empty()).then(|| Ok(Frame::trailers(kept))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,171 @@
+//! An instance, and the requests that it serves.
+//!
+//! ```text
+//!   instantiated ──► Serving ──done, may be reused──► Idle ──a job──► Serving
+//!                       │                               └──too long──► dropped
+//!                       └──trap, deserted, used up, grown too large──► dropped
+//! ```
+//!
+//! A handler of WASI 0.2 serves one request at a time. One of 0.3 gets further requests while all of those it has wait
+//! for something, so that a guest that computes holds up nobody but its own requests.
+//!
+//! All of it is one guest of the executor, whose CPU time is the container's. While the guest computes, or waits in a
+//! call that has the store to itself, what happens inside `run_concurrent` is not polled; whether anybody still waits
+//! for the guest is therefore looked at from outside.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use nacelle_container::output::Stream;
+use tokio::time::{Instant, Sleep};
+use wasmtime::PoolConcurrencyLimitError;
+
+use super::instances::Instances;
+use super::limits;
+use super::requests::Requests;
+use super::slot::{Job, Slot};
+use crate::memory::MemoryRefused;
+use crate::program::Entry;
+use crate::stdio::Output;
+use crate::trap;
+
+/// One instance to be.
+pub(super) struct Worker {
+    instances: Arc<Instances>,
+    slot: Arc<Slot>,
+}
+
+/// There was no room for an instance. Nothing was done.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no room for another instance of the component at the moment")]
+pub(super) struct NoRoom;
+
+/// What an instance that has all its requests waiting would do next: the part inside the store tells the one outside.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    /// Take another request.
+    pub(super) job: AtomicBool,
+    /// Nothing else.
+    pub(super) idle: AtomicBool,
+}
+
+type Ended = wasmtime::Result<()>;
+
+impl Worker {
+    pub(super) fn new(instances: Arc<Instances>, slot: Arc<Slot>) -> Self {
+        Self { instances, slot }
+    }
+
+    /// Serves `first` and whatever else comes.
+    pub(super) async fn run(self, first: Job) {
+        let control = Arc::clone(&self.instances.launch.control);
+        tokio::select! {
+            biased;
+            () = control.kill.wait() => {}
+            () = self.serve(first) => {}
+        }
+    }
+
+    async fn serve(&self, first: Job) {
+        let mut next = Some(first);
+        while let Some(job) = next {
+            if let Err(error) = self.instance(job).await {
+                let text = format!("request failed: {}", trap::report(&error));
+                Output::new(self.instances.launch.output.clone(), Stream::Stderr).write(&text).await;
+            }
+            // One that came while the instance ended has not been begun: the next instance serves it.
+            next = self.slot.take();
+        }
+    }
+
+    async fn instance(&self, first: Job) -> Ended {
+        let launch = &self.instances.launch;
+        let Entry::Proxy(pre) = &*launch.entry else {
+            return Err(wasmtime::Error::msg("a command is not an HTTP component"));
+        };
+        let made = async {
+            let mut store = launch.store(None)?;
+            let proxy = pre.instantiate_async(&mut store).await?;
+            store.data_mut().memory.instantiated();
+            Ok::<_, wasmtime::Error>((store, proxy))
+        };
+        let (mut store, proxy) = match made.await {
+            Ok(made) => made,
+            Err(error) => {
+                if error.is::<PoolConcurrencyLimitError>() || error.is::<MemoryRefused>() {
+                    // The client may have gone.
+                    let _ = first.reply.send(Err(NoRoom.into()));
+                }
+                return Err(error);
+            }
+        };
+        let wish = Wish::default();
+        let requests = store.run_concurrent(async |accessor| {
+            Requests::new(accessor, &proxy, &self.slot, &wish, self.instances.reuse).run(first).await
+        });
+        self.watch(pin!(requests), &wish).await
+    }
+
+    /// Polls `requests`, and looks from outside whether to go on.
+    async fn watch(&self, mut requests: Pin<&mut impl Future<Output = wasmtime::Result<Ended>>>, wish: &Wish) -> Ended {
+        let waiting = &self.instances.waiting;
+        let mut idle = Idle::default();
+        let mut announced = false;
+        poll_fn(|cx| {
+            self.slot.register(cx.waker());
+            if std::mem::take(&mut announced) {
+                // It may begin to compute now. If it is not found there, it has a job.
+                waiting.withdraw(&self.slot);
+            }
+            if let Poll::Ready(result) = requests.as_mut().poll(cx) {
+                return Poll::Ready(result.and_then(|result| result));
+            }
+            if self.slot.is_deserted() {
+                return Poll::Ready(Ok(()));
+            }
+            if !wish.job.load(Ordering::Relaxed) {
+                idle.end();
+                return Poll::Pending;
+            }
+            let is_idle = wish.idle.load(Ordering::Relaxed);
+            if !is_idle {
+                idle.end();
+            } else if idle.poll_too_long(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            announced = waiting.announce(&self.slot);
+            // Not needed: there are enough others, or nothing will come any more.
+            if is_idle && !announced { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
+/// How long an instance has had nothing to do. An alarm is set per [`limits::IDLE_INSTANCE`], not per request.
+#[derive(Default)]
+struct Idle {
+    since: Option<Instant>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Idle {
+    fn end(&mut self) {
+        self.since = None;
+    }
+
+    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = *self.since.get_or_insert_with(Instant::now) + limits::IDLE_INSTANCE;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        while alarm.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            // It was set for an earlier wait.
+            alarm.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+}
