@@ -6,6 +6,7 @@ mod device;
 mod entries;
 mod outcome;
 mod streams;
+mod turn;
 
 use nacelle_infra::fs::Descriptor;
 use wasmtime::component::{Linker, Resource};
