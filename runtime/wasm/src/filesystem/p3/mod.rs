@@ -6,7 +6,6 @@ mod device;
 mod entries;
 mod outcome;
 mod streams;
-mod turn;
 
 use nacelle_infra::fs::Descriptor;
 use wasmtime::component::{Linker, Resource};

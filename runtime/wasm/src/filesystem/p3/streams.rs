@@ -9,8 +9,8 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
 
 use super::outcome::Outcome;
-use super::turn::take_turn;
 use crate::filesystem::io_size;
+use crate::turn::take_turn;
 
 /// The most bytes of one read for a reader on the host's side.
 const HOST_CHUNK: usize = 64 * 1024;
