@@ -14,7 +14,7 @@ rust_commands=(
   tcp-echo-client tcp-echo-server udp-echo
 )
 # These export functions instead of main; cargo names their files with _ for -.
-rust_libraries=(http-server p3-files p3-hello p3-sockets-probe p3-tcp-echo)
+rust_libraries=(http-proxy http-server p3-files p3-hello p3-http p3-sockets-probe p3-tcp-echo)
 tcp_users=(attacker lookup net-bench sockets-probe tcp-echo-client tcp-echo-server udp-echo)   # of the library tcp
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
 all=("${rust[@]}" c-hello js-hello python-worker)

@@ -16,11 +16,13 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
 
+mod account;
 mod addresses;
 mod binding;
 mod config;
 mod container;
 mod decide;
+mod descriptors;
 mod error;
 mod host_port;
 mod limits;

@@ -353,10 +353,10 @@ async fn volumes_are_shared_and_hold_no_more_than_they_may() {
     let kib = |n: usize| vec![1_u8; n << 10];
 
     write(&a.files, "/data/a", &kib(600)).unwrap();
-    assert_eq!(write(&b.files, "/data/b", &kib(600)).unwrap_err(), Errno::NOSPC);
+    assert!(fill(&b.files, "/data/b") <= 424 << 10);
     a.files.root().unlink_file_at("data/a").unwrap();
-    write(&b.files, "/data/b", &kib(600)).unwrap();
-    assert_eq!(write(&a.files, "/data/a", &kib(600)).unwrap_err(), Errno::NOSPC);
+    // What one container frees, another can use at once.
+    assert!(fill(&b.files, "/data/c") >= 590 << 10);
 
     let before = pod.infra.memory().used();
     write(&a.files, "/mem/a", &kib(40)).unwrap();
@@ -370,9 +370,9 @@ async fn volumes_are_shared_and_hold_no_more_than_they_may() {
     assert!(pod.infra.memory().used() <= 1 << 20);
 
     let usage = pod.infra.storage_usage();
-    assert!((600 << 10..1 << 20).contains(&usage.empty_dirs["data"]), "{usage:?}");
+    assert!((1000 << 10..=1 << 20).contains(&usage.empty_dirs["data"]), "{usage:?}");
     let told: Vec<_> = std::iter::from_fn(|| exceeded.try_recv().ok()).collect();
-    assert!(matches!(&told[..], [] | [StorageExceeded::EmptyDir { .. }]), "{told:?}");
+    assert_eq!(told, [StorageExceeded::EmptyDir { volume: "data".into(), limit: 1 << 20 }]);
 }
 
 #[tokio::test]

@@ -178,9 +178,9 @@ impl Tree {
     /// # Errors
     /// As open(2); EPERM when a link leads out of the tree.
     pub fn sub_path(&self, sub_path: &str) -> FsResult<Tree> {
-        let namespace = MountNamespace::of(self.root_of(), true);
-        let base = [namespace.top()];
-        let mut walk = Walk::relative(&namespace, &base, sub_path)?;
+        let Root::Directory(root) = self.root_of() else { return Err(Errno::NOTDIR) };
+        let namespace = MountNamespace::of(root, true);
+        let mut walk = Walk::relative(&namespace, namespace.top(), sub_path)?;
         let root = loop {
             let name = match walk.advance()? {
                 Last::Here { .. } => break Root::Directory(walk.place().dir.clone()),

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::addresses::Addresses;
+use super::descriptors::share;
 use super::host_port::{HostPorts, OpenPorts};
+use super::owner::Quota;
 use super::resolver::DnsClients;
 use super::sync::lock;
 use super::{
@@ -13,6 +15,9 @@ use super::{
     PodNetworkConfig,
 };
 use crate::budget::Budget;
+
+/// The part of the process's file descriptors that sockets of pods may take: one in so many.
+const DESCRIPTORS: u64 = 4;
 
 /// The switch between the pods of a node, and what they have in common.
 #[derive(Debug)]
@@ -24,6 +29,7 @@ pub struct NodeNetwork {
     pods: RwLock<HashMap<IpAddr, Weak<PodNetwork>>>,
     policies: RwLock<Arc<[NetworkPolicy]>>,
     dns: Arc<DnsClients>,
+    descriptors: Arc<Quota>,
     host_ports: Arc<HostPorts>,
 }
 
@@ -51,6 +57,7 @@ impl NodeNetwork {
             pods: RwLock::default(),
             policies: RwLock::new(Arc::from([])),
             dns: Arc::default(),
+            descriptors: Quota::new(u32::try_from(share(DESCRIPTORS)).unwrap_or(u32::MAX)),
             host_ports: Arc::default(),
         }))
     }
@@ -118,6 +125,11 @@ impl NodeNetwork {
 
     pub(crate) fn limits(&self) -> &NetworkLimits {
         &self.limits
+    }
+
+    /// Those of the process that sockets of pods may take.
+    pub(crate) fn descriptors(&self) -> &Arc<Quota> {
+        &self.descriptors
     }
 
     pub(crate) fn dns(&self) -> &Arc<DnsClients> {

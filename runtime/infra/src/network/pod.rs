@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use tokio::runtime::Handle;
 
+use super::account::Account;
 use super::binding::{SharedPorts, unbound_source};
 use super::decide::{Plane, Use, decide};
 use super::host_port::OpenPorts;
 use super::names::host_hosts;
 use super::node::Lease;
-use super::owner::{Owner, Quota};
+use super::owner::Owner;
 use super::resolver::PodResolver;
 use super::sync::lock;
-use super::tcp::{Account, Caller, Opening, TcpOptions, dial_host, open};
+use super::tcp::{Caller, Opening, TcpOptions, dial_host, open};
 use super::visitors::Masquerades;
 use super::{
     ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NodeNetwork, PodIdentity,
@@ -56,7 +57,7 @@ impl PodNetwork {
             NetworkMode::Host => (host_ips(), config.names.files_on_host(&host_hosts())),
         };
         let limits = node.limits();
-        let account = Account { connections: Quota::new(limits.connections_per_pod), memory };
+        let account = Account::new(limits.connections_per_pod, memory, limits.host_sockets_per_pod, node.descriptors());
         let visitors = Owner::new(limits.connections_per_pod);
         let resolver = PodResolver::new(&config.names, &files, &ips, Arc::clone(node.dns()), runtime.clone());
         Arc::new(Self {

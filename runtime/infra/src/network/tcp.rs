@@ -16,7 +16,6 @@ mod stream;
 
 pub(crate) use connect::{Caller, Opening, open};
 pub(crate) use host::dial_host;
-pub(crate) use link::Account;
 pub(crate) use listener::Listener;
 pub use options::TcpOptions;
 pub use socket::TcpSocket;

@@ -84,6 +84,17 @@ fn a_pod_s_memory_bounds_files_names_and_content() {
 }
 
 #[test]
+fn a_managed_file_may_be_written_to_but_not_without_end() {
+    let builder = NamespaceBuilder::new(memory(), true).managed_file("/hosts", "127.0.0.1 localhost");
+    let top = builder.build().unwrap().root();
+    write(&top, "hosts", "changed");
+    assert_eq!(read(&top, "hosts").unwrap(), "changed");
+    let file = top.open_at("hosts", WRITE).unwrap();
+    assert_eq!(file.write_at(0, &vec![1; 10 << 20]), Ok(1 << 20));
+    assert_eq!(file.append(b"x"), Err(Errno::NOSPC));
+}
+
+#[test]
 fn inodes_are_bounded() {
     let limits = MemLimits { bytes: None, inodes: 3 };
     let dir = namespace(Tree::memory(limits, Ownership::default(), Budget::unlimited())).root();
@@ -114,6 +125,22 @@ fn a_tree_may_be_as_deep_as_it_likes() {
     drop(dir);
     drop(top);
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_way_that_is_kept_open_is_paid_for_once() {
+    let top = namespace(memory()).root();
+    let mut held = vec![top];
+    for depth in 0..9000 {
+        let dir = &held[depth];
+        dir.create_directory_at("d").unwrap();
+        held.push(dir.open_at("d", DIRECTORY).unwrap());
+    }
+    // Each with its own way would be 9000² / 2 steps.
+    let last = held.pop().unwrap();
+    held.clear();
+    last.symlink_at("../../x", "up").unwrap();
+    assert_eq!(error(last.stat_at("up", true)), Errno::NOENT);
 }
 
 #[test]
@@ -167,4 +194,30 @@ fn threads_that_move_directories_into_each_other_make_no_loop() {
         }
     }
     assert!(["a", "b", "c"].iter().all(|name| found.iter().any(|found| found == name)), "{found:?}");
+}
+
+#[test]
+fn files_that_come_and_go_while_they_are_moved() {
+    let dir = namespace(memory()).root();
+    std::thread::scope(|scope| {
+        let dir = &dir;
+        // What each of them gives depends on who was first.
+        let often = |step: &dyn Fn() -> FsResult<()>| (0..3000).filter(|_| step().is_ok()).count();
+        scope.spawn(move || often(&|| dir.rename_at("a", dir, "b")));
+        scope.spawn(move || often(&|| dir.rename_at("b", dir, "a")));
+        scope.spawn(move || often(&|| dir.unlink_file_at("b")));
+        scope.spawn(move || often(&|| dir.link_at(false, "a", dir, "b")));
+        scope.spawn(|| {
+            for _ in 0..3000 {
+                // Whatever is found is a file that lives as long as it is held.
+                let file = dir.open_at("a", CREATE).unwrap();
+                assert_eq!(file.write_at(0, b"x"), Ok(1));
+                assert_eq!(file.read_bytes_at(0, 9).unwrap(), "x");
+            }
+        });
+    });
+    for name in names(&dir) {
+        let stat = dir.stat_at(&name, false).unwrap();
+        assert!(stat.kind == nacelle_infra::fs::FileKind::Directory || (1..=2).contains(&stat.nlink), "{stat:?}");
+    }
 }

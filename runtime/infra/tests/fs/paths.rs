@@ -168,6 +168,7 @@ fn the_ends_of_paths_that_have_no_name() {
     assert_eq!(error(base.open_at(".", WRITE)), Errno::ISDIR);
     assert_eq!(error(base.open_at("dir", CREATE)), Errno::ISDIR);
     assert_eq!(error(base.open_at("new", OpenHow { create: true, ..DIRECTORY })), Errno::INVAL);
+    assert_eq!(error(base.open_at("dir", OpenHow { exclusive: true, ..DIRECTORY })), Errno::INVAL);
     let file = base.open_at("dir/nested/file", READ).unwrap();
     for path in [".", "x", "z.txt"] {
         assert_eq!(error(file.stat_at(path, true)), Errno::NOTDIR);
@@ -228,4 +229,13 @@ fn times_are_set_on_what_is_named() {
     base.set_times_at("link", true, SetTime::To(time), SetTime::Keep).unwrap();
     assert_eq!(base.stat_at("dir/nested/file", false).unwrap().accessed, time);
     assert_eq!(base.set_times_at("z", true, SetTime::Now, SetTime::Now), Err(Errno::NOENT));
+}
+
+#[test]
+fn they_may_be_used_by_any_thread() {
+    fn everywhere<T: Send + Sync + Clone>(_: &T) {}
+    fn elsewhere<T: Send>(_: &T) {}
+    let base = tree();
+    everywhere(&base);
+    elsewhere(&base.read_dir().unwrap());
 }

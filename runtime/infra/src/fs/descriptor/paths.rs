@@ -204,7 +204,7 @@ impl Descriptor {
     }
 
     fn walk<'a>(&'a self, path: &'a str) -> FsResult<Walk<'a>> {
-        Walk::relative(&self.0.namespace, self.places()?, path)
+        Walk::relative(&self.0.namespace, self.trail()?, path)
     }
 
     fn same_namespace(&self, other: &Self) -> bool {

@@ -50,6 +50,7 @@ impl Held {
         self.0.quota.as_deref()
     }
 
+    /// Something was removed or cut.
     pub(super) fn freed(&self) {
         if let Some(quota) = self.quota() {
             quota.freed();
@@ -162,7 +163,19 @@ impl HostDir {
     fn making<T>(&self, block: bool, make: impl FnOnce() -> FsResult<T>) -> FsResult<T> {
         let Some(quota) = self.0.held.quota() else { return make() };
         quota.reserve_inode(block)?;
-        make().inspect_err(|_| quota.release_inode(block))
+        let made = make();
+        match &made {
+            Ok(_) => quota.named(),
+            Err(_) => quota.release_inode(block),
+        }
+        made
+    }
+
+    /// Another name was made for something.
+    fn named(&self) {
+        if let Some(quota) = self.0.held.quota() {
+            quota.named();
+        }
     }
 
     /// Opens a file several components down in one step, if no component is a link and it is not a directory;
@@ -245,14 +258,19 @@ impl HostDir {
     /// rename(2) within the tree; EXDEV otherwise.
     pub(crate) fn rename(&self, from: &str, to_dir: &Self, to: &str) -> FsResult<()> {
         self.check_same_tree(to_dir)?;
-        // What it replaces is gone.
-        rustix::fs::renameat(&self.0.fd, from, &to_dir.0.fd, to).inspect(|()| self.0.held.freed())
+        rustix::fs::renameat(&self.0.fd, from, &to_dir.0.fd, to)?;
+        // What it replaces is gone; its directory may have grown.
+        self.0.held.freed();
+        if !self.is_same(to_dir) {
+            self.named();
+        }
+        Ok(())
     }
 
     /// link(2) within the tree, of what `from` is itself (a link is not followed); EXDEV otherwise.
     pub(crate) fn link(&self, from: &str, to_dir: &Self, to: &str) -> FsResult<()> {
         self.check_same_tree(to_dir)?;
-        rustix::fs::linkat(&self.0.fd, from, &to_dir.0.fd, to, AtFlags::empty())
+        rustix::fs::linkat(&self.0.fd, from, &to_dir.0.fd, to, AtFlags::empty()).inspect(|()| self.named())
     }
 
     /// Two trees may be on one filesystem, where the kernel would allow it.

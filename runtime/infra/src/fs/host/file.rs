@@ -147,20 +147,22 @@ impl HostFile {
 
     /// pwrite(2). The namespace has checked that the descriptor may write.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> FsResult<usize> {
-        let end = offset.saturating_add(len(bytes));
-        self.write(Some(end), bytes, || rustix::io::pwrite(&self.fd, bytes, offset))
+        self.write(Some(offset), bytes, |bytes| rustix::io::pwrite(&self.fd, bytes, offset))
     }
 
     /// write(2) with `O_APPEND`: where the end is is found out in the same step.
     pub(crate) fn append(&self, bytes: &[u8]) -> FsResult<usize> {
-        let buffers = [std::io::IoSlice::new(bytes)];
-        self.write(None, bytes, || rustix::io::pwritev2(&self.fd, &buffers, 0, ReadWriteFlags::APPEND))
+        self.write(None, bytes, |bytes| {
+            rustix::io::pwritev2(&self.fd, &[std::io::IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND)
+        })
     }
 
-    fn write(&self, end: Option<u64>, bytes: &[u8], write: impl Fn() -> FsResult<usize>) -> FsResult<usize> {
-        let Some(quota) = self.held.quota() else { return rustix::io::retry_on_intr(write) };
-        let reserved = quota.reserve(self.fd.as_fd(), end, len(bytes))?;
-        let written = rustix::io::retry_on_intr(write);
+    /// `None` is the end.
+    fn write(&self, offset: Option<u64>, bytes: &[u8], write: impl Fn(&[u8]) -> FsResult<usize>) -> FsResult<usize> {
+        let Some(quota) = self.held.quota() else { return rustix::io::retry_on_intr(|| write(bytes)) };
+        let reserved = quota.reserve(self.fd.as_fd(), offset, len(bytes))?;
+        let fitting = usize::try_from(reserved.len).unwrap_or(usize::MAX).min(bytes.len());
+        let written = rustix::io::retry_on_intr(|| write(bytes.get(..fitting).unwrap_or_default()));
         reserved.written(written.map_or(0, |written| u64::try_from(written).unwrap_or(u64::MAX)));
         written
     }
@@ -168,7 +170,6 @@ impl HostFile {
     /// ftruncate(2).
     pub(crate) fn set_size(&self, size: u64) -> FsResult<()> {
         rustix::io::retry_on_intr(|| rustix::fs::ftruncate(&self.fd, size))?;
-        // A file that grows has a hole there, which takes no room.
         self.held.freed();
         Ok(())
     }

@@ -110,27 +110,7 @@ impl Content {
                 Ok(len)
             }
             Self::Disk { size, place } => {
-                let root = tree.root().ok_or(Errno::IO)?;
-                let (id, extents) = place.spool(tree, handles, *size)?;
-                let file = handles.spool(root, id)?;
-                let usage = &root.spool;
-                let missing = |extents: &Extents, len| extents.missing(&range(offset, len));
-                let take = |pages| usage.charge(pages * PAGE);
-                let len = fitting(offset, bytes.len(), |len| missing(extents, len), take)?;
-                let pages = missing(extents, len);
-                // The range that is written joins others, or is one more.
-                let more = if extents.touches(&range(offset, len)) { 0 } else { RUN };
-                let written = tree.account.take_memory(more).and_then(|()| {
-                    let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes[..len], offset));
-                    written.inspect_err(|_| tree.account.give_memory(more))
-                });
-                let written = written.inspect_err(|_| usage.release(pages * PAGE))?;
-                usage.release((pages - missing(extents, written)) * PAGE);
-                let runs = extents.runs() * RUN + more;
-                if written > 0 {
-                    extents.insert(range(offset, written));
-                }
-                tree.account.give_memory(runs - extents.runs() * RUN);
+                let written = place.write(tree, handles, *size, offset, bytes)?;
                 *size = (*size).max(offset + written as u64);
                 Ok(written)
             }
@@ -190,6 +170,32 @@ impl Content {
 }
 
 impl Place {
+    /// As [`Content::write`], for content of `size` bytes.
+    fn write(&mut self, tree: &Shared, handles: &Handles, size: u64, offset: u64, bytes: &[u8]) -> FsResult<usize> {
+        let root = tree.root().ok_or(Errno::IO)?;
+        let (id, extents) = self.spool(tree, handles, size)?;
+        let file = handles.spool(root, id)?;
+        let spool = &root.spool;
+        let missing = |len| extents.missing(&range(offset, len));
+        let len = fitting(offset, bytes.len(), missing, |pages| spool.charge(pages * PAGE))?;
+        let pages = missing(len);
+        // What is written joins other ranges, or is one more.
+        let more = if extents.touches(&range(offset, len)) { 0 } else { RUN };
+        let written = tree.account.take_memory(more).and_then(|()| {
+            let written = match rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes[..len], offset)) {
+                Ok(0) => Err(Errno::IO),
+                written => written,
+            };
+            written.inspect_err(|_| tree.account.give_memory(more))
+        });
+        let written = written.inspect_err(|_| spool.release(pages * PAGE))?;
+        // If the disk was full before all was written, the rest counts all the same, until the file is cut or removed.
+        let charged = extents.runs() * RUN + more;
+        extents.insert(range(offset, len));
+        tree.account.give_memory(charged - extents.runs() * RUN);
+        Ok(written)
+    }
+
     /// Its file in the spool, made if there is none, with the first `keep` bytes of the image's file in it.
     fn spool(&mut self, tree: &Shared, handles: &Handles, keep: u64) -> FsResult<(u64, &mut Extents)> {
         let root = tree.root().ok_or(Errno::IO)?;

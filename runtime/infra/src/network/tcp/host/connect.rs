@@ -12,10 +12,11 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::{HostConnection, HostSocket};
+use crate::network::account::{Account, Descriptor};
 use crate::network::binding::Binding;
 use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::sync::Fan;
-use crate::network::tcp::{Account, TcpOptions};
+use crate::network::tcp::TcpOptions;
 use crate::network::{Family, NetError};
 
 type Connected = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -28,6 +29,7 @@ pub(crate) struct HostConnect {
     waker: Waker,
     runtime: Handle,
     permit: Permit,
+    descriptor: Descriptor,
     /// The port and address in the pod that the connection appears to come from.
     inside: Option<(Arc<Binding>, SocketAddr)>,
 }
@@ -62,7 +64,7 @@ impl HostConnect {
         runtime: &Handle,
         inside: Option<(Arc<Binding>, SocketAddr)>,
     ) -> Result<Self, NetError> {
-        let permit = account.connections.take().ok_or(NetError::LimitReached("connections of a pod"))?;
+        let permit = account.connection()?;
         let (fan, waker) = Fan::new();
         let waiting = Arc::new(Waiting { fan, ended: AtomicBool::new(false) });
         slot.track(Arc::downgrade(&waiting) as _)?;
@@ -73,6 +75,7 @@ impl HostConnect {
             waker,
             runtime: runtime.clone(),
             permit,
+            descriptor: socket.descriptor,
             inside,
         })
     }
@@ -95,7 +98,8 @@ impl HostConnect {
         stream: TcpStream,
         slot: SocketSlot,
     ) -> Result<Arc<HostConnection>, NetError> {
-        HostConnection::new(self.family, stream, slot, self.permit, self.runtime, self.inside)
+        let permits = (self.permit, self.descriptor);
+        HostConnection::new(self.family, stream, slot, permits, self.runtime, self.inside)
     }
 }
 
@@ -107,7 +111,7 @@ pub(crate) async fn dial(
     runtime: &Handle,
     options: &TcpOptions,
 ) -> Result<crate::network::TcpStream, NetError> {
-    let socket = HostSocket::new(Family::of(to.ip()), options, options)?;
+    let socket = HostSocket::new(Family::of(to.ip()), options, options, account)?;
     let mut connect = HostConnect::start(socket, to, account, &slot, runtime, None)?;
     let stream = std::future::poll_fn(|cx| connect.poll(cx)).await?;
     connect.finish(stream, slot).map(crate::network::TcpStream::on_host)

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::sockets::apply;
+use crate::network::account::Descriptor;
 use crate::network::binding::Binding;
 use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::sync::{Fan, lock};
@@ -44,7 +45,7 @@ pub(crate) struct HostConnection {
     ended: AtomicBool,
     runtime: Handle,
     _slot: SocketSlot,
-    _permit: Permit,
+    _permits: (Permit, Descriptor),
     _binding: Option<Arc<Binding>>,
 }
 
@@ -73,7 +74,7 @@ impl HostConnection {
         family: Family,
         stream: TcpStream,
         slot: SocketSlot,
-        permit: Permit,
+        permits: (Permit, Descriptor),
         runtime: Handle,
         inside: Option<(Arc<Binding>, SocketAddr)>,
     ) -> Result<Arc<Self>, NetError> {
@@ -98,7 +99,7 @@ impl HostConnection {
             ended: AtomicBool::new(false),
             runtime,
             _slot: slot,
-            _permit: permit,
+            _permits: permits,
             _binding: binding,
         });
         tracker.track(Arc::downgrade(&this) as _)?;

@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 
 use super::sockets::apply;
 use super::{HostConnection, HostSocket};
+use crate::network::account::{Account, Descriptor};
 use crate::network::owner::{End, SocketSlot};
 use crate::network::sync::{Fan, lock};
-use crate::network::tcp::{Account, TcpOptions};
+use crate::network::tcp::TcpOptions;
 use crate::network::{Family, NetError};
 
 /// A listener on a host socket.
@@ -25,6 +26,7 @@ pub(in crate::network::tcp) struct HostListener {
     account: Account,
     runtime: Handle,
     slot: SocketSlot,
+    _descriptor: Descriptor,
 }
 
 /// What ends with the container.
@@ -84,13 +86,14 @@ impl HostListener {
     ) -> Result<Self, NetError> {
         let entered = runtime.enter();
         let local = socket.local()?;
-        let listener = socket.socket.listen(backlog).map_err(|error| NetError::from_host(&error))?;
+        let HostSocket { socket, descriptor } = socket;
+        let listener = socket.listen(backlog).map_err(|error| NetError::from_host(&error))?;
         drop(entered);
         let (fan, acceptor) = Fan::new();
         let listener = Mutex::new(Some(Listening { listener, next: None }));
         let shared = Arc::new(Shared { listener, local, fan, ended: AtomicBool::new(false) });
         slot.track(Arc::downgrade(&shared) as _)?;
-        Ok(Self { family, shared, acceptor, account, runtime: runtime.clone(), slot })
+        Ok(Self { family, shared, acceptor, account, runtime: runtime.clone(), slot, _descriptor: descriptor })
     }
 
     pub(in crate::network::tcp) fn local(&self) -> SocketAddr {
@@ -107,11 +110,11 @@ impl HostListener {
 
     pub(in crate::network::tcp) fn try_accept(&self) -> Result<Option<Arc<HostConnection>>, NetError> {
         let slot = self.slot.sibling()?;
-        let permit = self.account.connections.take().ok_or(NetError::LimitReached("connections of a pod"))?;
+        let permits = (self.account.connection()?, self.account.descriptor()?);
         match self.shared.poll_next(&self.acceptor, &self.runtime, Option::take)? {
             None => Ok(None),
             Some(Ok((stream, _))) => {
-                HostConnection::new(self.family, stream, slot, permit, self.runtime.clone(), None).map(Some)
+                HostConnection::new(self.family, stream, slot, permits, self.runtime.clone(), None).map(Some)
             }
             Some(Err(error)) => Err(match NetError::from_host(&error) {
                 // What happened to a connection before it was accepted (accept(2)).

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use rustix::net::sockopt;
 use tokio::net::TcpSocket;
 
+use crate::network::account::{Account, Descriptor};
 use crate::network::tcp::TcpOptions;
 use crate::network::{Family, NetError};
 
@@ -13,6 +14,7 @@ use crate::network::{Family, NetError};
 #[derive(Debug)]
 pub(in crate::network::tcp) struct HostSocket {
     pub(super) socket: TcpSocket,
+    pub(super) descriptor: Descriptor,
 }
 
 impl HostSocket {
@@ -21,7 +23,9 @@ impl HostSocket {
         family: Family,
         options: &TcpOptions,
         default: &TcpOptions,
+        account: &Account,
     ) -> Result<Self, NetError> {
+        let descriptor = account.descriptor()?;
         let socket = match family {
             Family::V4 => TcpSocket::new_v4(),
             Family::V6 => TcpSocket::new_v6(),
@@ -31,19 +35,13 @@ impl HostSocket {
             sockopt::set_ipv6_v6only(&socket, options.v6_only).map_err(|error| NetError::from_host(&error.into()))?;
         }
         apply(&socket, family, options, default)?;
-        Ok(Self { socket })
+        Ok(Self { socket, descriptor })
     }
 
     pub(in crate::network::tcp) fn bind(&self, local: SocketAddr) -> Result<(), NetError> {
         // A port is free although connections of its last user linger, as WASI has it.
-        self.socket.set_reuseaddr(true).and_then(|()| self.socket.bind(local)).map_err(
-            |error| match NetError::from_host(&error) {
-                NetError::InvalidArgument if self.local().is_ok_and(|local| local.port() != 0) => {
-                    NetError::InvalidState
-                }
-                other => other,
-            },
-        )
+        let bind = || self.socket.set_reuseaddr(true).and_then(|()| self.socket.bind(local));
+        bind().map_err(|error| NetError::from_host_bind(&error))
     }
 
     pub(in crate::network::tcp) fn local(&self) -> Result<SocketAddr, NetError> {

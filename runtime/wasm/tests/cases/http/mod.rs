@@ -1,3 +1,10 @@
+//! Components that serve HTTP, and guests that speak it.
+
+mod client;
+mod outgoing;
+mod reuse;
+mod serving;
+
 use nacelle_container::ExitCause;
 use nacelle_infra::network::NetworkMode;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

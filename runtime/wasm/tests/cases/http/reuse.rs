@@ -1,0 +1,57 @@
+//! How many requests an instance serves.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+
+use super::client::{Pod, answer, get};
+
+async fn counts(pod: &Pod, port: u16, requests: usize) -> BTreeMap<u32, usize> {
+    let mut sender = pod.connect(port).await;
+    let mut counts = BTreeMap::new();
+    for _ in 0..requests {
+        sender.ready().await.unwrap();
+        let answer = answer(sender.send_request(get("/count")).await.unwrap()).await;
+        *counts.entry(answer.body.unwrap().trim().parse().unwrap()).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn an_instance_serves_one_request_unless_it_may_be_reused() {
+    let pod = Pod::new().await;
+    for (name, port) in [("http-proxy", 8080), ("p3-http", 8081)] {
+        let _made = pod.serve(name, port).await;
+        assert_eq!(counts(&pod, port, 10).await, BTreeMap::from([(1, 10)]), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_reused_instance_serves_as_many_requests_as_it_may() {
+    let pod = Pod::new().await;
+    for (name, port) in [("http-proxy", 8080), ("p3-http", 8081)] {
+        let _made = pod.serve_with(name, port, |config| config.http.reuse = 3.try_into().ok()).await;
+        // An instance may be late for the next request; not always.
+        let counts = counts(&pod, port, 60).await;
+        assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [1, 2, 3], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_trapped_serves_nothing_more() {
+    let pod = Pod::new().await;
+    let _made = pod.serve_with("http-proxy", 8080, |config| config.http.reuse = 1000.try_into().ok()).await;
+    counts(&pod, 8080, 20).await;
+    for path in ["/trap", "/trap-late"] {
+        pod.get(8080, path).await;
+        assert_eq!(pod.get(8080, "/count").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_reused_instance_of_wasi_03_serves_requests_at_the_same_time() {
+    let pod = Pod::new().await;
+    let _made = pod.serve_with("p3-http", 8080, |config| config.http.reuse = 10.try_into().ok()).await;
+    let (one, two) = tokio::join!(pod.get(8080, "/meet"), pod.get(8080, "/meet"));
+    assert_eq!((one.body.as_deref(), two.body.as_deref()), (Some("2\n"), Some("2\n")));
+}

@@ -1,0 +1,193 @@
+//! A component that is served: both versions of HTTP, streams, bounds, the end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use nacelle_container::ExitCause;
+
+use super::client::{Pod, answer, channel, empty, get};
+
+#[tokio::test]
+async fn one_connection_carries_one_request_after_another() {
+    let pod = Pod::new().await;
+    let made = pod.serve("http-server", 8080).await;
+    let mut sender = pod.connect(8080).await;
+    for _ in 0..3 {
+        sender.ready().await.unwrap();
+        let answer = answer(sender.send_request(get("/")).await.unwrap()).await;
+        assert_eq!(answer.body.as_deref(), Some("Hello from wasi:http!\n"));
+        assert!(answer.headers.contains_key("date"));
+    }
+    made.container.terminate().await;
+    assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 });
+}
+
+#[tokio::test]
+async fn http2_is_served_with_prior_knowledge() {
+    let pod = Pod::new().await;
+    let _made = pod.serve("http-proxy", 8080).await;
+    let mut sender = pod.connect2(8080).await;
+    let request = Request::get("http://guest:8080/seen").body(empty()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.version(), Version::HTTP_2);
+    assert_eq!(answer(response).await.body.as_deref(), Some("GET /seen guest:8080\n\n"));
+}
+
+#[tokio::test]
+async fn bodies_stream_both_ways_and_trailers_pass() {
+    let pod = Pod::new().await;
+    for (name, port) in [("http-proxy", 8080), ("p3-http", 8081)] {
+        let _made = pod.serve(name, port).await;
+        let (pieces, body) = channel();
+        let request = Request::post("/echo").header("host", "guest").header("te", "trailers").header("trailer", "sum");
+        let mut sender = pod.connect(port).await;
+        let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let mut echo = response.into_body();
+        for piece in ["one", "two", "three"] {
+            pieces.send(Frame::data(Bytes::from(piece))).await.unwrap();
+            let mut got = Vec::new();
+            while got.len() < piece.len() {
+                got.extend(echo.frame().await.unwrap().unwrap().into_data().unwrap());
+            }
+            assert_eq!(got, piece.as_bytes());
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("sum", HeaderValue::from_static("11"));
+        pieces.send(Frame::trailers(trailers.clone())).await.unwrap();
+        drop(pieces);
+        let collected = echo.collect().await.unwrap();
+        assert_eq!(collected.trailers(), Some(&trailers), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_holds_the_sender_up() {
+    const PIECE: usize = 64 * 1024;
+    const PIECES: usize = 256;
+    /// Buffers of two sockets, a guest, and what is between them.
+    const MOST: usize = 4 * 1024 * 1024;
+    let pod = Pod::new().await;
+    let _made = pod.serve("http-proxy", 8080).await;
+    let (pieces, body) = channel();
+    let mut sender = pod.connect(8080).await;
+    let request = Request::post("/echo").header("host", "guest").body(body).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    tokio::spawn({
+        let sent = std::sync::Arc::clone(&sent);
+        async move {
+            for _ in 0..PIECES {
+                pieces.send(Frame::data(Bytes::from_static(&[7; PIECE]))).await.unwrap();
+                sent.fetch_add(PIECE, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+    });
+    let (mut echo, mut got) = (response.into_body(), 0);
+    while let Some(frame) = echo.frame().await {
+        got += frame.unwrap().into_data().unwrap().len();
+        let ahead = sent.load(std::sync::atomic::Ordering::SeqCst).saturating_sub(got);
+        assert!(ahead <= MOST, "{ahead} bytes wait");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(got, PIECE * PIECES);
+}
+
+#[tokio::test]
+async fn traps_and_silence_end_their_request_and_not_the_container() {
+    let pod = Pod::new().await;
+    let made = pod.serve("http-proxy", 8080).await;
+    for path in ["/trap", "/silent"] {
+        assert_eq!(pod.get(8080, path).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let late = pod.get(8080, "/trap-late").await;
+    assert_eq!((late.status, late.body), (StatusCode::OK, None), "what was sent must not look complete");
+    assert_eq!(pod.get(8080, "/count").await.body.as_deref(), Some("1\n"));
+    made.container.terminate().await;
+    let ran = made.finish().await;
+    assert_eq!(ran.stderr.matches("request failed: ").count(), 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("told to, late") && ran.stderr.contains("wasm backtrace"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_bound_wait_and_are_refused_in_the_end() {
+    let pod = Pod::with(|config| {
+        config.http_concurrency = 1;
+        config.http_wait = Duration::from_millis(100);
+    })
+    .await;
+    let _made = pod.serve("http-proxy", 8080).await;
+    let (pieces, body) = channel();
+    let mut first = pod.connect(8080).await;
+    let request = Request::post("/echo").header("host", "guest").body(body).unwrap();
+    let first_response = first.send_request(request).await.unwrap();
+    let refused = pod.get(8080, "/count").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers.contains_key("retry-after"));
+    drop(pieces);
+    answer(first_response).await;
+    until_served(&pod).await;
+
+    // A client that goes away makes room, too, although its guest would never end.
+    let mut hanging = pod.connect(8080).await;
+    hanging.ready().await.unwrap();
+    let hung = tokio::spawn(async move { hanging.send_request(get("/hang")).await.is_err() });
+    while pod.get(8080, "/count").await.status != StatusCode::SERVICE_UNAVAILABLE {}
+    hung.abort();
+    let _ = hung.await;
+    until_served(&pod).await;
+}
+
+async fn until_served(pod: &Pod) {
+    while pod.get(8080, "/count").await.status != StatusCode::OK {}
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_under_way() {
+    let pod = Pod::new().await;
+    let made = pod.serve("http-proxy", 8080).await;
+    let idle = pod.connect(8080).await;
+    let (pieces, body) = channel();
+    let mut sender = pod.connect(8080).await;
+    let request = Request::post("/echo").header("host", "guest").body(body).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    made.container.terminate().await;
+    let mut idle = idle;
+    while idle.ready().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    pieces.send(Frame::data(Bytes::from_static(b"still here"))).await.unwrap();
+    drop(pieces);
+    assert_eq!(answer(response).await.body.as_deref(), Some("still here"));
+    assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 });
+}
+
+#[tokio::test]
+async fn a_kill_cuts_off_what_is_under_way() {
+    let pod = Pod::new().await;
+    let made = pod.serve_with("http-proxy", 8080, |config| config.http.reuse = 5.try_into().ok()).await;
+    let (_pieces, body) = channel();
+    let mut sender = pod.connect(8080).await;
+    let request = Request::post("/echo").header("host", "guest").body(body).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    made.container.kill().await;
+    assert_eq!(made.finish().await.cause, ExitCause::Stopped { graceful: false });
+    assert_eq!(answer(response).await.body, None);
+}
+
+#[tokio::test]
+async fn each_request_is_a_line_where_that_is_asked_for() {
+    let pod = Pod::new().await;
+    let made = pod.serve_with("http-server", 8080, |config| config.http.access_log = true).await;
+    pod.get(8080, "/?q=%22a%22").await;
+    pod.get(8080, "/status/418").await;
+    made.container.terminate().await;
+    let ran = made.finish().await;
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ran.stdout);
+    assert!(lines[0].contains(" \"GET /?q=%22a%22 HTTP/1.1\" 200 22 ") && lines[0].ends_with("ms"), "{}", lines[0]);
+    assert!(lines[1].contains(" \"GET /status/418 HTTP/1.1\" 418 11 "), "{}", lines[1]);
+}
