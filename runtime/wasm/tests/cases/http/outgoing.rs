@@ -105,7 +105,9 @@ async fn a_sibling_that_is_called_in_memory_cannot_tell() {
                 *copy.headers_mut().unwrap() = request.headers_ref().unwrap().clone();
                 copy
             };
+            eprintln!("{text} direct");
             let direct = through(&pod, CALLED, path, copy(), trailers).await;
+            eprintln!("{text} relayed");
             let relayed = through(&pod, RELAY, path, copy(), trailers).await;
             assert_eq!(direct, relayed, "{text}");
         }
@@ -151,7 +153,8 @@ async fn connections_are_kept_and_closed_ones_are_not_used() {
             let (stream, closing) = (socket.stream().unwrap(), Arc::new(tokio::sync::Notify::new()));
             accepted.send(Arc::clone(&closing)).unwrap();
             tokio::spawn(async move {
-                let service = service_fn(async |_| Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new()))));
+                let service =
+                    service_fn(async |_| Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new()))));
                 tokio::select! {
                     _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service) => {}
                     () = closing.notified() => {}
