@@ -200,24 +200,25 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Timed<B> {
 #[derive(Debug)]
 pub(super) struct Sent {
     body: WasiBody,
-    done: Option<oneshot::Sender<()>>,
+    done: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 impl Sent {
-    /// The body, and a future that is done when it has been read to its end, and fails when it never will be.
+    /// The body, and a future that is done when nobody will read more of it, and fails where it failed itself. One
+    /// that is not wanted to its end has not failed: its response tells.
     pub(super) fn new(body: WasiBody) -> (Self, impl Future<Output = Result<(), Error>> + Send + 'static) {
         let (done, sent) = oneshot::channel();
         let mut this = Self { body, done: Some(done) };
         if this.body.is_end_stream() {
-            this.end();
+            this.end(Ok(()));
         }
-        (this, async move { sent.await.map_err(|_| Error::ConnectionTerminated) })
+        (this, async move { sent.await.unwrap_or(Ok(())) })
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, how: Result<(), Error>) {
         if let Some(done) = self.done.take() {
             // Nobody need be interested.
-            let _ = done.send(());
+            let _ = done.send(how);
         }
     }
 }
@@ -228,13 +229,15 @@ impl Body for Sent {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let ended = match &frame {
-            None => true,
-            Some(Ok(frame)) => frame.is_trailers() || self.body.is_end_stream(),
-            Some(Err(_)) => false,
-        };
-        if ended {
-            self.end();
+        match &frame {
+            None => self.end(Ok(())),
+            Some(Ok(frame)) if frame.is_trailers() || self.body.is_end_stream() => self.end(Ok(())),
+            Some(Ok(_)) => {}
+            Some(Err(Error::HttpRequestBodySize(size))) => {
+                let size = *size;
+                self.end(Err(Error::HttpRequestBodySize(size)));
+            }
+            Some(Err(_)) => self.end(Err(Error::ConnectionTerminated)),
         }
         Poll::Ready(frame)
     }
@@ -245,14 +248,6 @@ impl Body for Sent {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        if self.body.is_end_stream() {
-            self.end();
-        }
     }
 }
 
@@ -293,14 +288,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_not_read_to_its_end_was_not_sent() {
+    async fn only_a_body_that_fails_was_not_sent() {
         let (body, sent) = Sent::new(empty());
         drop(body);
         assert!(sent.await.is_ok());
         let (_sender, receiver) = mpsc::channel(1);
         let (body, sent) = Sent::new(Channel(receiver).boxed_unsync());
         drop(body);
-        assert!(sent.await.is_err());
+        assert!(sent.await.is_ok());
+        let failing = Empty::new().map_err(Error::from);
+        let failing = failing.with_trailers(std::future::ready(Some(Err(Error::HttpRequestBodySize(Some(1))))));
+        let (body, sent) = Sent::new(failing.boxed_unsync());
+        assert!(body.collect().await.is_err());
+        assert!(matches!(sent.await, Err(Error::HttpRequestBodySize(Some(1)))));
         let (sender, receiver) = mpsc::channel(1);
         drop(sender);
         let (body, sent) = Sent::new(Channel(receiver).boxed_unsync());

@@ -108,7 +108,27 @@ fn announced(headers: &HeaderMap) -> HashSet<HeaderName> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(may_trail)
         .collect()
+}
+
+/// Whether a field may come after the body: none may that says how to read it (RFC 9110, section 6.5.1).
+fn may_trail(name: &HeaderName) -> bool {
+    const NEVER: [HeaderName; 12] = [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::HOST,
+        header::MAX_FORWARDS,
+        header::SET_COOKIE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::TE,
+    ];
+    !NEVER.contains(name)
 }
 
 /// A body as its receiver would get it: no unannounced trailers, and no word of why it failed.

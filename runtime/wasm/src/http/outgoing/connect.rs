@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime_wasi_http::Error;
 
 use super::pool::Connection;
@@ -18,15 +19,23 @@ pub(super) enum Way {
     Connection(Connection),
 }
 
+/// Why there was no way at an address.
+pub(super) enum Failed {
+    /// Nobody answered: another address may be better.
+    Connect(Error),
+    /// Somebody did, and it went wrong.
+    Handshake(Error),
+}
+
 impl Outgoing {
     /// The way to `target` at this address.
-    pub(super) async fn connect(&self, target: &Target, to: SocketAddr) -> Result<Way, Error> {
-        let of_network = |failure| error::of_connect(&failure);
+    pub(super) async fn connect(&self, target: &Target, to: SocketAddr) -> Result<Way, Failed> {
+        let of_network = |failure| Failed::Connect(error::of_connect(&failure));
         if target.is_https() {
-            let server = self.tls.server(&target.host)?;
+            let server = self.tls.server(&target.host).map_err(Failed::Handshake)?;
             let stream = self.network.connect(to).await.map_err(of_network)?;
-            let stream = self.tls.connect(server, stream).await?;
-            return Connection::open(stream, target, &self.pool).await.map(Way::Connection);
+            let stream = self.tls.connect(server, stream).await.map_err(Failed::Handshake)?;
+            return self.speak(stream, target).await;
         }
         if let Some(found) = self.network.service_at(to).map_err(of_network)?
             && let Ok(service) = found.handle.downcast::<HttpService>()
@@ -34,6 +43,14 @@ impl Outgoing {
             return Ok(Way::Direct(service, found.local));
         }
         let stream = self.network.connect(to).await.map_err(of_network)?;
-        Connection::open(stream, target, &self.pool).await.map(Way::Connection)
+        self.speak(stream, target).await
+    }
+
+    async fn speak<S>(&self, stream: S, target: &Target) -> Result<Way, Failed>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let connection = Connection::open(stream, target, &self.pool).await.map_err(Failed::Handshake)?;
+        Ok(Way::Connection(connection))
     }
 }

@@ -160,18 +160,21 @@ impl Outgoing {
 
     /// A way to the first of `addresses` that there is one to.
     async fn reach(&self, target: &Target, addresses: &[IpAddr], deadline: Instant) -> Result<connect::Way, Error> {
-        let mut failure = Error::DestinationNotFound;
+        let mut failure = None;
         for (index, address) in addresses.iter().enumerate() {
             let is_last = index + 1 == addresses.len();
             let until = if is_last { deadline } else { deadline.min(Instant::now() + limits::ATTEMPT_TIMEOUT) };
             let to = SocketAddr::new(*address, target.port);
             match tokio::time::timeout_at(until, self.connect(target, to)).await {
                 Ok(Ok(way)) => return Ok(way),
-                Ok(Err(error)) => failure = error,
-                Err(_) => failure = Error::ConnectionTimeout,
+                // Somebody answered.
+                Ok(Err(connect::Failed::Handshake(error))) => return Err(error),
+                // The first is what is told: it is the preferred address.
+                Ok(Err(connect::Failed::Connect(error))) => failure = failure.or(Some(error)),
+                Err(_) => failure = failure.or(Some(Error::ConnectionTimeout)),
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or(Error::DestinationNotFound))
     }
 }
 

@@ -97,8 +97,13 @@ impl Pod {
 
     /// Gets `path` on a connection of its own.
     pub(super) async fn get(&self, port: u16, path: &str) -> Answer {
+        self.try_get(port, path).await.unwrap()
+    }
+
+    /// The same where the connection may end without an answer.
+    pub(super) async fn try_get(&self, port: u16, path: &str) -> Option<Answer> {
         let mut sender = self.connect(port).await;
-        answer(sender.send_request(get(path)).await.unwrap()).await
+        Some(answer(sender.send_request(get(path)).await.ok()?).await)
     }
 }
 

@@ -5,12 +5,14 @@ mod outgoing;
 mod reuse;
 mod serving;
 
-use nacelle_container::ExitCause;
-use nacelle_infra::network::NetworkMode;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use crate::support::{Host, infra, pod};
+use http::StatusCode;
+use nacelle_container::ExitCause;
+use nacelle_infra::network::{DialSource, NetError};
+
+use self::client::{Pod, answer, get};
+use crate::support::{Host, infra};
 
 /// An HTTP handler that imports nothing but types of its own.
 #[tokio::test]
@@ -38,67 +40,32 @@ const TRAPS: &str = r#"(component
     (instance $exported (export "handle" (func $handle)))
     (export "wasi:http/incoming-handler@0.2.0" (instance $exported)))"#;
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
-async fn status(connection: &mut TcpStream) -> String {
-    connection.write_all(b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n").await.unwrap();
-    let mut reader = BufReader::new(connection);
-    let (mut first, mut length) = (String::new(), 0);
-    reader.read_line(&mut first).await.unwrap();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).await.unwrap();
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    reader.read_exact(&mut vec![0; length]).await.unwrap();
-    first.trim_end().to_owned()
-}
-
 #[tokio::test]
 async fn a_trap_ends_its_request_and_not_the_container() {
-    let host = Host::new();
-    let mut config = host.config(TRAPS);
-    config.http.port = free_port();
-    let network = pod(NetworkMode::Host).await;
-    let made = host.create_in(infra(network.container("guest")), config.clone(), None).await.unwrap();
-    made.container.start().await.unwrap();
+    let pod = Pod::new().await;
+    let program = wat::parse_str(TRAPS).unwrap();
+    let made = pod.serve_program(&program, 8080, |_| {}).await;
     // Two requests on one connection.
-    let mut connection = TcpStream::connect(("127.0.0.1", config.http.port)).await.unwrap();
+    let mut sender = pod.connect(8080).await;
     for _ in 0..2 {
-        assert_eq!(status(&mut connection).await, "HTTP/1.1 500 Internal Server Error");
+        sender.ready().await.unwrap();
+        let answer = answer(sender.send_request(get("/")).await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     }
     // The port is taken: the second container says so when it is started.
-    let second = host.create_in(infra(network.container("guest")), config.clone(), None).await.unwrap();
+    let mut config = pod.host.config_of(&program);
+    config.http.port = 8080;
+    let second = pod.host.create_in(infra(pod.network.container("second")), config, None).await.unwrap();
     let error = second.container.start().await.unwrap_err().to_string();
-    assert!(error.starts_with(&format!("cannot listen on port {}", config.http.port)), "{error}");
+    assert!(error.starts_with("cannot listen on port 8080"), "{error}");
     second.container.remove().await;
 
     made.container.terminate().await;
     let ran = made.finish().await;
     assert_eq!(ran.cause, ExitCause::Exited { code: 0 });
     assert_eq!(ran.stderr.matches("request failed: ").count(), 2, "{}", ran.stderr);
-    assert!(TcpStream::connect(("127.0.0.1", config.http.port)).await.is_err());
-}
-
-#[tokio::test]
-async fn a_server_can_be_killed() {
-    let host = Host::new();
-    let mut config = host.config(TRAPS);
-    config.http.port = free_port();
-    let network = pod(NetworkMode::Host).await;
-    let made = host.create_in(infra(network.container("guest")), config.clone(), None).await.unwrap();
-    made.container.start().await.unwrap();
-    let mut connection = TcpStream::connect(("127.0.0.1", config.http.port)).await.unwrap();
-    made.container.kill().await;
-    assert_eq!(made.finish().await.cause, ExitCause::Stopped { graceful: false });
-    assert_eq!(connection.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    assert_eq!(pod.network.dial(to, DialSource::Node).await.unwrap_err(), NetError::ConnectionRefused);
 }
 
 #[tokio::test]
