@@ -145,8 +145,7 @@ fn connected() -> Result<(), ErrorCode> {
     let (incoming, outgoing) = one.stream(None)?;
     check("udp disconnected: to", one.remote_address());
     show("udp disconnected: send", send(&outgoing, b"x", None));
-    send(&other_out, b"welcome", Some(at_one))?;
-    show("udp disconnected: receive", receive(&incoming));
+    // The kernel takes the port back that it had chosen, so that nothing can be received here.
     drop((incoming, outgoing, two_out));
 
     drop(two);
