@@ -149,7 +149,8 @@ fn connected() -> Result<(), ErrorCode> {
     drop((incoming, outgoing, two_out));
 
     drop(two);
-    let (incoming, outgoing) = one.stream(Some(to_wasi(at_two)))?;
+    let (fresh, _) = bound()?;
+    let (incoming, outgoing) = fresh.stream(Some(to_wasi(at_two)))?;
     show("udp refused: send", send(&outgoing, b"x", None));
     show("udp refused: receive", receive(&incoming));
     Ok(())

@@ -152,7 +152,8 @@ async fn connections_are_kept_and_closed_ones_are_not_used() {
             let (stream, closing) = (socket.stream().unwrap(), Arc::new(tokio::sync::Notify::new()));
             accepted.send(Arc::clone(&closing)).unwrap();
             tokio::spawn(async move {
-                let service = service_fn(async |_| Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new()))));
+                let service =
+                    service_fn(async |_| Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new()))));
                 tokio::select! {
                     _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service) => {}
                     () = closing.notified() => {}
