@@ -231,13 +231,13 @@ async fn datagrams() -> Result<(), ErrorCode> {
 
     // A socket that was never bound takes a port to send from.
     let three = udp();
-    check("udp send unbound", three.send(b"hi".to_vec(), Some(at_one)).await);
-    println!("udp received: {:?}", String::from_utf8_lossy(&one.receive().await?.0));
+    check("udp send unbound", three.send(b"hi".to_vec(), Some(at_two)).await);
+    println!("udp received: {:?}", String::from_utf8_lossy(&two.receive().await?.0));
     println!("udp bound by sending: {}", three.get_local_address().is_ok());
 
-    one.connect(at_two)?;
+    three.connect(at_two)?;
     drop(two);
-    check("udp refused: send", one.send(b"x".to_vec(), None).await);
-    check("udp refused: receive", one.receive().await);
+    check("udp refused: send", three.send(b"x".to_vec(), None).await);
+    check("udp refused: receive", three.receive().await);
     Ok(())
 }

@@ -110,7 +110,11 @@ impl Listener {
 
     /// The next connection, if there is one now.
     pub(super) fn try_accept(&self) -> Result<Option<Tcp>, NetError> {
-        let accepted = self.socket.with(TcpSocket::try_accept)?;
+        let accepted = match self.socket.with(TcpSocket::try_accept) {
+            // Guests take an aborted connection for one of many; this is the last they hear.
+            Err(_) if self.has_ended() => return Err(NetError::InvalidState),
+            result => result?,
+        };
         Ok(accepted.map(|socket| Tcp {
             family: self.family,
             state: State::Connected(Connection { socket, receive: Half::Here, send: Half::Here }),

@@ -150,9 +150,13 @@ impl TcpSocket {
         self.start_listening(Some(service))
     }
 
-    /// Whether it listens.
+    /// Whether it listens: no longer once its container's network is closed.
     pub fn is_listening(&self) -> bool {
-        matches!(self.state, State::Listening(_))
+        match &self.state {
+            State::Listening(Listening::Memory(listening)) => listening.slot.check().is_ok(),
+            State::Listening(Listening::Host(listener)) => listener.check().is_ok(),
+            _ => false,
+        }
     }
 
     /// Ready when [`Self::try_accept`] has something to say.

@@ -57,6 +57,16 @@ pub struct Outgoing {
     udp: Shared<Udp>,
     /// How many may be sent, by the last `check-send`.
     permit: usize,
+    room: Room,
+}
+
+/// Whether the network takes datagrams, as far as sending has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// It has refused none. Guests count on a new socket being writable at once, which a host's readiness may tell late.
+    Free,
+    /// It refused the last one, and has to say when there is room again.
+    Full,
 }
 
 impl Incoming {
@@ -146,7 +156,7 @@ impl HostUdpSocket for SocketsView<'_> {
             Ok(udp.remote_address().ok())
         })?;
         let incoming = Incoming { udp: socket.udp.clone(), peer, next: None };
-        let outgoing = Outgoing { udp: socket.udp.clone(), permit: 0 };
+        let outgoing = Outgoing { udp: socket.udp.clone(), permit: 0, room: Room::Free };
         Ok((self.table.push_child(incoming, &this)?, self.table.push_child(outgoing, &this)?))
     }
 
@@ -237,7 +247,8 @@ impl HostIncomingDatagramStream for SocketsView<'_> {
 impl HostOutgoingDatagramStream for SocketsView<'_> {
     fn check_send(&mut self, this: Resource<Outgoing>) -> SocketResult<u64> {
         let stream = self.table.get_mut(&this)?;
-        let sendable = stream.udp.with(|udp| udp.poll_sendable(&mut no_waiting())).is_ready();
+        let sendable =
+            stream.room == Room::Free || stream.udp.with(|udp| udp.poll_sendable(&mut no_waiting())).is_ready();
         // How many the network takes only sending tells; `send` says how many it took.
         stream.permit = if sendable { MAX_DATAGRAMS } else { 0 };
         Ok(u64::try_from(stream.permit).unwrap_or(0))
@@ -256,8 +267,14 @@ impl HostOutgoingDatagramStream for SocketsView<'_> {
         for OutgoingDatagram { data, remote_address } in datagrams {
             let remote = remote_address.map(SocketAddr::from);
             match stream.udp.with(|udp| udp.try_send(data.into(), remote)) {
-                Ok(true) => sent += 1,
-                Ok(false) => break,
+                Ok(true) => {
+                    stream.room = Room::Free;
+                    sent += 1;
+                }
+                Ok(false) => {
+                    stream.room = Room::Full;
+                    break;
+                }
                 // WASI: once a datagram was sent, this function does not fail.
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error.into()),

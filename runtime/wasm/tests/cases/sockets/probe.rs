@@ -1,7 +1,5 @@
 //! What a guest can find out about its sockets is the same here as on wasmtime-wasi with the kernel's sockets.
 
-use std::sync::Arc;
-
 use nacelle_container::ExitCause;
 use nacelle_infra::network::NetworkMode;
 use wasmtime::component::{Component, Linker, ResourceTable};
@@ -65,12 +63,11 @@ async fn in_pod(name: &str, mode: NetworkMode) -> String {
 }
 
 async fn compare(name: &str) {
-    let expected = Arc::new(on_wasmtime_wasi(name).await);
+    let expected = on_wasmtime_wasi(name).await;
     for mode in [NetworkMode::Virtual, NetworkMode::Host] {
         let found = in_pod(name, mode).await;
-        for (expected, found) in expected.lines().zip(found.lines()) {
-            assert_eq!(found, expected, "{mode:?}");
-        }
+        let differences: Vec<_> = expected.lines().zip(found.lines()).filter(|(one, other)| one != other).collect();
+        assert!(differences.is_empty(), "{mode:?}: {differences:#?}");
         assert_eq!(found.lines().count(), expected.lines().count(), "{mode:?}");
     }
 }
@@ -83,10 +80,4 @@ async fn wasi_0_2_sockets_answer_as_on_wasmtime_wasi() {
 #[tokio::test]
 async fn wasi_0_3_sockets_answer_as_on_wasmtime_wasi() {
     compare("p3-sockets-probe").await;
-}
-
-#[tokio::test]
-async fn baseline() {
-    eprintln!("{}", on_wasmtime_wasi("sockets-probe").await);
-    eprintln!("{}", on_wasmtime_wasi("p3-sockets-probe").await);
 }

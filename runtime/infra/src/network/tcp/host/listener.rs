@@ -100,6 +100,11 @@ impl HostListener {
         self.shared.local
     }
 
+    /// An error once its container's network is closed.
+    pub(in crate::network::tcp) fn check(&self) -> Result<(), NetError> {
+        self.slot.check()
+    }
+
     pub(in crate::network::tcp) fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.fan.register(cx.waker());
         match self.shared.poll_next(&self.acceptor, &self.runtime, |next| next.is_some()) {
