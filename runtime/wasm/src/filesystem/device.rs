@@ -4,7 +4,6 @@
 //! files, `/dev/null` among them, do their reading and writing themselves.
 
 use nacelle_infra::fs::{Descriptor, Device, Errno};
-use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::stdio::{Input, Output};
 
@@ -19,13 +18,13 @@ pub(crate) struct Stdio {
 /// Where the bytes of a descriptor come from.
 pub(super) enum Source<'a> {
     File,
-    Stdin(Option<&'a dyn StdinStream>),
+    Stdin(Option<&'a Input>),
 }
 
 /// Where the bytes for a descriptor go to.
 pub(super) enum Sink<'a> {
     File,
-    Output(&'a dyn StdoutStream),
+    Output(&'a Output),
 }
 
 impl Stdio {
@@ -35,9 +34,7 @@ impl Stdio {
     /// `EBADF` for an output, and for an input that was not opened to be read.
     pub(super) fn source(&self, descriptor: &Descriptor) -> Result<Source<'_>, Errno> {
         match descriptor.device() {
-            Some(Device::Stdin) if descriptor.readable() => {
-                Ok(Source::Stdin(self.stdin.as_ref().map(|input| input as &dyn StdinStream)))
-            }
+            Some(Device::Stdin) if descriptor.readable() => Ok(Source::Stdin(self.stdin.as_ref())),
             Some(Device::Stdin | Device::Stdout | Device::Stderr) => Err(Errno::BADF),
             _ => Ok(Source::File),
         }

@@ -1,7 +1,9 @@
 //! Descriptors of wasi:filesystem 0.2.
 
+use bytes::Bytes;
 use nacelle_infra::fs::{Descriptor, Errno, ReadDir};
 use wasmtime::component::Resource;
+use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::p2::pipe::ClosedInputStream;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, StreamError};
 
@@ -67,14 +69,15 @@ impl types::HostDescriptor for FilesView<'_> {
         let length = io_size(descriptor, usize::try_from(length).unwrap_or(usize::MAX));
         let bytes = match self.files.stdio.source(descriptor)? {
             Source::File => descriptor.read_bytes_at(offset, length)?,
-            Source::Stdin(None) => bytes::Bytes::new(),
-            Source::Stdin(Some(input)) => match input.p2_stream().blocking_read(length).await {
+            Source::Stdin(Some(input)) if length > 0 => match input.p2_stream().blocking_read(length).await {
                 Ok(bytes) => bytes,
-                Err(StreamError::Closed) => bytes::Bytes::new(),
+                Err(StreamError::Closed) => Bytes::new(),
                 Err(error) => return Err(stream_error(error)),
             },
+            Source::Stdin(_) => Bytes::new(),
         };
-        Ok((bytes.to_vec(), bytes.is_empty()))
+        let end = bytes.is_empty();
+        Ok((bytes.into(), end))
     }
 
     async fn write(&mut self, fd: Fd, buffer: Vec<u8>, offset: u64) -> FsResult<u64> {
@@ -83,7 +86,7 @@ impl types::HostDescriptor for FilesView<'_> {
         let written = match self.files.stdio.sink(descriptor)? {
             Sink::File => descriptor.write_at(offset, buffer.get(..length).unwrap_or(&buffer))?,
             Sink::Output(output) => {
-                let bytes = bytes::Bytes::from(buffer).slice(..length);
+                let bytes = Bytes::from(buffer).slice(..length);
                 output.p2_stream().blocking_write_and_flush(bytes).await.map_err(stream_error)?;
                 length
             }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use nacelle_infra::fs::{Descriptor, Errno, ReadDir};
 use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime::component::{Access, Accessor, FutureReader, Resource, ResourceTable, StreamReader};
+use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use super::device::{InputProducer, OutputConsumer};
 use super::entries::EntryProducer;
