@@ -33,12 +33,11 @@ impl World {
         let dir = tempfile::tempdir()?;
         let config = NodeConfig {
             state_dir: dir.path().join("state"),
-            runtime_dir: None,
             compile_cache: None,
             node_name: "bench".to_owned(),
             compiler: Compiler::InProcess,
             insecure_registries: Vec::new(),
-            ..NodeConfig::default()
+            pod_cidrs: Vec::new(),
         };
         let wasm = WasmBackend::new(WasmConfig { worker_threads, ..WasmConfig::new(dir.path().join("compiled")) })?;
         let node = Node::with_backends(config, Backends { wasm: Arc::new(wasm) })?;
@@ -61,7 +60,8 @@ impl World {
         }
         let objects = Arc::new(loaded.objects);
         let base_dir = PathBuf::from(self.dir.path());
-        let start = |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone() };
+        let start =
+            |pod| PodStart { pod, objects: Arc::clone(&objects), base_dir: base_dir.clone(), publish: Vec::new() };
         Ok(loaded.pods.into_iter().map(|loaded| self.node.start_pod(start(loaded.pod), notices.clone())).collect())
     }
 

@@ -53,6 +53,26 @@ fn without_clients_port(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// docs/examples/live: the manifest is edited, and SIGHUP makes the pod see it.
+#[test]
+fn a_manifest_that_is_edited_reaches_the_pod_that_runs() -> Result<()> {
+    let root = repository_root();
+    guest("hello");
+    let text = std::fs::read_to_string(root.join("docs/examples/live/config.yaml"))?;
+    let text = text.replace("../../..", &root.display().to_string());
+    let nacelle = Nacelle::new()?;
+    let manifest = nacelle.write("config.yaml", &text)?;
+    let mut running = nacelle.spawn(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;
+    running.wait_for_line("good morning")?;
+    nacelle.write("config.yaml", &text.replace("good morning", "good evening"))?;
+    running.signal("HUP")?;
+    running.wait_for_line("good evening")?;
+    let finished = running.finish()?;
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, "good morning\ngood evening\n"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("read the manifests again"), "{}", finished.stderr);
+    Ok(())
+}
+
 #[test]
 fn examples_print_what_they_say() -> Result<()> {
     let mut manifests: Vec<_> = std::fs::read_dir(repository_root().join("docs/examples"))?
@@ -60,7 +80,7 @@ fn examples_print_what_they_say() -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     manifests.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     manifests.sort();
-    assert!(manifests.len() >= 7, "docs/examples has lost its manifests");
+    assert!(manifests.len() >= 9, "docs/examples has lost its manifests");
     for manifest in manifests {
         check(&manifest)?;
     }

@@ -37,9 +37,12 @@ fn echo(address: SocketAddr, text: &str) -> Result<String> {
 
 #[test]
 fn containers_of_a_pod_share_localhost() -> Result<()> {
-    let pod = Pod::new("p")
-        .container("server", "tcp-echo-server", &["127.0.0.1:7000", "1"], "")
-        .container("client", "tcp-echo-client", &["localhost:7000", "over the pod's loopback"], "");
+    let pod = Pod::new("p").container("server", "tcp-echo-server", &["127.0.0.1:7000", "1"], "").container(
+        "client",
+        "tcp-echo-client",
+        &["localhost:7000", "over the pod's loopback"],
+        "",
+    );
     let finished = run(&Nacelle::new()?, &pod.yaml(), &[])?;
     assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
     assert!(finished.stdout.contains("client | over the pod's loopback"), "{}", finished.stdout);
@@ -99,7 +102,8 @@ fn a_host_port_leads_into_the_pod_and_goes_with_it() -> Result<()> {
         &["0.0.0.0:7000"],
         &format!("ports: [{{containerPort: 7000, hostPort: {port}, hostIP: 127.0.0.1}}]"),
     );
-    let mut running = start(&Nacelle::new()?, &pod.yaml(), &[])?;
+    let nacelle = Nacelle::new()?;
+    let mut running = start(&nacelle, &pod.yaml(), &[])?;
     running.wait_for_line("listening on")?;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     assert_eq!(echo(address, "from outside")?, "from outside");
@@ -115,10 +119,10 @@ fn a_host_port_leads_into_the_pod_and_goes_with_it() -> Result<()> {
 #[test]
 fn a_published_port_leads_to_what_listens_in_the_pod() -> Result<()> {
     let port = free_port()?;
-    let pod = Pod::new("p")
-        .spec("terminationGracePeriodSeconds: 1")
-        .container("c", "tcp-echo-server", &["0.0.0.0:7000"], "");
-    let mut running = start(&Nacelle::new()?, &pod.yaml(), &["--publish", &format!("127.0.0.1:{port}:7000")])?;
+    let pod =
+        Pod::new("p").spec("terminationGracePeriodSeconds: 1").container("c", "tcp-echo-server", &["0.0.0.0:7000"], "");
+    let nacelle = Nacelle::new()?;
+    let mut running = start(&nacelle, &pod.yaml(), &["--publish", &format!("127.0.0.1:{port}:7000")])?;
     running.wait_for_line("listening on")?;
     assert_eq!(echo(SocketAddr::from(([127, 0, 0, 1], port)), "published")?, "published");
     running.signal("TERM")?;
@@ -131,7 +135,12 @@ fn a_host_port_that_is_taken_names_the_pod_that_has_it() -> Result<()> {
     let port = free_port()?;
     let ports = format!("ports: [{{containerPort: 7000, hostPort: {port}}}]");
     let pod = |name| {
-        Pod::new(name).spec("terminationGracePeriodSeconds: 0").container("c", "tcp-echo-server", &["0.0.0.0:7000"], &ports)
+        Pod::new(name).spec("terminationGracePeriodSeconds: 0").container(
+            "c",
+            "tcp-echo-server",
+            &["0.0.0.0:7000"],
+            &ports,
+        )
     };
     let manifests = format!("{}---\n{}", pod("one").yaml(), pod("two").yaml());
     let finished = run(&Nacelle::new()?, &manifests, &["--for", "3s"])?;
@@ -149,7 +158,8 @@ fn host_network_is_the_hosts() -> Result<()> {
         &[&format!("127.0.0.1:{port}")],
         "",
     );
-    let mut running = start(&Nacelle::new()?, &pod.yaml(), &[])?;
+    let nacelle = Nacelle::new()?;
+    let mut running = start(&nacelle, &pod.yaml(), &[])?;
     running.wait_for_line("listening on")?;
     assert_eq!(echo(SocketAddr::from(([127, 0, 0, 1], port)), "no way round")?, "no way round");
     running.signal("TERM")?;
@@ -202,9 +212,8 @@ spec:
 
 #[test]
 fn a_network_policy_decides_who_may_come_in() -> Result<()> {
-    let labelled = |pod: Pod, labels: &str| {
-        pod.yaml().replacen("metadata:\n", &format!("metadata:\n  labels: {{{labels}}}\n"), 1)
-    };
+    let labelled =
+        |pod: Pod, labels: &str| pod.yaml().replacen("metadata:\n", &format!("metadata:\n  labels: {{{labels}}}\n"), 1);
     let server = labelled(Pod::new("server").container("c", "tcp-echo-server", &["0.0.0.0:7000"], ""), "app: server");
     let all: Vec<String> = (2..=6).map(|host| format!("10.123.0.{host}:7000")).collect();
     let mut args = vec!["dial"];
@@ -212,7 +221,8 @@ fn a_network_policy_decides_who_may_come_in() -> Result<()> {
     let friend = labelled(Pod::new("friend").container("c", "attacker", &args, PATIENCE), "role: friend");
     let stranger = labelled(Pod::new("stranger").container("c", "attacker", &args, PATIENCE), "role: stranger");
     let manifests = format!("{POLICY}{server}---\n{friend}---\n{stranger}");
-    let mut running = start(&Nacelle::new()?, &manifests, &["--pod-cidr", "10.123.0.0/29", "--for", "4s"])?;
+    let nacelle = Nacelle::new()?;
+    let mut running = start(&nacelle, &manifests, &["--pod-cidr", "10.123.0.0/29", "--for", "4s"])?;
     let friend = running.wait_for_line("connected")?;
     assert!(friend.starts_with("friend"), "{friend}");
     let finished = running.finish()?;
@@ -252,9 +262,15 @@ fn an_http_component_is_served_on_its_port_to_siblings_and_outside() -> Result<(
     let port = free_port()?;
     let pod = Pod::new("p")
         .spec("terminationGracePeriodSeconds: 1")
-        .container("server", "http-server", &[], &format!("ports: [{{name: http, containerPort: 9000, hostPort: {port}}}]"))
+        .container(
+            "server",
+            "http-server",
+            &[],
+            &format!("ports: [{{name: http, containerPort: 9000, hostPort: {port}}}]"),
+        )
         .container("client", "http-client", &["http://localhost:9000/"], "");
-    let mut running = start(&Nacelle::new()?, &pod.yaml(), &[])?;
+    let nacelle = Nacelle::new()?;
+    let mut running = start(&nacelle, &pod.yaml(), &[])?;
     running.wait_for_line("Hello from wasi:http!")?;
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(b"GET /headers HTTP/1.1\r\nHost: outside\r\nConnection: close\r\n\r\n")?;

@@ -157,7 +157,13 @@ fn names_and_paths_have_their_length() -> Result<()> {
     for volume in ["emptyDir: {}", "emptyDir: {medium: Memory}"] {
         let lines = torture(
             volume,
-            &["create v/{n*65536}", "create v/{n*256}", "create v/{n*255}", "mkdir {v/*40000}x", "symlink {t*100000} v/l"],
+            &[
+                "create v/{n*65536}",
+                "create v/{n*256}",
+                "create v/{n*255}",
+                "mkdir {v/*40000}x",
+                "symlink {t*100000} v/l",
+            ],
         )?;
         let outcome = |index: usize| lines[index].rsplit_once(": ").map(|(_, outcome)| outcome.to_owned());
         assert_eq!(outcome(0).as_deref(), Some("name-too-long"), "{}", volume);
@@ -172,8 +178,7 @@ fn names_and_paths_have_their_length() -> Result<()> {
 #[test]
 fn a_memory_volume_holds_what_it_may_and_no_more() -> Result<()> {
     let lines = torture("emptyDir: {medium: Memory, sizeLimit: 1Mi}", &["fill v/big 100000000", "stat v/big"])?;
-    let taken: u64 = lines[0].rsplit_once(' ').context("no number")?.1.parse()?;
-    assert!(taken <= 1 << 20, "{lines:?}");
+    assert!(number(&lines[0], ": ok", "then insufficient-space")? <= 1 << 20, "{lines:?}");
     Ok(())
 }
 
@@ -193,8 +198,7 @@ fn millions_of_files_do_not_fit_into_memory() -> Result<()> {
     let line = running.wait_for_line("many v")?;
     let peak = peak_kib(&running)?;
     assert!(peak < BOUND_KIB, "{peak} KiB");
-    let made: u64 = line.rsplit_once(' ').context("no number")?.1.parse()?;
-    assert!(made < 3_000_000, "{line}");
+    assert!(number(&line, ": ok", "then")? < 3_000_000, "{line}");
     running.signal("TERM")?;
     running.finish()?;
     Ok(())
@@ -209,7 +213,11 @@ fn a_disk_volume_that_is_too_full_evicts_its_pod() -> Result<()> {
     let nacelle = Nacelle::new()?;
     let finished = run(&nacelle, &pod)?;
     assert_ne!(finished.code, 0);
-    assert!(finished.stderr.contains("Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\""), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\""),
+        "{}",
+        finished.stderr
+    );
     Ok(())
 }
 

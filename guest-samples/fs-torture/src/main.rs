@@ -3,6 +3,7 @@
 //! It calls `wasi:filesystem` itself. A language's library would tidy paths up first, and what matters here is what the
 //! host makes of untidy ones.
 
+mod descriptor;
 mod operation;
 mod paths;
 
@@ -22,7 +23,13 @@ usage: fs-torture OPERATION...
   create P                makes a file that must not exist
   fill P BYTES            writes that many bytes; prints how many there was room for
   truncate P SIZE         sets a file's size
+  touch P SECONDS         sets both of a file's times, in seconds since 1970
+  times P                 both of a file's times
   sync P                  waits until a file is on its disk
+  flags P LETTERS         opens with r(ead), w(rite), m(utate), c(reate), e(xclusive), t(runcate), d(irectory),
+                          s(ync); prints the flags that the descriptor shows
+  misuse P                reads, writes and cuts what is not open for it; prints how each ends
+  same P P                whether both are one object, and whether their hashes are equal
   ls P                    the names in a directory, sorted
   mkdir P, rmdir P, unlink P
   rename P P, link P P, symlink TARGET P, readlink P

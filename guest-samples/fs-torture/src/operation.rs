@@ -7,10 +7,11 @@ use wasip2::filesystem::types::{
 };
 use wasip2::io::streams::{OutputStream, StreamError};
 
+use crate::descriptor;
 use crate::paths::{Path, expand};
 
 /// How an operation ended: what is to be told, or WASI's error.
-type Outcome = Result<String, ErrorCode>;
+pub(crate) type Outcome = Result<String, ErrorCode>;
 
 /// The most bytes that a blocking write takes.
 const MAX_WRITE: usize = 4096;
@@ -27,6 +28,11 @@ pub(crate) fn run(words: &[&str]) -> Option<Outcome> {
         ["fill", path, bytes] => fill(path, bytes.parse().ok()?),
         ["truncate", path, size] => truncate(path, size.parse().ok()?),
         ["sync", path] => open(path, OpenFlags::empty(), DescriptorFlags::READ).and_then(|file| file.sync()).map(quiet),
+        ["touch", path, seconds] => descriptor::touch(path, seconds.parse().ok()?),
+        ["times", path] => descriptor::times(path),
+        ["flags", path, letters] => descriptor::flags(path, letters),
+        ["misuse", path] => descriptor::misuse(path),
+        ["same", one, other] => descriptor::same(one, other),
         ["ls", path] => list(path),
         ["mkdir", path] => at(path, |base, path| base.create_directory_at(path)),
         ["rmdir", path] => at(path, |base, path| base.remove_directory_at(path)),
@@ -44,7 +50,7 @@ pub(crate) fn run(words: &[&str]) -> Option<Outcome> {
     })
 }
 
-fn quiet<T>(_: T) -> String {
+pub(crate) fn quiet<T>(_: T) -> String {
     String::new()
 }
 
@@ -53,7 +59,7 @@ fn at(path: &str, operation: impl FnOnce(&Descriptor, &str) -> Result<(), ErrorC
     operation(&path.base, &path.path).map(quiet)
 }
 
-fn open(path: &str, how: OpenFlags, flags: DescriptorFlags) -> Result<Descriptor, ErrorCode> {
+pub(crate) fn open(path: &str, how: OpenFlags, flags: DescriptorFlags) -> Result<Descriptor, ErrorCode> {
     let path = Path::new(path)?;
     path.base.open_at(PathFlags::SYMLINK_FOLLOW, &path.path, how, flags)
 }
@@ -88,7 +94,7 @@ fn append(path: &str, text: &str) -> Outcome {
 }
 
 /// Writes all of it, or tells why not.
-fn put(stream: &OutputStream, bytes: &[u8]) -> Result<(), ErrorCode> {
+pub(crate) fn put(stream: &OutputStream, bytes: &[u8]) -> Result<(), ErrorCode> {
     bytes.chunks(MAX_WRITE).try_for_each(|part| {
         stream.blocking_write_and_flush(part).map_err(|error| match error {
             StreamError::LastOperationFailed(error) => filesystem_error_code(&error).unwrap_or(ErrorCode::Io),

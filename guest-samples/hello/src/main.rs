@@ -12,6 +12,7 @@ const USAGE: &str = "\
 usage: hello [WORD...]            print the arguments
        hello env NAME...          print variables, one NAME=value a line
        hello cat PATH...          print files
+       hello follow PATH TIMES    print a file, and again when it has changed, so many times in all
        hello write PATH TEXT      write TEXT and a newline to a file
        hello ls PATH              list a folder, sorted; folders end in /
        hello stdin                copy standard input to standard output
@@ -19,6 +20,9 @@ usage: hello [WORD...]            print the arguments
        hello sleep SECONDS        sleep, then say so
        hello exit CODE            end with this exit code (0 to 255)
        hello help                 print this";
+
+/// How long `follow` waits before it looks at the file again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why the guest fails: a message and the exit code it ends with.
 struct Failure {
@@ -56,6 +60,7 @@ fn run(args: &[&str]) -> Result<u8, Failure> {
     match args {
         ["env", names @ ..] => print_env(names)?,
         ["cat", paths @ ..] => paths.iter().try_for_each(|path| cat(path))?,
+        ["follow", path, times] => follow(path, times)?,
         ["write", path, text] => {
             fs::write(path, format!("{text}\n")).map_err(|error| Failure::io("write", path, &error))?;
         }
@@ -70,7 +75,7 @@ fn run(args: &[&str]) -> Result<u8, Failure> {
             return code.parse().map_err(|_| Failure::usage(&format!("{code:?} is not an exit code from 0 to 255")));
         }
         ["help"] => println!("{USAGE}"),
-        ["write" | "ls" | "stdin" | "stderr" | "sleep" | "exit", ..] => {
+        ["follow" | "write" | "ls" | "stdin" | "stderr" | "sleep" | "exit", ..] => {
             return Err(Failure::usage(&format!("wrong arguments for {:?}", args[0])));
         }
         [] => println!("Hello from WASI!"),
@@ -90,6 +95,23 @@ fn print_env(names: &[&str]) -> Result<(), Failure> {
 fn cat(path: &str) -> Result<(), Failure> {
     let bytes = fs::read(path).map_err(|error| Failure::io("read", path, &error))?;
     io::stdout().write_all(&bytes).map_err(|error| Failure::io("print", path, &error))
+}
+
+fn follow(path: &str, times: &str) -> Result<(), Failure> {
+    let times: u32 = times.parse().map_err(|_| Failure::usage(&format!("{times:?} is not a number of times")))?;
+    let mut shown = None;
+    for _ in 0..times {
+        let bytes = loop {
+            let bytes = fs::read(path).map_err(|error| Failure::io("read", path, &error))?;
+            if shown.as_ref() != Some(&bytes) {
+                break bytes;
+            }
+            thread::sleep(LOOK_AGAIN);
+        };
+        io::stdout().write_all(&bytes).map_err(|error| Failure::io("print", path, &error))?;
+        shown = Some(bytes);
+    }
+    Ok(())
 }
 
 fn list(path: &str) -> Result<(), Failure> {

@@ -1,8 +1,9 @@
 //! Asks its host everything about `wasi:sockets` 0.2 that a guest can find out by itself, and prints what it answered.
 //!
 //! Two hosts whose output is the same are the same to their guests. Nothing that may differ is printed: no ephemeral
-//! ports, no times, no buffer sizes that a host chose.
+//! ports, no times, no buffer sizes that a host chose. `sockets-probe exhaust` makes sockets until there are no more.
 
+use std::env;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -13,10 +14,16 @@ use wasip2::sockets::instance_network::instance_network;
 use wasip2::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
 use wasip2::sockets::tcp::{ShutdownType, TcpSocket};
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
+use wasip2::sockets::udp_create_socket::create_udp_socket;
 
 mod datagrams;
 
 fn main() -> ExitCode {
+    if env::args().nth(1).as_deref() == Some("exhaust") {
+        exhaust("tcp", || create_tcp_socket(IpAddressFamily::Ipv4));
+        exhaust("udp", || create_udp_socket(IpAddressFamily::Ipv4));
+        return ExitCode::SUCCESS;
+    }
     unbound();
     addresses();
     bound();
@@ -31,6 +38,17 @@ fn main() -> ExitCode {
     names();
     datagrams::probe();
     ExitCode::SUCCESS
+}
+
+/// Makes sockets until the host refuses, then drops them all.
+fn exhaust<T>(what: &str, make: impl Fn() -> Result<T, ErrorCode>) {
+    let mut sockets = Vec::new();
+    loop {
+        match make() {
+            Ok(socket) => sockets.push(socket),
+            Err(code) => return println!("{what}: {} sockets, then {}", sockets.len(), code.name()),
+        }
+    }
 }
 
 /// Prints an answer: its value, or the name of its error.

@@ -7,7 +7,6 @@ use crate::error::{CliError, ErrorKind};
 
 /// The state of a node whose user is root.
 const ROOT_STATE: &str = "/var/lib/nacelle";
-/// What root's processes keep in memory only.
 
 /// The part of the process' environment that directories depend on.
 pub(crate) struct DirEnv<'a> {

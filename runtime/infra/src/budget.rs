@@ -239,6 +239,20 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
+    #[test]
+    fn a_ledger_keeps_its_floor_and_gives_back_what_is_over() {
+        let pod = Budget::new(Some(100_000), None);
+        let container = Budget::new(None, Some(Arc::clone(&pod)));
+        assert!(Ledger::with_floor(Arc::clone(&container), 100_001).is_err());
+        let mut ledger = Ledger::with_floor(Arc::clone(&container), 4096).unwrap();
+        assert_eq!(container.available(), 100_000 - 4096);
+        ledger.cover(60_000).unwrap();
+        ledger.settle(0);
+        assert_eq!((ledger.charged(), pod.used()), (4096, 4096));
+        drop(ledger);
+        assert_eq!(pod.used(), 0);
+    }
+
     proptest! {
         #[test]
         fn a_ledger_covers_what_it_promised_and_gives_all_back(needs in prop::collection::vec(0u64..200_000, 1..50)) {

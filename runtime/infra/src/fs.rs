@@ -17,6 +17,7 @@ mod host;
 mod memory;
 mod namespace;
 mod node;
+mod open_files;
 mod tree;
 mod usage;
 

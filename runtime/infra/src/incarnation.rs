@@ -175,7 +175,7 @@ impl Infra {
         let (sub_path, volume) = (sub_path.to_owned(), volume.name.clone());
         match found {
             Ok(tree) => Ok((tree, read_only)),
-            Err(Errno::XDEV) => Err(MountError::Escape { sub_path, volume }),
+            Err(Errno::PERM) => Err(MountError::Escape { sub_path, volume }),
             Err(Errno::NOENT) => Err(MountError::NoSubPath { sub_path, volume }),
             Err(source) => Err(MountError::SubPath { sub_path, volume, source }),
         }

@@ -16,6 +16,7 @@
 
 pub mod budget;
 mod config;
+mod descriptors;
 mod dirs;
 mod error;
 pub mod fs;

@@ -16,14 +16,14 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects and must not depend on a crate that does.
 
-#![allow(clippy::todo, unreachable_pub, dead_code, reason = "signatures first, bodies follow")]
-
+mod account;
 mod addresses;
 mod binding;
 mod config;
 mod container;
 mod decide;
 mod error;
+mod host_loopback;
 mod host_port;
 mod limits;
 mod lookup;

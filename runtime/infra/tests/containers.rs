@@ -111,6 +111,20 @@ fn write(files: &Arc<MountNamespace>, path: &str, content: &[u8]) -> Result<usiz
     files.open(path, how)?.write_at(0, content)
 }
 
+/// Writes until nothing fits any more; returns how much did.
+fn fill(files: &Arc<MountNamespace>, path: &str) -> usize {
+    let how = OpenHow { write: true, create: true, ..OpenHow::default() };
+    let file = files.open(path, how).unwrap();
+    let mut total = 0;
+    loop {
+        match file.append(&[1; 64 << 10]) {
+            Ok(written) => total += written,
+            Err(Errno::NOSPC) => return total,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 fn list(files: &Arc<MountNamespace>, path: &str) -> Vec<String> {
     let entries = files.open_dir(path).unwrap().read_dir().unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().name).filter(|name| !name.starts_with("..")).collect();
@@ -185,11 +199,8 @@ async fn an_image_is_never_changed() {
 #[tokio::test]
 async fn links_in_an_image_lead_nowhere_on_the_host() {
     let pod = Pod::new().await;
-    let mounts = vec![
-        mount("mem", "/etc/mem"),
-        part("config", "/app/up/up/a", "a"),
-        part("config", "/plain/file", "a"),
-    ];
+    let mounts =
+        vec![mount("mem", "/etc/mem"), part("config", "/app/up/up/a", "a"), part("config", "/plain/file", "a")];
     let app = pod.infra.container(&FsConfig { image: Some(pod.image()), mounts, ..bare() }).unwrap();
     let host = pod.temp.path().join("host");
     assert!(!Path::new("/host-etc").exists());
@@ -218,13 +229,45 @@ async fn sub_paths_are_found_or_made_inside_the_volume() {
     write(&app.files, "/new/file", b"x").unwrap();
     write(&app.files, "/mem/file", b"x").unwrap();
     assert_eq!(fs::read(pod.data().join("a/b/file")).unwrap(), b"x");
-    assert_eq!((read(&app.files, "/sub/b").unwrap().as_str(), read(&app.files, "/file").unwrap().as_str()), ("sub/b", "a"));
+    assert_eq!(
+        (read(&app.files, "/sub/b").unwrap().as_str(), read(&app.files, "/file").unwrap().as_str()),
+        ("sub/b", "a")
+    );
     assert_eq!(write(&app.files, "/sub/b", b"x").unwrap_err(), Errno::ROFS);
     // A container that moves the directory and puts a link in its place changes nothing about the mount.
     fs::rename(pod.data().join("a"), pod.data().join("moved")).unwrap();
     symlink(pod.temp.path(), pod.data().join("a")).unwrap();
     assert_eq!(read(&app.files, "/new/file").unwrap(), "x");
     assert_eq!(read(&app.files, "/new/../../host/file").unwrap_err(), Errno::NOENT);
+    app.remove().unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_becomes_a_link_under_a_walk_leads_nowhere() {
+    let pod = Pod::new().await;
+    let host = pod.temp.path().join("host");
+    fs::create_dir_all(pod.temp.path().join("secret")).unwrap();
+    fs::write(pod.temp.path().join("secret/f"), "secret").unwrap();
+    fs::write(host.join("dir/f"), "inside").unwrap();
+    symlink("../secret", host.join("link")).unwrap();
+    let app = pod.mount(&[mount("host", "/host"), part("host", "/part", "dir")]).unwrap();
+    let dir = fs::File::open(&host).unwrap();
+    let swap = || rustix::fs::renameat_with(&dir, "dir", &dir, "link", rustix::fs::RenameFlags::EXCHANGE).unwrap();
+    let base = app.files.open_dir("/host").unwrap();
+    std::thread::scope(|scope| {
+        let swapper = scope.spawn(|| (0..4000).for_each(|_| swap()));
+        while !swapper.is_finished() {
+            let how = OpenHow { read: true, follow: true, ..OpenHow::default() };
+            let at_once = base.open_at("dir/f", how);
+            let walked = app.files.open_dir("/host/dir").and_then(|dir| dir.open_at("f", how));
+            for file in [at_once, walked].into_iter().flatten() {
+                assert_eq!(&*file.read_bytes_at(0, 10).unwrap(), b"inside");
+            }
+            let _ = write(&app.files, "/host/dir/new", b"x");
+            assert_eq!(read(&app.files, "/part/f").unwrap(), "inside");
+        }
+    });
+    assert_eq!(fs::read_dir(pod.temp.path().join("secret")).unwrap().count(), 1);
     app.remove().unwrap();
 }
 
@@ -237,17 +280,24 @@ async fn sub_paths_cannot_leave_the_volume() {
     symlink(pod.temp.path().join("host/file"), pod.data().join("file")).unwrap();
     symlink("/etc/new", pod.data().join("dangling")).unwrap();
     symlink("dir", pod.data().join("fine")).unwrap();
-    for escape in ["root", "root/etc", "up", "up/volumes", "file", "dangling/deeper"] {
-        let error = pod.mount(&[part("data", "/x", escape)]).unwrap_err();
+    for escape in ["up", "up/volumes"] {
+        let error = pod.mount(&[part("data", "/x", escape)]).map(drop).unwrap_err();
         assert!(matches!(error, MountError::Escape { .. }), "{escape}: {error}");
     }
+    // To an absolute link the volume is all there is.
+    assert!(pod.mount(&[part("data", "/x", "file")]).is_err());
+    assert!(pod.mount(&[part("data", "/x", "dangling/deeper")]).is_err());
     for bad in ["..", "../x", "a/../../b", "/etc", "a/../b", "a\0b"] {
         let error = pod.mount(&[part("data", "/x", bad)]).unwrap_err();
         assert!(matches!(error, MountError::BadSubPath(_)), "{bad}: {error}");
     }
     assert!(matches!(pod.mount(&[part("config", "/x", "none")]), Err(MountError::NoSubPath { .. })));
     assert_eq!(pod.containers(), 0);
-    pod.mount(&[part("data", "/x", "fine")]).unwrap().remove().unwrap();
+    let parts = [part("data", "/x", "fine"), part("data", "/root", "root"), part("data", "/new", "root/new")];
+    let app = pod.mount(&parts).unwrap();
+    write(&app.files, "/root/in-volume", b"x").unwrap();
+    assert!(pod.data().join("in-volume").exists() && pod.data().join("new").is_dir());
+    app.remove().unwrap();
 }
 
 #[tokio::test]
@@ -296,38 +346,33 @@ async fn volumes_are_shared_and_hold_no_more_than_they_may() {
     let pod = Pod::with(InfraConfig { memory_limit: Some(1 << 20), ..InfraConfig::default() }).await;
     let mut exceeded = pod.infra.exceeded().unwrap();
     assert!(pod.infra.exceeded().is_none());
-    let config = FsConfig { mounts: vec![mount("data", "/data"), mount("mem", "/mem"), mount("large", "/large")], ..bare() };
+    let config =
+        FsConfig { mounts: vec![mount("data", "/data"), mount("mem", "/mem"), mount("large", "/large")], ..bare() };
     let a = pod.infra.container(&config).unwrap();
     let b = pod.infra.container(&FsConfig { container: "b".into(), ..config }).unwrap();
     let kib = |n: usize| vec![1_u8; n << 10];
 
     write(&a.files, "/data/a", &kib(600)).unwrap();
-    assert_eq!(write(&b.files, "/data/b", &kib(600)).unwrap_err(), Errno::NOSPC);
+    assert!(fill(&b.files, "/data/b") <= 424 << 10);
     a.files.root().unlink_file_at("data/a").unwrap();
-    write(&b.files, "/data/b", &kib(600)).unwrap();
-    assert_eq!(write(&a.files, "/data/a", &kib(600)).unwrap_err(), Errno::NOSPC);
+    // What one container frees, another can use at once.
+    assert!(fill(&b.files, "/data/c") >= 590 << 10);
 
     let before = pod.infra.memory().used();
     write(&a.files, "/mem/a", &kib(40)).unwrap();
     assert!(pod.infra.memory().used() >= before + (40 << 10), "memory volumes count as the pod's memory");
-    assert!(write(&b.files, "/mem/b", &kib(40)).is_err_and(|error| error == Errno::NOSPC) || read(&b.files, "/mem/b").unwrap().len() < 40 << 10);
+    // What fits is written, as on Linux; of both containers together.
+    assert!(fill(&b.files, "/mem/b") <= 24 << 10);
     a.files.root().unlink_file_at("mem/a").unwrap();
-    assert!(pod.infra.memory().used() <= before + (24 << 10));
+    assert!(pod.infra.memory().used() <= before + (32 << 10));
     // Without a size of its own, a memory volume is held to the pod's memory.
-    let how = OpenHow { write: true, create: true, ..OpenHow::default() };
-    let large = b.files.open("/large/f", how).unwrap();
-    let error = loop {
-        if let Err(error) = large.append(&kib(64)) {
-            break error;
-        }
-    };
-    assert_eq!(error, Errno::NOSPC);
+    assert!(fill(&b.files, "/large/f") >= 900 << 10);
     assert!(pod.infra.memory().used() <= 1 << 20);
 
     let usage = pod.infra.storage_usage();
-    assert!((600 << 10..1 << 20).contains(&usage.empty_dirs["data"]), "{usage:?}");
+    assert!((1000 << 10..=1 << 20).contains(&usage.empty_dirs["data"]), "{usage:?}");
     let told: Vec<_> = std::iter::from_fn(|| exceeded.try_recv().ok()).collect();
-    assert!(matches!(&told[..], [] | [StorageExceeded::EmptyDir { .. }]), "{told:?}");
+    assert_eq!(told, [StorageExceeded::EmptyDir { volume: "data".into(), limit: 1 << 20 }]);
 }
 
 #[tokio::test]
@@ -342,12 +387,40 @@ async fn the_pods_disk_is_one_account() {
     let usage = pod.infra.storage_usage();
     assert_eq!(usage.containers["app"].logs, 50 << 10);
     assert!(usage.containers["app"].root >= 500 << 10 && usage.total >= 850 << 10, "{usage:?}");
-    assert_eq!(write(&app.files, "/more", &vec![1; 100 << 10]).unwrap_err(), Errno::NOSPC);
+    // What fits is written, as on Linux.
+    assert!(write(&app.files, "/more", &vec![1; 100 << 10]).unwrap() <= 50 << 10);
+    assert_eq!(write(&app.files, "/most", &[1; 100 << 10]).unwrap_err(), Errno::NOSPC);
     assert!(matches!(exceeded.try_recv().unwrap(), StorageExceeded::Container { name, .. } if name == "app"));
     // What an incarnation wrote is gone with it; its logs stay.
     app.remove().unwrap();
     let usage = pod.infra.storage_usage();
     assert_eq!((usage.containers["app"].root, usage.containers["app"].logs), (0, 50 << 10));
+}
+
+#[tokio::test]
+async fn one_container_does_not_take_all_descriptors() {
+    let pod = Pod::new().await;
+    let config = FsConfig { mounts: vec![mount("data", "/data")], ..bare() };
+    let hostile = pod.infra.container(&config).unwrap();
+    for path in ["/file", "/data/file"] {
+        write(&hostile.files, path, b"x").unwrap();
+        let mut held = Vec::new();
+        let how = OpenHow { read: true, ..OpenHow::default() };
+        // A file of the root is opened on the host when it is first read.
+        let opened = || hostile.files.open(path, how).and_then(|file| file.read_bytes_at(0, 1).map(|_| file));
+        let error = loop {
+            match opened() {
+                Ok(file) => held.push(file),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, Errno::MFILE, "{path}");
+        let other = pod.infra.container(&FsConfig { container: "other".into(), ..bare() }).unwrap();
+        write(&other.files, "/file", b"x").unwrap();
+        other.remove().unwrap();
+        drop(held);
+        assert_eq!(read(&hostile.files, path).unwrap(), "x");
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::flag::Control;
 use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryAccount, MemoryRefused, MemoryShare};
 use crate::program::Entry;
-use crate::state::GuestState;
+use crate::state::{GuestState, MAX_HANDLES};
 use crate::stdio::{Input, Output, Reader};
 use crate::trap::Ended;
 
@@ -67,6 +67,7 @@ impl Launch {
         let hooks = HttpHooks(Arc::clone(&self.outgoing));
         let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), hooks, network, files, memory));
         store.limiter(|state| &mut state.memory);
+        store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         Ok(store)

@@ -33,6 +33,7 @@ mod sockets;
 mod state;
 mod stdio;
 mod trap;
+mod turn;
 
 pub use backend::{WasmBackend, WasmError};
 pub use cache::{Pruned, prune_cache};

@@ -14,6 +14,9 @@ use crate::sockets::SocketsView;
 
 /// The most host resources (files, sockets, streams, …) that a guest may hold at a time.
 const MAX_RESOURCES: usize = 100_000;
+/// The most handles of a guest: those of the host's resources, of its own, and those lent for the time of a call. More
+/// than resources, since a guest is told when those run out, and ends when handles do.
+pub(crate) const MAX_HANDLES: usize = 2 * MAX_RESOURCES;
 
 /// The data of one store.
 pub(crate) struct GuestState {

@@ -9,10 +9,10 @@ use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
 #[command(
     long_about = "Run pods in the foreground until they end.\n\n\
                   Containers' output goes to standard output, nacelle's own words go to standard error. Ctrl-C or \
-                  SIGTERM stops the pods as their terminationGracePeriodSeconds says; a second one kills them. SIGHUP \
-                  reads the manifests again: changed ConfigMaps and Secrets reach volumes, and labels, annotations and \
-                  NetworkPolicies take effect, while the pods run.",
-    after_help = "Exit codes: 0 when every pod succeeded; the code of the first container that made a pod fail; 125 \
+                  SIGTERM stops the pods as their terminationGracePeriodSeconds says; a second one kills them.",
+    after_help = "SIGHUP reads the manifests again: changed ConfigMaps and Secrets reach volumes, and labels, \
+                  annotations and NetworkPolicies take effect, while the pods run.\n\n\
+                  Exit codes: 0 when every pod succeeded; the code of the first container that made a pod fail; 125 \
                   when nacelle itself failed; 130 (Ctrl-C), 143 (SIGTERM) or 129 (its terminal was closed) when it was stopped; 137 \
                   when a second signal killed the pods."
 )]

@@ -296,7 +296,9 @@ async fn a_storage_limit_that_is_passed_is_told() {
     let uid = PodUid::new("uid");
     let usage = fixture.host.storage_usage(&uid).await.unwrap();
     assert!(usage.containers["app"].root >= 60 << 10, "{usage:?}");
-    assert_eq!(container.write_file("/other", &[1; 60 << 10]).unwrap_err(), Errno::NOSPC);
+    // What fits is written, as on Linux.
+    assert!(container.write_file("/other", &[1; 60 << 10]).unwrap() <= 4 << 10);
+    assert_eq!(container.write_file("/third", &[1; 60 << 10]).unwrap_err(), Errno::NOSPC);
     match events.recv().await.unwrap() {
         HostEvent::StorageExceeded { pod, exceeded: StorageExceeded::Container { name, limit, used } } => {
             assert_eq!((pod, name.as_str(), limit), (uid.clone(), "app", 64 << 10));

@@ -100,7 +100,7 @@ async fn what_cannot_run_says_why() {
     let cases = [
         ("none", "exec: \"none\": executable file not found in $PATH"),
         ("/none", "exec: \"/none\": No such file or directory"),
-        ("/usr/bin", "exec: \"/usr/bin\": is a directory"),
+        ("/usr/bin", "exec: \"/usr/bin\": Is a directory"),
         ("/bin/escape", "exec: \"/bin/escape\": No such file or directory"),
         ("/up", "exec: \"/up\": No such file or directory"),
         ("", "exec: \"\": executable file not found in $PATH"),

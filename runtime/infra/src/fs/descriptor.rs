@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::memory::Device;
-use super::namespace::{MountNamespace, Place, ReadDir};
-use super::node::{Dir, File};
+use super::namespace::{MountNamespace, ReadDir, Trail};
+use super::node::File;
 use super::{Errno, FileKind, FsResult, SetTime, Stat};
 
 /// An open file or directory. Cheap to clone.
@@ -25,8 +25,7 @@ struct Open {
 /// What was opened.
 #[derive(Debug)]
 enum Object {
-    /// With the way to it from the root.
-    Directory(Arc<[Place]>),
+    Directory(Arc<Trail>),
     File(File),
 }
 
@@ -43,10 +42,10 @@ struct Access {
 
 impl Descriptor {
     pub(crate) fn root(namespace: Arc<MountNamespace>) -> Self {
-        let top = namespace.top();
-        let read_only = namespace.check_writable(&top).is_err();
+        let top = namespace.top().clone();
+        let read_only = namespace.check_writable(&top.place).is_err();
         let access = Access { read: true, write: false, mutate_directory: !read_only, read_only };
-        Self(Arc::new(Open { namespace, object: Object::Directory([top].into()), access }))
+        Self(Arc::new(Open { namespace, object: Object::Directory(top), access }))
     }
 
     /// Of what was opened.
@@ -81,7 +80,7 @@ impl Descriptor {
     #[must_use]
     pub fn on_disk(&self) -> bool {
         match &self.0.object {
-            Object::Directory(_) => self.dir().is_ok_and(Dir::on_disk),
+            Object::Directory(trail) => trail.place.dir.on_disk(),
             Object::File(file) => file.on_disk(),
         }
     }
@@ -91,9 +90,7 @@ impl Descriptor {
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0.object, &other.0.object) {
             (Object::File(file), Object::File(other)) => file.is_same(other),
-            (Object::Directory(_), Object::Directory(_)) => {
-                self.dir().is_ok_and(|dir| other.dir().is_ok_and(|other| dir.is_same(other)))
-            }
+            (Object::Directory(trail), Object::Directory(other)) => trail.place.dir.is_same(&other.place.dir),
             _ => false,
         }
     }
@@ -104,7 +101,7 @@ impl Descriptor {
     /// EIO and the like, of a disk.
     pub fn stat(&self) -> FsResult<Stat> {
         match &self.0.object {
-            Object::Directory(_) => self.dir()?.stat(),
+            Object::Directory(trail) => trail.place.dir.stat(),
             Object::File(file) => file.stat(),
         }
     }
@@ -118,7 +115,7 @@ impl Descriptor {
             return Err(Errno::ROFS);
         }
         match &self.0.object {
-            Object::Directory(_) => self.dir()?.set_times(accessed, modified),
+            Object::Directory(trail) => trail.place.dir.set_times(accessed, modified),
             Object::File(file) => file.set_times(accessed, modified),
         }
     }
@@ -169,7 +166,7 @@ impl Descriptor {
     /// EIO and the like, of a disk.
     pub fn sync(&self, data_only: bool) -> FsResult<()> {
         match &self.0.object {
-            Object::Directory(_) => self.dir()?.sync(),
+            Object::Directory(trail) => trail.place.dir.sync(),
             Object::File(file) => file.sync(data_only),
         }
     }
@@ -179,8 +176,7 @@ impl Descriptor {
     /// # Errors
     /// ENOTDIR.
     pub fn read_dir(&self) -> FsResult<ReadDir> {
-        let place = self.places()?.last().ok_or(Errno::NOTDIR)?;
-        ReadDir::new(self.0.namespace.clone(), place.clone())
+        ReadDir::new(self.0.namespace.clone(), self.trail()?.place.clone())
     }
 
     /// The file in the image store that this shows unchanged, if it does.
@@ -201,16 +197,12 @@ impl Descriptor {
         }
     }
 
-    /// The way from the root to the directory.
-    fn places(&self) -> FsResult<&[Place]> {
+    /// The directory, with the way to it.
+    fn trail(&self) -> FsResult<&Arc<Trail>> {
         match &self.0.object {
-            Object::Directory(places) => Ok(places),
+            Object::Directory(trail) => Ok(trail),
             Object::File(_) => Err(Errno::NOTDIR),
         }
-    }
-
-    fn dir(&self) -> FsResult<&Dir> {
-        Ok(&self.places()?.last().ok_or(Errno::NOTDIR)?.dir)
     }
 
     fn file_to_read(&self) -> FsResult<&File> {

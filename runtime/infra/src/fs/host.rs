@@ -10,6 +10,7 @@
 //! - procfs is refused: what is in it speaks of the process that opens it, which is the runtime. EACCES.
 //! - Names that are not UTF-8 cannot be said in WASI: listing a directory gives EILSEQ for each, and a link that points
 //!   to one is EILSEQ.
+//! - A tree holds a share of the process's descriptors, directories on the way to what is open included: EMFILE.
 //! - A file that a guest makes belongs to the user of the runtime, and has 0666, a directory 0777, less the umask.
 //!
 //! Small operations are done in line; whoever calls takes those that may take long to a thread that may wait.

@@ -10,11 +10,13 @@
 mod build;
 mod error;
 mod listing;
+mod trail;
 mod walk;
 
 pub use build::NamespaceBuilder;
 pub use error::NamespaceError;
 pub use listing::ReadDir;
+pub(crate) use trail::Trail;
 pub(crate) use walk::{Last, Name, Walk};
 
 use std::collections::BTreeMap;
@@ -40,6 +42,8 @@ pub struct MountNamespace {
     mounts: Vec<Mount>,
     /// The names that lead to mount points; the first is the root.
     points: Vec<Point>,
+    /// The directory `/`.
+    top: Arc<Trail>,
     /// The container's root, if it is one of ours.
     root: Option<MemTree>,
 }
@@ -129,21 +133,18 @@ impl MountNamespace {
     }
 
     /// One with nothing but `root`.
-    pub(crate) fn of(root: Root, read_only: bool) -> Self {
+    pub(crate) fn of(root: Dir, read_only: bool) -> Self {
         let shadow = MemTree::shadows().root();
-        let point = Point { children: BTreeMap::new(), mount: Some(ROOT), shadow: shadow.clone() };
-        let shadows = Mount { root: Root::Directory(Dir::Memory(shadow)), read_only: true };
-        Self { mounts: vec![shadows, Mount { root, read_only }], points: vec![point], root: None }
+        let shadows = Mount { root: Root::Directory(Dir::Memory(shadow.clone())), read_only: true };
+        let point = Point { children: BTreeMap::new(), mount: Some(ROOT), shadow };
+        let top = Trail::root(Place { dir: root.clone(), mount: ROOT, point: Some(PointId(0)) });
+        let mounts = vec![shadows, Mount { root: Root::Directory(root), read_only }];
+        Self { mounts, points: vec![point], top, root: None }
     }
 
     /// The directory `/`.
-    pub(crate) fn top(&self) -> Place {
-        let dir = match &self.mounts[ROOT.0].root {
-            Root::Directory(dir) => dir.clone(),
-            // The builder lets no file be the root.
-            Root::Leaf(_) => Dir::Memory(self.points[0].shadow.clone()),
-        };
-        Place { dir, mount: ROOT, point: Some(PointId(0)) }
+    pub(crate) fn top(&self) -> &Arc<Trail> {
+        &self.top
     }
 
     /// What `name` in `place` is.

@@ -125,6 +125,11 @@ impl Dir {
         }
     }
 
+    /// Whether it is the host's, which can go along several names at once.
+    pub(crate) fn is_on_host(&self) -> bool {
+        matches!(self, Dir::Host(_))
+    }
+
     /// Of the directory itself.
     pub(crate) fn stat(&self) -> FsResult<Stat> {
         each!(Dir, self, dir => dir.stat())

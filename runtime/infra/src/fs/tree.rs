@@ -9,6 +9,7 @@ use super::host::{DiskQuota, HostDir, HostLeaf};
 use super::memory::{Lower, MemTree, RootStore, Spool};
 use super::namespace::{Last, MountNamespace, Root, Step, Walk};
 use super::node::{Dir, Leaf};
+use super::open_files::OpenFiles;
 use super::usage::DiskUsage;
 use super::{ContentError, Errno, FsResult};
 use crate::budget::Budget;
@@ -70,7 +71,19 @@ pub struct HostTreeError(#[from] pub Errno);
 
 /// A tree of files that can be mounted, any number of times. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Tree(Kind);
+pub struct Tree {
+    kind: Kind,
+    protection: Protection,
+}
+
+/// Who may change a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protection {
+    /// Whoever mounts it so that it may.
+    None,
+    /// Nobody, however it is mounted.
+    ReadOnly,
+}
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -81,12 +94,18 @@ enum Kind {
     Other(Root),
 }
 
+impl From<Kind> for Tree {
+    fn from(kind: Kind) -> Self {
+        Self { kind, protection: Protection::None }
+    }
+}
+
 impl Tree {
     /// An empty tree whose content is in memory: an emptyDir of medium Memory. Names, inodes and content are charged
     /// to `budget`. Anybody may write to it, as the kubelet makes it.
     #[must_use]
     pub fn memory(limits: MemLimits, owner: Ownership, budget: Arc<Budget>) -> Tree {
-        Tree(Kind::Own(MemTree::new(limits, owner, 0o777, budget)))
+        Kind::Own(MemTree::new(limits, owner, 0o777, budget)).into()
     }
 
     /// Content that the front end gives, read-only, in the kubelet's layout: configMap, secret, downwardAPI, projected.
@@ -94,7 +113,7 @@ impl Tree {
     /// # Errors
     /// Names that cannot be, or more than fits.
     pub fn content(files: &[VolumeFile], owner: Ownership, budget: Arc<Budget>) -> Result<Tree, ContentError> {
-        Ok(Tree(Kind::Content(Arc::new(ContentTree::new(files, owner, budget)?))))
+        Ok(Tree::from(Kind::Content(Arc::new(ContentTree::new(files, owner, budget)?))).read_only())
     }
 
     /// Gives a content tree other content, atomically. Returns whether anything changed.
@@ -102,7 +121,7 @@ impl Tree {
     /// # Errors
     /// As [`Tree::content`], or if this is another kind of tree. The old content then stays.
     pub fn update(&self, files: &[VolumeFile]) -> Result<bool, ContentError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Content(content) => content.update(files),
             Kind::Own(_) | Kind::Other(_) => Err(ContentError::NotContent),
         }
@@ -125,8 +144,9 @@ impl Tree {
             lower: lower.map(Lower::open_dir).transpose().map_err(in_lower)?,
             spool: Spool::open_dir(spool, usage)
                 .map_err(|source| RootTreeError::Spool { path: spool.to_owned(), source })?,
+            files: OpenFiles::new(),
         };
-        Ok(Tree(Kind::Own(MemTree::over(store, limits.inodes, budget).map_err(in_lower)?)))
+        Ok(Kind::Own(MemTree::over(store, limits.inodes, budget).map_err(in_lower)?).into())
     }
 
     /// A directory of the host, by descriptor: emptyDir on disk, hostPath, an image as a volume.
@@ -134,7 +154,7 @@ impl Tree {
     /// # Errors
     /// What is not a directory, or cannot be asked.
     pub fn host(dir: OwnedFd, quota: Option<Arc<DiskQuota>>) -> Result<Tree, HostTreeError> {
-        Ok(Tree(Kind::Other(Root::Directory(Dir::Host(HostDir::new(dir, quota)?)))))
+        Ok(Kind::Other(Root::Directory(Dir::Host(HostDir::new(dir, quota)?))).into())
     }
 
     /// A file of the host, by descriptor (`O_PATH` will do): a hostPath that is a file, a socket or a device.
@@ -142,7 +162,17 @@ impl Tree {
     /// # Errors
     /// What is a directory, or cannot be asked.
     pub fn host_file(file: OwnedFd) -> Result<Tree, HostTreeError> {
-        Ok(Tree(Kind::Other(Root::Leaf(Leaf::Host(HostLeaf::new(file)?)))))
+        Ok(Kind::Other(Root::Leaf(Leaf::Host(HostLeaf::new(file)?))).into())
+    }
+
+    /// The same tree, that nobody may change however it is mounted: what belongs to an image.
+    #[must_use]
+    pub fn read_only(self) -> Tree {
+        Tree { protection: Protection::ReadOnly, ..self }
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.protection == Protection::ReadOnly
     }
 
     /// Finds what `sub_path` is in the tree, following links inside it, for a mount of only that.
@@ -150,9 +180,9 @@ impl Tree {
     /// # Errors
     /// As open(2); EPERM when a link leads out of the tree.
     pub fn sub_path(&self, sub_path: &str) -> FsResult<Tree> {
-        let namespace = MountNamespace::of(self.root_of(), true);
-        let base = [namespace.top()];
-        let mut walk = Walk::relative(&namespace, &base, sub_path)?;
+        let Root::Directory(root) = self.root_of() else { return Err(Errno::NOTDIR) };
+        let namespace = MountNamespace::of(root, true);
+        let mut walk = Walk::relative(&namespace, namespace.top(), sub_path)?;
         let root = loop {
             let name = match walk.advance()? {
                 Last::Here { .. } => break Root::Directory(walk.place().dir.clone()),
@@ -165,16 +195,16 @@ impl Tree {
                 Step::Leaf(leaf) => break Root::Leaf(leaf),
             }
         };
-        Ok(Tree(Kind::Other(root)))
+        Ok(Tree { kind: Kind::Other(root), protection: self.protection })
     }
 
-    /// As [`Tree::sub_path`]; directories that are missing are made, as the kubelet does, unless it is content.
+    /// As [`Tree::sub_path`]; directories that are missing are made, as the kubelet does, unless nobody may change the tree.
     ///
     /// # Errors
     /// As open(2) and mkdir(2).
     pub fn make_sub_path(&self, sub_path: &str) -> FsResult<Tree> {
         match self.sub_path(sub_path) {
-            Err(Errno::NOENT) if !sub_path.is_empty() && !matches!(self.0, Kind::Content(_)) => {}
+            Err(Errno::NOENT) if !sub_path.is_empty() && !self.is_read_only() => {}
             found => return found,
         }
         let (parent, name) = sub_path.trim_end_matches('/').rsplit_once('/').unwrap_or((".", sub_path));
@@ -195,7 +225,7 @@ impl Tree {
     /// Bytes of content in memory, for a tree of ours.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        match &self.0 {
+        match &self.kind {
             Kind::Own(tree) => tree.bytes(),
             Kind::Content(_) | Kind::Other(_) => 0,
         }
@@ -203,7 +233,7 @@ impl Tree {
 
     /// What is mounted when it is.
     pub(crate) fn root_of(&self) -> Root {
-        match &self.0 {
+        match &self.kind {
             Kind::Own(tree) => Root::Directory(Dir::Memory(tree.root())),
             Kind::Content(content) => Root::Directory(Dir::Memory(content.root())),
             Kind::Other(root) => root.clone(),
@@ -212,7 +242,7 @@ impl Tree {
 
     /// The tree, if it is one of ours that containers may change.
     pub(crate) fn own(&self) -> Option<&MemTree> {
-        match &self.0 {
+        match &self.kind {
             Kind::Own(tree) => Some(tree),
             Kind::Content(_) | Kind::Other(_) => None,
         }

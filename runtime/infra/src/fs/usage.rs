@@ -177,6 +177,12 @@ impl DiskUsage {
         self.used.load(Ordering::Acquire)
     }
 
+    /// Bytes that may still be charged, by this account and those above.
+    pub fn room(&self) -> u64 {
+        let own = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.used()));
+        self.parent.as_ref().map_or(own, |parent| own.min(parent.room()))
+    }
+
     /// The account's own limit, in bytes.
     pub fn limit(&self) -> Option<u64> {
         self.limit
@@ -201,8 +207,12 @@ impl DiskUsage {
     /// Whether the figure is exact now.
     fn recount(&self) -> bool {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut exact = true;
         // All of them, even if one cannot.
-        counters.iter().filter_map(Weak::upgrade).fold(true, |exact, counter| counter.recount() && exact)
+        for counter in counters.iter().filter_map(Weak::upgrade) {
+            exact &= counter.recount();
+        }
+        exact
     }
 
     /// `used` is what would be in use.

@@ -7,7 +7,8 @@
 //! | an address of a pod CIDR | to the pod that has it, if the egress rules of the one and the ingress rules of the other allow it |
 //! | anything else | to the host's sockets, if the egress rules allow it and the pod has an address of that family |
 //!
-//! The host's own loopback is not in the table: its addresses are the pod's own. An IPv4 address inside an IPv6 one is
+//! The host's own loopback is not in the table: its addresses are the pod's own. Further addresses on the host's loopback
+//! device are denied. An IPv4 address inside an IPv6 one is
 //! judged as what it is. A pod on the host's network is the host: everything leads to the host's sockets, and
 //! NetworkPolicy objects say nothing of it, as in Kubernetes.
 //!
@@ -67,6 +68,9 @@ fn open(pod: &PodNetwork, protocol: Protocol, to: IpAddr, port: u16) -> Result<P
     let policies = pod.node().policies();
     let identity = pod.identity();
     if !pod.node().is_pod_address(to) {
+        if pod.node().is_host_loopback(to) {
+            return Err(NetError::AccessDenied(DenyReason::HostLoopback));
+        }
         if pod.address(Family::of(to)).is_none() {
             return Err(NetError::RemoteUnreachable);
         }
@@ -140,5 +144,52 @@ fn embedded(to: Ipv6Addr) -> Option<NetError> {
             }
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{NodeNetwork, NodeNetworkConfig, PodNetworkConfig, TcpSocket, TcpStream, UdpSocket};
+    use super::*;
+    use crate::budget::Budget;
+
+    #[tokio::test]
+    async fn aliases_on_the_hosts_loopback_are_not_reached() {
+        let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
+        let pod = node.attach(PodNetworkConfig::default(), Budget::unlimited()).await.unwrap();
+        let outcome = |to: &str| decide(&pod, Use::Open(Protocol::Tcp, to.parse().unwrap())).map(drop);
+        assert_eq!(outcome("192.0.2.1:80"), Ok(()));
+        node.set_loopback_aliases(vec!["192.0.2.0/24".parse().unwrap()]);
+        assert_eq!(outcome("192.0.2.1:80"), Err(NetError::AccessDenied(DenyReason::HostLoopback)));
+        assert_eq!(outcome("[::ffff:192.0.2.1]:80"), Err(NetError::AccessDenied(DenyReason::HostLoopback)));
+        assert_eq!(outcome("198.51.100.1:80"), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn where_a_use_leads() {
+        let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
+        let config = |uid: &str, mode| PodNetworkConfig { uid: uid.into(), mode, ..PodNetworkConfig::default() };
+        let attach = |config| node.attach(config, Budget::unlimited());
+        let one = attach(config("one", NetworkMode::Virtual)).await.unwrap();
+        let two = attach(config("two", NetworkMode::Virtual)).await.unwrap();
+        let host = attach(config("host", NetworkMode::Host)).await.unwrap();
+        let at = |ip: IpAddr| Use::Open(Protocol::Udp, SocketAddr::new(ip, 1));
+        let (own, other) = (one.ips()[0], two.ips()[0]);
+        for ip in [own, "127.9.9.9".parse().unwrap(), "::1".parse().unwrap(), "0.0.0.0".parse().unwrap()] {
+            assert!(matches!(decide(&one, at(ip)), Ok(Plane::Own)), "{ip}");
+            assert!(matches!(decide(&host, at(ip)), Ok(Plane::Host)), "{ip}");
+        }
+        assert!(matches!(decide(&one, at(other)), Ok(Plane::Pod(pod)) if Arc::ptr_eq(&pod, &two)));
+        assert!(matches!(decide(&one, Use::Bind(own)), Ok(Plane::Own)));
+        assert!(matches!(decide(&one, Use::Bind(other)), Err(NetError::AddressNotBindable)));
+        let enter = |to| Use::Enter(Protocol::Tcp, DialSource::Node, SocketAddr::new(to, 1));
+        assert!(matches!(decide(&one, enter(own)), Ok(Plane::Own)));
+        assert!(matches!(decide(&one, enter(other)), Err(NetError::RemoteUnreachable)));
+    }
+
+    #[test]
+    fn sockets_can_be_used_from_any_thread() {
+        fn any_thread<T: Send + Sync>() {}
+        any_thread::<(TcpSocket, TcpStream, UdpSocket, Arc<PodNetwork>)>();
     }
 }

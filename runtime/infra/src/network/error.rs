@@ -85,6 +85,9 @@ pub enum DenyReason {
     /// The node's configuration.
     #[error("the node's configuration does not allow it")]
     Configuration,
+    /// The host's kernel: a packet filter, for one.
+    #[error("the host does not allow it")]
+    Host,
     /// A host port under 1024 for which the process lacks the privilege.
     #[error("the host does not let this process use a privileged port")]
     PrivilegedHostPort,
@@ -197,11 +200,19 @@ impl From<NetError> for io::Error {
 }
 
 impl NetError {
+    /// What a host socket answered to a bind.
+    pub(crate) fn from_host_bind(error: &io::Error) -> Self {
+        match Self::from_host(error) {
+            Self::AccessDenied(_) => Self::AccessDenied(DenyReason::PrivilegedHostPort),
+            other => other,
+        }
+    }
+
     /// What a host socket answered.
     pub(crate) fn from_host(error: &io::Error) -> Self {
         use rustix::io::Errno;
         match Errno::from_io_error(error) {
-            Some(Errno::ACCESS | Errno::PERM) => Self::AccessDenied(DenyReason::PrivilegedHostPort),
+            Some(Errno::ACCESS | Errno::PERM) => Self::AccessDenied(DenyReason::Host),
             Some(Errno::ADDRINUSE) => Self::AddressInUse,
             Some(Errno::ADDRNOTAVAIL) => Self::AddressNotBindable,
             Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => Self::RemoteUnreachable,

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{AttachError, NetError, Protocol};
@@ -66,6 +67,7 @@ pub(crate) trait Target: Send + Sync + 'static {
 pub(crate) struct OpenPorts {
     ports: Vec<OpenPort>,
     tasks: JoinSet<()>,
+    connections: Arc<Semaphore>,
     // Last: a port is given back after its socket is closed.
     _claims: Vec<Claim>,
 }
@@ -87,7 +89,8 @@ impl OpenPorts {
     /// # Errors
     /// [`AttachError::HostPortHeld`], [`AttachError::HostPort`]. No port is open then.
     pub(crate) fn open(host: &Arc<HostPorts>, holder: &str, configs: &[HostPortConfig]) -> Result<Self, AttachError> {
-        let mut open = Self { ports: Vec::new(), tasks: JoinSet::new(), _claims: Vec::new() };
+        let connections = Arc::clone(&host.connections);
+        let mut open = Self { ports: Vec::new(), tasks: JoinSet::new(), connections, _claims: Vec::new() };
         for config in configs {
             open._claims.push(host.claim(config, holder)?);
             let (socket, address) = listen::open(config)?;
@@ -100,12 +103,15 @@ impl OpenPorts {
     pub(crate) fn serve<T: Target>(&mut self, target: &Weak<T>, runtime: &Handle) {
         for port in &self.ports {
             let target = Weak::clone(target);
+            let port_inside = port.container_port;
             match &port.socket {
-                Socket::Tcp(listener) => self
-                    .tasks
-                    .spawn_on(tcp::serve(Arc::clone(listener), target, port.container_port, tcp::CONNECTIONS), runtime),
+                Socket::Tcp(listener) => {
+                    let of_port = Arc::new(Semaphore::new(tcp::CONNECTIONS));
+                    let room = tcp::Room { port: of_port, node: Arc::clone(&self.connections) };
+                    self.tasks.spawn_on(tcp::serve(Arc::clone(listener), target, port_inside, room), runtime)
+                }
                 Socket::Udp(socket) => {
-                    self.tasks.spawn_on(udp::serve(Arc::clone(socket), target, port.container_port), runtime)
+                    self.tasks.spawn_on(udp::serve(Arc::clone(socket), target, port_inside), runtime)
                 }
             };
         }

@@ -10,9 +10,12 @@ pub struct NetworkLimits {
     pub sockets_per_container: u32,
     /// Connections of a pod, established or waiting to be accepted. One between two of its own sockets counts twice.
     pub connections_per_pod: u32,
+    /// Sockets of the host that a pod holds: connections to the outside, all sockets of a pod on the host's network. All
+    /// pods together have a part of the process's file descriptors.
+    pub host_sockets_per_pod: u32,
     /// Bytes that one direction of a stream holds unless the guest chose its buffer sizes.
     pub stream_bytes: usize,
-    /// Bytes of datagrams, with [`DATAGRAM_OVERHEAD`] for each, that wait in a UDP socket.
+    /// Bytes of datagrams, with 256 more for each, that wait in a UDP socket.
     pub datagram_bytes: usize,
     /// Backlog of a listener that did not set one.
     pub backlog: u32,
@@ -50,6 +53,7 @@ impl Default for NetworkLimits {
         Self {
             sockets_per_container: 4096,
             connections_per_pod: 16_384,
+            host_sockets_per_pod: 2048,
             stream_bytes: 256 * 1024,
             datagram_bytes: 208 * 1024,
             backlog: 128,

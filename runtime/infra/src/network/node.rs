@@ -4,8 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use ipnet::IpNet;
+
 use super::addresses::Addresses;
+use super::host_loopback;
 use super::host_port::{HostPorts, OpenPorts};
+use super::owner::Quota;
 use super::resolver::DnsClients;
 use super::sync::lock;
 use super::{
@@ -13,6 +17,10 @@ use super::{
     PodNetworkConfig,
 };
 use crate::budget::Budget;
+use crate::descriptors::share;
+
+/// The part of the process's file descriptors that sockets of pods may take: one in so many.
+const DESCRIPTORS: u64 = 4;
 
 /// The switch between the pods of a node, and what they have in common.
 #[derive(Debug)]
@@ -24,6 +32,9 @@ pub struct NodeNetwork {
     pods: RwLock<HashMap<IpAddr, Weak<PodNetwork>>>,
     policies: RwLock<Arc<[NetworkPolicy]>>,
     dns: Arc<DnsClients>,
+    descriptors: Arc<Quota>,
+    /// As they were when a pod was last attached.
+    loopback_aliases: RwLock<Vec<IpNet>>,
     host_ports: Arc<HostPorts>,
 }
 
@@ -51,6 +62,8 @@ impl NodeNetwork {
             pods: RwLock::default(),
             policies: RwLock::new(Arc::from([])),
             dns: Arc::default(),
+            descriptors: Quota::new(u32::try_from(share(DESCRIPTORS)).unwrap_or(u32::MAX)),
+            loopback_aliases: RwLock::default(),
             host_ports: Arc::default(),
         }))
     }
@@ -69,6 +82,7 @@ impl NodeNetwork {
         memory: Arc<Budget>,
     ) -> Result<Arc<PodNetwork>, AttachError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| AttachError::NoRuntime)?;
+        *self.loopback_aliases.write().unwrap_or_else(PoisonError::into_inner) = host_loopback::aliases();
         let lease = self.lease(&pod)?;
         // First, as it may fail. A pod on the host's network has the host's ports anyway.
         let host_ports = match pod.mode {
@@ -101,6 +115,16 @@ impl NodeNetwork {
         self.pods.read().unwrap_or_else(PoisonError::into_inner).get(&ip)?.upgrade()
     }
 
+    /// Whether an address leads to the host's loopback device.
+    pub(crate) fn is_host_loopback(&self, ip: IpAddr) -> bool {
+        self.loopback_aliases.read().unwrap_or_else(PoisonError::into_inner).iter().any(|net| net.contains(&ip))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_loopback_aliases(&self, aliases: Vec<IpNet>) {
+        *self.loopback_aliases.write().unwrap_or_else(PoisonError::into_inner) = aliases;
+    }
+
     /// Whether an address belongs to a pod CIDR, whoever has it.
     pub(crate) fn is_pod_address(&self, ip: IpAddr) -> bool {
         lock(&self.addresses).contains(ip)
@@ -118,6 +142,11 @@ impl NodeNetwork {
 
     pub(crate) fn limits(&self) -> &NetworkLimits {
         &self.limits
+    }
+
+    /// Those of the process that sockets of pods may take.
+    pub(crate) fn descriptors(&self) -> &Arc<Quota> {
+        &self.descriptors
     }
 
     pub(crate) fn dns(&self) -> &Arc<DnsClients> {

@@ -47,6 +47,13 @@ pub(crate) struct SocketSlot {
     id: u64,
 }
 
+/// Tracks parts for a slot that is part of one of them.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    owner: Arc<Owner>,
+    id: u64,
+}
+
 impl Owner {
     /// An owner of at most `limit` sockets at a time.
     pub(crate) fn new(limit: u32) -> Arc<Self> {
@@ -93,16 +100,12 @@ impl Owner {
 impl SocketSlot {
     /// Makes `part` end with the owner. If that has happened already, it ends now and this is an error.
     pub(crate) fn track(&self, part: Weak<dyn End>) -> Result<(), NetError> {
-        if let State::Open { sockets, .. } = &mut *lock(&self.owner.state) {
-            let parts = &mut sockets.entry(self.id).or_default().0;
-            parts.retain(|part| part.strong_count() > 0);
-            parts.push(part);
-            return Ok(());
-        }
-        if let Some(part) = part.upgrade() {
-            part.end();
-        }
-        Err(NetError::ConnectionAborted)
+        track(&self.owner, self.id, &part)
+    }
+
+    /// What can still track parts after the slot has been given away.
+    pub(crate) fn tracker(&self) -> Tracker {
+        Tracker { owner: Arc::clone(&self.owner), id: self.id }
     }
 
     /// A place for one more socket of the same owner.
@@ -114,6 +117,27 @@ impl SocketSlot {
     pub(crate) fn check(&self) -> Result<(), NetError> {
         if self.owner.is_closed() { Err(NetError::ConnectionAborted) } else { Ok(()) }
     }
+}
+
+impl Tracker {
+    /// As [`SocketSlot::track`].
+    pub(crate) fn track(&self, part: Weak<dyn End>) -> Result<(), NetError> {
+        track(&self.owner, self.id, &part)
+    }
+}
+
+fn track(owner: &Owner, id: u64, part: &Weak<dyn End>) -> Result<(), NetError> {
+    if let State::Open { sockets, .. } = &mut *lock(&owner.state) {
+        if let Some(Parts(parts)) = sockets.get_mut(&id) {
+            parts.retain(|part| part.strong_count() > 0);
+            parts.push(Weak::clone(part));
+        }
+        return Ok(());
+    }
+    if let Some(part) = part.upgrade() {
+        part.end();
+    }
+    Err(NetError::ConnectionAborted)
 }
 
 impl Drop for SocketSlot {

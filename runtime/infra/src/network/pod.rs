@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use tokio::runtime::Handle;
 
+use super::account::Account;
 use super::binding::{SharedPorts, unbound_source};
 use super::decide::{Plane, Use, decide};
 use super::host_port::OpenPorts;
 use super::names::host_hosts;
 use super::node::Lease;
-use super::owner::{Owner, Quota};
+use super::owner::Owner;
 use super::resolver::PodResolver;
 use super::sync::lock;
-use super::tcp::{Account, Caller, Opening, TcpOptions, open};
+use super::tcp::{Caller, Opening, TcpOptions, dial_host, open};
 use super::visitors::Masquerades;
 use super::{
     ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NodeNetwork, PodIdentity,
@@ -56,7 +57,7 @@ impl PodNetwork {
             NetworkMode::Host => (host_ips(), config.names.files_on_host(&host_hosts())),
         };
         let limits = node.limits();
-        let account = Account { connections: Quota::new(limits.connections_per_pod), memory };
+        let account = Account::new(limits.connections_per_pod, memory, limits.host_sockets_per_pod, node.descriptors());
         let visitors = Owner::new(limits.connections_per_pod);
         let resolver = PodResolver::new(&config.names, &files, &ips, Arc::clone(node.dns()), runtime.clone());
         Arc::new(Self {
@@ -117,7 +118,10 @@ impl PodNetwork {
     /// As for a connect: refused, denied by an ingress policy, a limit.
     pub async fn dial(&self, to: SocketAddr, from: DialSource) -> Result<TcpStream, NetError> {
         match decide(self, Use::Enter(Protocol::Tcp, from, to))? {
-            Plane::Host => Err(NetError::NotSupported),
+            Plane::Host => {
+                let options = TcpOptions::new(self.node.limits());
+                dial_host(to, &self.account, self.visitors.slot()?, &self.runtime, &options).await
+            }
             Plane::Own | Plane::Pod(_) => self.dial_virtual(self.destination(to), from).await,
         }
     }

@@ -174,3 +174,6 @@ impl<R> PortTable<R> {
             .find(|port| !self.is_taken(*port, scope, Sharing::Exclusive))
     }
 }
+
+#[cfg(test)]
+mod tests;

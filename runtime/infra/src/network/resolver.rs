@@ -12,7 +12,7 @@
 //! asking container's own ([`inside`]): whoever looks names up says which ([`Reach`]).
 //!
 //! A guest chooses the names and how many it asks for at a time: names are checked, lookups under way are bounded per
-//! pod, and so are the answers.
+//! pod and per node (each needs sockets of the host), and so are the answers.
 
 mod dns;
 mod inside;
@@ -113,10 +113,10 @@ impl PodResolver {
         clients: Arc<DnsClients>,
         runtime: Handle,
     ) -> Self {
-        let on_loopback = |servers: &[IpAddr]| servers.iter().any(IpAddr::is_loopback);
-        let host_stubs = match on_loopback(&names.dns.nameservers) {
-            true => DnsConfig::of_host().nameservers.into_iter().filter(IpAddr::is_loopback).collect(),
-            false => Vec::new(),
+        let host_stubs = if names.dns.nameservers.iter().any(IpAddr::is_loopback) {
+            DnsConfig::of_host().nameservers.into_iter().filter(IpAddr::is_loopback).collect()
+        } else {
+            Vec::new()
         };
         let own_names = std::iter::once(&names.hostname).chain(&names.fqdn).map(|name| name.to_ascii_lowercase());
         Self {
@@ -172,15 +172,15 @@ impl PodResolver {
 
     async fn ask(&self, name: &str, reach: Arc<dyn Reach>) -> Result<Vec<IpAddr>, ResolveError> {
         let servers = self.servers(&reach)?;
-        let busy = |_| ResolveError::Temporary(format!("{WAITING} lookups of the pod are under way"));
-        let _waiting = self.waiting.try_acquire().map_err(busy)?;
-        // Never closed.
-        let asking = Arc::clone(&self.asking).acquire_owned().await.map_err(|_| ResolveError::Unknown)?;
+        let _waiting = self.waiting.try_acquire().map_err(|_| busy(WAITING))?;
+        // Of the pod first: one pod's lookups do not stand in the way of the others'.
+        let asking = Arc::clone(&self.asking).acquire_owned().await.map_err(|_| busy(LOOKUPS))?;
+        let asking_of_node = self.clients.permit().await;
         let candidates = search::candidates(name, &self.searches, &self.options);
         // An address of a family that the pod does not have is of no use to it.
         let v6 = self.ips.iter().any(IpAddr::is_ipv6);
         let task = self.runtime.spawn(async move {
-            let _asking = asking;
+            let _asking = (asking, asking_of_node);
             let mut conclusion = search::Conclusion::default();
             for candidate in candidates {
                 match servers.addresses(&candidate.name, v6).await {
@@ -202,10 +202,12 @@ impl PodResolver {
         let mut allowed = Vec::new();
         for server in &self.nameservers {
             // By UDP first; what does not fit into a datagram is asked for by TCP, where that is allowed, too.
-            let (first, transports) = match self.options.use_vc {
-                true => (Protocol::Tcp, Transports::Tcp),
-                false if reach.way(Protocol::Tcp, *server).is_ok() => (Protocol::Udp, Transports::UdpThenTcp),
-                false => (Protocol::Udp, Transports::Udp),
+            let (first, transports) = if self.options.use_vc {
+                (Protocol::Tcp, Transports::Tcp)
+            } else if reach.way(Protocol::Tcp, *server).is_ok() {
+                (Protocol::Udp, Transports::UdpThenTcp)
+            } else {
+                (Protocol::Udp, Transports::Udp)
             };
             match reach.way(first, *server) {
                 Ok(Way::Host) => allowed.push(self.clients.get(*server, transports, &self.options)?),
@@ -228,6 +230,10 @@ impl PodResolver {
         found.sort_by_key(|ip| Family::of(*ip) != first);
         found
     }
+}
+
+fn busy(lookups: usize) -> ResolveError {
+    ResolveError::Temporary(format!("{lookups} lookups of the pod are under way"))
 }
 
 /// A lookup nobody waits for any more ends.

@@ -6,6 +6,7 @@
 
 mod chunks;
 mod connect;
+mod host;
 mod link;
 mod listener;
 mod options;
@@ -14,7 +15,7 @@ mod socket;
 mod stream;
 
 pub(crate) use connect::{Caller, Opening, open};
-pub(crate) use link::Account;
+pub(crate) use host::dial_host;
 pub(crate) use listener::Listener;
 pub use options::TcpOptions;
 pub use socket::TcpSocket;

@@ -59,8 +59,21 @@ async fn http_is_served_on_the_port_that_the_manifest_names() {
     for (ports, _) in ports {
         world.run(&format!("command: [app]{ports}")).await;
     }
-    let served: Vec<_> = world.backend.configs().iter().map(|config| config.http_port).collect();
+    let served: Vec<_> = world.backend.configs().iter().map(|config| config.http.port).collect();
     assert_eq!(served, ports.map(|(_, port)| port));
+}
+
+#[tokio::test(start_paused = true)]
+async fn annotations_say_how_http_is_served() {
+    let world = World::new();
+    let manifest = one_container("command: [app]").replace(
+        "name: web}",
+        "name: web, annotations: {nacelle.dev/http-reuse: '50', nacelle.dev/access-log: 'true'}}",
+    );
+    let (pod, _queue) = world.start(&manifest, ROOMY);
+    pod.finished().await;
+    let http = world.backend.configs()[0].http;
+    assert_eq!((http.reuse.map(std::num::NonZero::get), http.access_log), (Some(50), true));
 }
 
 #[tokio::test(start_paused = true)]

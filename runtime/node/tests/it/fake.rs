@@ -6,6 +6,7 @@
 //! | `flood N` | writes `N` lines |
 //! | `wait` | runs until it is asked to stop |
 //! | `ignore` | runs until it is killed |
+//! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
 //! | `exit N` | ends |
 //! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
 
@@ -13,14 +14,17 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
-use nacelle_container::{Backend, Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, Stats};
+use nacelle_container::{
+    Backend, Container, ContainerConfig, ContainerInfra, CreateError, ExecError, ExecRequest, ExitCause, Stats,
+};
+use nacelle_infra::fs::{MountNamespace, OpenHow};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 /// Remembers what it was asked to create.
 #[derive(Default)]
 pub(crate) struct FakeBackend {
-    configs: Mutex<Vec<ContainerConfig>>,
+    created: Mutex<Vec<(ContainerConfig, ContainerInfra)>>,
     /// How many creations were begun.
     pub(crate) creations: watch::Sender<usize>,
 }
@@ -28,7 +32,13 @@ pub(crate) struct FakeBackend {
 impl FakeBackend {
     /// What was created, in order.
     pub(crate) fn configs(&self) -> Vec<ContainerConfig> {
-        self.configs.lock().unwrap().clone()
+        self.created.lock().unwrap().iter().map(|(config, _)| config.clone()).collect()
+    }
+
+    /// What the latest container of that name was given of its pod.
+    pub(crate) fn infra(&self, container: &str) -> ContainerInfra {
+        let created = self.created.lock().unwrap();
+        created.iter().rfind(|(config, _)| config.id.name == container).expect("a container").1.clone()
     }
 }
 
@@ -37,11 +47,12 @@ impl Backend for FakeBackend {
     async fn create(
         &self,
         config: ContainerConfig,
+        infra: ContainerInfra,
         _: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
         let script = config.argv.clone();
-        self.configs.lock().unwrap().push(config);
+        self.created.lock().unwrap().push((config, infra.clone()));
         self.creations.send_modify(|creations| *creations += 1);
         if script.iter().any(|word| word == "hang-create") {
             std::future::pending::<()>().await;
@@ -51,6 +62,7 @@ impl Backend for FakeBackend {
         }
         let guest = FakeContainer {
             script,
+            files: infra.files,
             output: Mutex::new(Some(output)),
             terminate: watch::Sender::new(false),
             kill: watch::Sender::new(false),
@@ -62,6 +74,7 @@ impl Backend for FakeBackend {
 
 struct FakeContainer {
     script: Vec<String>,
+    files: Arc<MountNamespace>,
     output: Mutex<Option<OutputSender>>,
     terminate: watch::Sender<bool>,
     kill: watch::Sender<bool>,
@@ -77,12 +90,12 @@ impl Container for FakeContainer {
         }
         let output = self.output.lock().unwrap().take().unwrap();
         let (terminate, mut kill) = (self.terminate.subscribe(), self.kill.subscribe());
-        let (script, end) = (self.script.clone(), self.end.clone());
+        let (script, files, end) = (self.script.clone(), Arc::clone(&self.files), self.end.clone());
         tokio::spawn(async move {
             let cause = tokio::select! {
                 biased;
                 _ = kill.wait_for(|kill| *kill) => ExitCause::Stopped { graceful: false },
-                cause = play(script, output, terminate) => cause,
+                cause = play(script, files, output, terminate) => cause,
             };
             end.send_replace(Some(cause));
         });
@@ -114,7 +127,12 @@ impl Container for FakeContainer {
     }
 }
 
-async fn play(script: Vec<String>, output: OutputSender, mut terminate: watch::Receiver<bool>) -> ExitCause {
+async fn play(
+    script: Vec<String>,
+    files: Arc<MountNamespace>,
+    output: OutputSender,
+    mut terminate: watch::Receiver<bool>,
+) -> ExitCause {
     let write = async |text: String| {
         let time = "2026-01-01T00:00:00Z".parse().unwrap();
         // The host reads until the last sender is gone.
@@ -128,6 +146,10 @@ async fn play(script: Vec<String>, output: OutputSender, mut terminate: watch::R
                     write(line.to_string()).await;
                 }
             }
+            ("fill", file) => {
+                let (path, bytes) = file.split_once(' ').unwrap();
+                fill(&files, path, bytes.parse().unwrap());
+            }
             ("wait", _) => {
                 terminate.wait_for(|asked| *asked).await.unwrap();
                 return ExitCause::Stopped { graceful: true };
@@ -138,4 +160,22 @@ async fn play(script: Vec<String>, output: OutputSender, mut terminate: watch::R
         }
     }
     ExitCause::Exited { code: 0 }
+}
+
+fn fill(files: &Arc<MountNamespace>, path: &str, bytes: u64) {
+    let how = OpenHow { create: true, write: true, follow: true, ..OpenHow::default() };
+    let file = files.open(path, how).unwrap();
+    let chunk = [b'x'; 4096];
+    for offset in (0..bytes).step_by(chunk.len()) {
+        if file.write_at(offset, &chunk).is_err() {
+            return;
+        }
+    }
+}
+
+/// The content of a file in a container.
+pub(crate) fn read(infra: &ContainerInfra, path: &str) -> String {
+    let how = OpenHow { read: true, follow: true, ..OpenHow::default() };
+    let file = infra.files.open(path, how).unwrap_or_else(|error| panic!("{path}: {error}"));
+    String::from_utf8(file.read_bytes_at(0, 1 << 20).unwrap().to_vec()).unwrap()
 }

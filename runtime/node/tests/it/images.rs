@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use nacelle_container::MountSource;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::fake::read;
 use crate::world::{ROOMY, World, becomes, pod, status_words, told};
 
 /// An OCI image layout in `dir` with one image, whose only layer holds these files.
@@ -80,11 +80,7 @@ async fn an_image_can_be_a_volume() {
                                       volumeMounts: [{name: data, mountPath: /data}]}]");
     let (pod, _queue) = world.start(&manifest, ROOMY);
     becomes(&pod, |status| status.phase.as_deref() == Some("Running")).await;
-    let config = world.backend.configs().remove(0);
-    let mount = config.mounts.iter().find(|mount| mount.path == "/data").unwrap();
-    let MountSource::HostDir(dir) = &mount.source;
-    assert_eq!(std::fs::read(dir.join("etc/greeting")).unwrap(), b"hello");
-    assert!(mount.read_only);
+    assert_eq!(read(&world.backend.infra("app"), "/data/etc/greeting"), "hello");
     assert!(world.node.images().list().unwrap().iter().all(|image| image.in_use));
     pod.delete(None);
     pod.finished().await;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nacelle_container::Backend;
-use nacelle_node::{Backends, Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart};
 use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
-use nacelle_spec::{Source, load};
+use nacelle_spec::{CheckedPod, Objects, Source, load};
 use tokio::sync::mpsc;
 
 use crate::fake::FakeBackend;
@@ -17,7 +17,6 @@ pub(crate) const ROOMY: usize = 4096;
 
 pub(crate) struct World {
     temp: tempfile::TempDir,
-    memory: tempfile::TempDir,
     pub(crate) backend: Arc<FakeBackend>,
     pub(crate) node: Arc<Node>,
 }
@@ -26,22 +25,21 @@ impl World {
     /// A node, and `app.wasm` in the folder that images are taken from.
     pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
         let backend = Arc::new(FakeBackend::default());
         let config = NodeConfig {
             state_dir: temp.path().join("state"),
-            runtime_dir: Some(memory.path().to_owned()),
             compile_cache: None,
             node_name: "here".into(),
             compiler: Compiler::InProcess,
             insecure_registries: Vec::new(),
+            pod_cidrs: Vec::new(),
         };
         let wasm = Arc::clone(&backend) as Arc<dyn Backend>;
         let node = Node::with_backends(config, Backends { wasm }).unwrap();
         std::fs::create_dir(temp.path().join("manifests")).unwrap();
         // The header of a component: enough for the store to see what it is.
         std::fs::write(temp.path().join("manifests/app.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
-        Self { temp, memory, backend, node }
+        Self { temp, backend, node }
     }
 
     /// Where images are taken from.
@@ -55,12 +53,27 @@ impl World {
 
     /// Starts the one pod of a manifest, for a front end with room for so many notices.
     pub(crate) fn start(&self, manifest: &str, room: usize) -> (PodHandle, mpsc::Receiver<Notice>) {
-        let loaded = load(&[Source { name: "pod.yaml".into(), bytes: manifest.into() }]);
-        assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+        self.start_published(manifest, room, &[])
+    }
+
+    /// The same with ports of the host.
+    pub(crate) fn start_published(
+        &self,
+        manifest: &str,
+        room: usize,
+        publish: &[HostPort],
+    ) -> (PodHandle, mpsc::Receiver<Notice>) {
+        let (pod, objects) = parse(manifest);
         let (notices, queue) = mpsc::channel(room);
-        let pod = loaded.pods[0].pod.clone();
-        let start = PodStart { pod, objects: Arc::new(loaded.objects), base_dir: self.folder() };
+        let start = PodStart { pod, objects: Arc::new(objects), base_dir: self.folder(), publish: publish.to_vec() };
         (self.node.start_pod(start, notices), queue)
+    }
+
+    /// Starts a pod, and waits until its phase is `Running`.
+    pub(crate) async fn running(&self, manifest: &str) -> (PodHandle, mpsc::Receiver<Notice>) {
+        let (pod, queue) = self.start(manifest, ROOMY);
+        becomes(&pod, |status| status.phase.as_deref() == Some("Running")).await;
+        (pod, queue)
     }
 
     /// Starts a pod with one container, `app`, and waits for its end. Its other fields are given.
@@ -72,12 +85,17 @@ impl World {
 
     /// Nothing of any pod is left on this machine, and nothing keeps an image.
     pub(crate) fn assert_clean(&self) {
-        for dir in [self.state("pods"), self.memory.path().join("pods")] {
-            assert_eq!(entries(&dir), Vec::<String>::new(), "in {}", dir.display());
-        }
+        assert_eq!(entries(&self.state("pods")), Vec::<String>::new());
         let images = self.node.images().list().unwrap();
         assert!(images.iter().all(|image| !image.in_use), "{images:?}");
     }
+}
+
+/// The first pod of a manifest, and what it may refer to.
+pub(crate) fn parse(manifest: &str) -> (CheckedPod, Objects) {
+    let loaded = load(&[Source { name: "pod.yaml".into(), bytes: manifest.into() }]);
+    assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+    (loaded.pods[0].pod.clone(), loaded.objects)
 }
 
 /// The names in a directory that need not exist.

@@ -1,10 +1,8 @@
-//! What the operations of both versions mean.
-//!
-//! Each takes the descriptor's resource, checks what WASI asks for, and leaves the rest to the descriptor.
+//! The operations in which WASI has something to add to what a descriptor does by itself, for both versions.
 
 use std::sync::Arc;
 
-use nacelle_infra::fs::{Descriptor, Errno, FileKind, OpenHow, ReadDir, SetTime, Stat};
+use nacelle_infra::fs::{Descriptor, Errno, FileKind, OpenHow, SetTime, Stat};
 use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 
@@ -69,12 +67,6 @@ pub(super) fn file<'t>(table: &'t ResourceTable, fd: &Resource<Descriptor>) -> R
     if is_directory(descriptor) { Err(Errno::BADF.into()) } else { Ok(descriptor) }
 }
 
-/// A descriptor of a directory.
-pub(super) fn directory<'t>(table: &'t ResourceTable, fd: &Resource<Descriptor>) -> Result<&'t Descriptor, FsError> {
-    let descriptor = get(table, fd)?;
-    if is_directory(descriptor) { Ok(descriptor) } else { Err(Errno::NOTDIR.into()) }
-}
-
 pub(super) fn is_directory(descriptor: &Descriptor) -> bool {
     descriptor.kind() == FileKind::Directory
 }
@@ -85,43 +77,8 @@ pub(super) fn open_at(
     path: &str,
     open: Open,
 ) -> Result<Resource<Descriptor>, FsError> {
-    let opened = directory(table, fd)?.open_at(path, open.how()?)?;
+    let opened = get(table, fd)?.open_at(path, open.how()?)?;
     Ok(table.push(opened)?)
-}
-
-pub(super) fn stat_at(
-    table: &ResourceTable,
-    fd: &Resource<Descriptor>,
-    path: &str,
-    follow: bool,
-) -> Result<Stat, FsError> {
-    Ok(directory(table, fd)?.stat_at(path, follow)?)
-}
-
-pub(super) fn set_times_at(
-    table: &ResourceTable,
-    fd: &Resource<Descriptor>,
-    path: &str,
-    follow: bool,
-    times: Times,
-) -> Result<(), FsError> {
-    Ok(directory(table, fd)?.set_times_at(path, follow, times.accessed, times.modified)?)
-}
-
-pub(super) fn set_times(table: &ResourceTable, fd: &Resource<Descriptor>, times: Times) -> Result<(), FsError> {
-    Ok(get(table, fd)?.set_times(times.accessed, times.modified)?)
-}
-
-pub(super) fn create_directory_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<(), FsError> {
-    Ok(directory(table, fd)?.create_directory_at(path)?)
-}
-
-pub(super) fn remove_directory_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<(), FsError> {
-    Ok(directory(table, fd)?.remove_directory_at(path)?)
-}
-
-pub(super) fn unlink_file_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<(), FsError> {
-    Ok(directory(table, fd)?.unlink_file_at(path)?)
 }
 
 pub(super) fn rename_at(
@@ -129,8 +86,8 @@ pub(super) fn rename_at(
     (from, from_path): (&Resource<Descriptor>, &str),
     (to, to_path): (&Resource<Descriptor>, &str),
 ) -> Result<(), FsError> {
-    let from = directory(table, from)?;
-    let to = directory(table, to)?;
+    let from = get(table, from)?;
+    let to = get(table, to)?;
     Ok(from.rename_at(from_path, to, to_path)?)
 }
 
@@ -141,33 +98,12 @@ pub(super) fn link_at(
     (from, from_path): (&Resource<Descriptor>, &str),
     (to, to_path): (&Resource<Descriptor>, &str),
 ) -> Result<(), FsError> {
-    let from = directory(table, from)?;
-    let to = directory(table, to)?;
+    let from = get(table, from)?;
+    let to = get(table, to)?;
     if follow {
         return Err(Errno::INVAL.into());
     }
     Ok(from.link_at(false, from_path, to, to_path)?)
-}
-
-pub(super) fn symlink_at(
-    table: &ResourceTable,
-    fd: &Resource<Descriptor>,
-    target: &str,
-    path: &str,
-) -> Result<(), FsError> {
-    Ok(directory(table, fd)?.symlink_at(target, path)?)
-}
-
-pub(super) fn readlink_at(table: &ResourceTable, fd: &Resource<Descriptor>, path: &str) -> Result<String, FsError> {
-    Ok(directory(table, fd)?.readlink_at(path)?)
-}
-
-pub(super) fn read_directory(table: &ResourceTable, fd: &Resource<Descriptor>) -> Result<ReadDir, FsError> {
-    Ok(directory(table, fd)?.read_dir()?)
-}
-
-pub(super) fn set_size(table: &ResourceTable, fd: &Resource<Descriptor>, size: u64) -> Result<(), FsError> {
-    Ok(file(table, fd)?.set_size(size)?)
 }
 
 /// Takes advice on how a file will be read. None is needed, but wrong uses fail as they do on Linux.

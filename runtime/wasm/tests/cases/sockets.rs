@@ -56,6 +56,12 @@ impl World {
         made.finish().await
     }
 
+    async fn run_config(&self, network: Arc<ContainerNetwork>, config: ContainerConfig) -> Ran {
+        let made = self.host.create_in(infra(network), config, None).await.unwrap();
+        made.container.start().await.unwrap();
+        made.finish().await
+    }
+
     async fn start(&self, network: Arc<ContainerNetwork>, name: &str, args: &[&str]) -> Made {
         let made = self.host.create_in(infra(network), self.config(name, args), None).await.unwrap();
         made.container.start().await.unwrap();

@@ -13,7 +13,7 @@ impl Descriptor {
     /// # Errors
     /// As openat(2); EPERM for a path that leads above the directory.
     pub fn open_at(&self, path: &str, how: OpenHow) -> FsResult<Descriptor> {
-        let walk = Walk::relative(&self.0.namespace, self.places()?, path)?;
+        let walk = Walk::relative(&self.0.namespace, self.trail()?, path)?;
         open(walk, &self.0.namespace, how)
     }
 
@@ -36,7 +36,8 @@ enum Mount {
 }
 
 fn open(mut walk: Walk<'_>, namespace: &Arc<MountNamespace>, how: OpenHow) -> FsResult<Descriptor> {
-    if how.directory && (how.create || how.truncate) {
+    // As in WASI; Linux says so for the first alone.
+    if how.directory && (how.create || how.exclusive || how.truncate) {
         return Err(Errno::INVAL);
     }
     let found = find(&mut walk, how)?;
@@ -44,7 +45,7 @@ fn open(mut walk: Walk<'_>, namespace: &Arc<MountNamespace>, how: OpenHow) -> Fs
         Found::Here if how.write || how.create || how.truncate => return Err(Errno::ISDIR),
         Found::Here => {
             let read_only = namespace.check_writable(walk.place()).is_err();
-            (Object::Directory(walk.into_places()), read_only)
+            (Object::Directory(walk.into_trail()), read_only)
         }
         Found::File(file, mount) => (Object::File(file), matches!(mount, Mount::ReadOnly)),
     };

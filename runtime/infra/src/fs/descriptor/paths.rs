@@ -89,9 +89,8 @@ impl Descriptor {
             && let Ok(target) = place.dir.readlink(text)
         {
             // Not a directory. But that a link leads out is what WASI wants to hear first.
-            walk.follow(&target)?;
-            settle(&mut walk, true)?;
-            return Err(Errno::NOTDIR);
+            let led = walk.follow(&target).and_then(|()| settle(&mut walk, true).map(drop));
+            return Err(if led == Err(Errno::PERM) { Errno::PERM } else { Errno::NOTDIR });
         }
         place.dir.remove_directory(text)
     }
@@ -161,7 +160,7 @@ impl Descriptor {
             || !self.same_namespace(to_dir)
             || source.namespace.is_pinned(source.place(), from)
         {
-            return Err(Errno::XDEV);
+            return Err(if target.place().dir.stat_name(to).is_ok() { Errno::EXIST } else { Errno::XDEV });
         }
         source.place().dir.link(from, &target.place().dir, to)
     }
@@ -205,7 +204,7 @@ impl Descriptor {
     }
 
     fn walk<'a>(&'a self, path: &'a str) -> FsResult<Walk<'a>> {
-        Walk::relative(&self.0.namespace, self.places()?, path)
+        Walk::relative(&self.0.namespace, self.trail()?, path)
     }
 
     fn same_namespace(&self, other: &Self) -> bool {

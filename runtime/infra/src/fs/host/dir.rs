@@ -13,6 +13,7 @@ use super::quota::DiskQuota;
 use super::stat;
 use super::sys;
 use crate::fs::node::{Dir, File, Found, Leaf, OpenNode, Opened};
+use crate::fs::open_files::{OpenFiles, Slot};
 use crate::fs::{FileKind, FsResult, SetTime, Stat};
 
 /// How often making a file is tried when it comes and goes meanwhile.
@@ -20,13 +21,45 @@ const TRIES: usize = 16;
 
 /// What all directories and files of one tree share.
 #[derive(Debug)]
-pub(super) struct HostTree {
-    pub(super) quota: Option<Arc<DiskQuota>>,
+struct HostTree {
+    quota: Option<Arc<DiskQuota>>,
+    files: Arc<OpenFiles>,
 }
 
-impl HostTree {
+/// A descriptor's place in its tree.
+#[derive(Debug)]
+pub(super) struct Held {
+    tree: Arc<HostTree>,
+    _slot: Slot,
+}
+
+impl Held {
+    /// The first one of a new tree.
+    pub(super) fn first(quota: Option<Arc<DiskQuota>>) -> FsResult<Self> {
+        let files = OpenFiles::new();
+        let _slot = files.take()?;
+        Ok(Self { tree: Arc::new(HostTree { quota, files }), _slot })
+    }
+
+    /// Another one of the same tree.
+    pub(super) fn another(&self) -> FsResult<Self> {
+        let _slot = self.tree.files.take()?;
+        Ok(Self { tree: Arc::clone(&self.tree), _slot })
+    }
+
+    /// How many the tree may hold.
+    #[cfg(test)]
+    pub(super) fn most(&self) -> usize {
+        self.tree.files.most()
+    }
+
+    pub(super) fn quota(&self) -> Option<&DiskQuota> {
+        self.tree.quota.as_deref()
+    }
+
+    /// Something was removed or cut.
     pub(super) fn freed(&self) {
-        if let Some(quota) = &self.quota {
+        if let Some(quota) = self.quota() {
             quota.freed();
         }
     }
@@ -42,7 +75,7 @@ struct Inner {
     fd: OwnedFd,
     /// Device and inode.
     id: (u64, u64),
-    tree: Arc<HostTree>,
+    held: Held,
 }
 
 /// What was found under a name.
@@ -65,36 +98,32 @@ impl HostDir {
         if sys::is_proc(&fd)? {
             return Err(Errno::ACCESS);
         }
-        Ok(Self(Arc::new(Inner { fd, id: file_id(&stat), tree: Arc::new(HostTree { quota }) })))
+        Ok(Self(Arc::new(Inner { fd, id: file_id(&stat), held: Held::first(quota)? })))
     }
 
-    fn tree(&self) -> &HostTree {
-        &self.0.tree
+    /// How many descriptors its tree may hold.
+    #[cfg(test)]
+    pub(super) fn most(&self) -> usize {
+        self.0.held.most()
     }
 
-    fn quota(&self) -> Option<&DiskQuota> {
-        self.0.tree.quota.as_deref()
-    }
-
-    fn locate(&self, name: &str) -> FsResult<Located> {
-        self.take(sys::locate(&self.0.fd, name)?)
-    }
-
-    /// What `fd`, found below this directory, is.
-    fn take(&self, fd: OwnedFd) -> FsResult<Located> {
+    /// What is below this directory, where `locate` finds it.
+    fn locate(&self, locate: impl FnOnce(&OwnedFd) -> FsResult<OwnedFd>) -> FsResult<Located> {
+        let held = self.0.held.another()?;
+        let fd = locate(&self.0.fd)?;
         let found = rustix::fs::fstat(&fd)?;
         sys::check_crossing(self.0.id.0, &found, &fd)?;
-        let tree = Arc::clone(&self.0.tree);
+        let id = file_id(&found);
         Ok(match stat::kind(found.st_mode) {
-            FileKind::Directory => Located::Directory(Self(Arc::new(Inner { fd, id: file_id(&found), tree }))),
+            FileKind::Directory => Located::Directory(Self(Arc::new(Inner { fd, id, held }))),
             FileKind::Symlink => Located::Symlink(target(&fd, "")?),
-            kind => Located::Leaf(HostLeaf::located(fd, kind, file_id(&found), tree)),
+            kind => Located::Leaf(HostLeaf::located(fd, kind, id, held)),
         })
     }
 
     /// What `name` is. For a component on the way.
     pub(crate) fn lookup(&self, name: &str) -> FsResult<Found> {
-        Ok(match self.locate(name)? {
+        Ok(match self.locate(|dir| sys::locate(dir, name))? {
             Located::Directory(dir) => Found::Directory(Dir::Host(dir)),
             Located::Symlink(target) => Found::Symlink(target),
             Located::Leaf(leaf) => Found::Leaf(Leaf::Host(leaf)),
@@ -107,7 +136,7 @@ impl HostDir {
             return self.create(name, how).map(|file| Opened::File(File::Host(file)));
         }
         for _ in 0..TRIES {
-            match self.locate(name) {
+            match self.locate(|dir| sys::locate(dir, name)) {
                 Ok(found) => return open_located(found, how),
                 Err(Errno::NOENT) if how.create => {}
                 Err(error) => return Err(error),
@@ -130,17 +159,30 @@ impl HostDir {
             (true, true) => OFlags::RDWR,
         };
         let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = self.0.held.another()?;
         self.making(false, || {
             let fd = rustix::fs::openat(&self.0.fd, name, flags, Mode::from_raw_mode(0o666))?;
-            HostFile::open(fd, FileKind::File, Arc::clone(&self.0.tree))
+            HostFile::made(fd, held)
         })
     }
 
     /// Makes something that counts as an inode.
     fn making<T>(&self, block: bool, make: impl FnOnce() -> FsResult<T>) -> FsResult<T> {
-        let Some(quota) = self.quota() else { return make() };
+        let Some(quota) = self.0.held.quota() else { return make() };
         quota.reserve_inode(block)?;
-        make().inspect_err(|_| quota.release_inode(block))
+        let made = make();
+        match &made {
+            Ok(_) => quota.named(),
+            Err(_) => quota.release_inode(block),
+        }
+        made
+    }
+
+    /// Another name was made for something.
+    fn named(&self) {
+        if let Some(quota) = self.0.held.quota() {
+            quota.named();
+        }
     }
 
     /// Opens a file several components down in one step, if no component is a link and it is not a directory;
@@ -149,7 +191,7 @@ impl HostDir {
         if how.create || how.directory {
             return None;
         }
-        match self.take(sys::locate_beneath(&self.0.fd, path).ok()?).ok()? {
+        match self.locate(|dir| sys::locate_beneath(dir, path)).ok()? {
             Located::Leaf(leaf) => leaf.open(how).ok(),
             Located::Directory(_) | Located::Symlink(_) => None,
         }
@@ -201,12 +243,12 @@ impl HostDir {
 
     /// rmdir(2).
     pub(crate) fn remove_directory(&self, name: &str) -> FsResult<()> {
-        rustix::fs::unlinkat(&self.0.fd, name, AtFlags::REMOVEDIR).inspect(|()| self.tree().freed())
+        rustix::fs::unlinkat(&self.0.fd, name, AtFlags::REMOVEDIR).inspect(|()| self.0.held.freed())
     }
 
     /// unlink(2): EISDIR for a directory.
     pub(crate) fn unlink(&self, name: &str) -> FsResult<()> {
-        rustix::fs::unlinkat(&self.0.fd, name, AtFlags::empty()).inspect(|()| self.tree().freed())
+        rustix::fs::unlinkat(&self.0.fd, name, AtFlags::empty()).inspect(|()| self.0.held.freed())
     }
 
     /// symlink(2).
@@ -223,24 +265,29 @@ impl HostDir {
     /// rename(2) within the tree; EXDEV otherwise.
     pub(crate) fn rename(&self, from: &str, to_dir: &Self, to: &str) -> FsResult<()> {
         self.check_same_tree(to_dir)?;
-        // What it replaces is gone.
-        rustix::fs::renameat(&self.0.fd, from, &to_dir.0.fd, to).inspect(|()| self.tree().freed())
+        rustix::fs::renameat(&self.0.fd, from, &to_dir.0.fd, to)?;
+        // What it replaces is gone; its directory may have grown.
+        self.0.held.freed();
+        if !self.is_same(to_dir) {
+            self.named();
+        }
+        Ok(())
     }
 
     /// link(2) within the tree, of what `from` is itself (a link is not followed); EXDEV otherwise.
     pub(crate) fn link(&self, from: &str, to_dir: &Self, to: &str) -> FsResult<()> {
         self.check_same_tree(to_dir)?;
-        rustix::fs::linkat(&self.0.fd, from, &to_dir.0.fd, to, AtFlags::empty())
+        rustix::fs::linkat(&self.0.fd, from, &to_dir.0.fd, to, AtFlags::empty()).inspect(|()| self.named())
     }
 
     /// Two trees may be on one filesystem, where the kernel would allow it.
     fn check_same_tree(&self, other: &Self) -> FsResult<()> {
-        if Arc::ptr_eq(&self.0.tree, &other.0.tree) { Ok(()) } else { Err(Errno::XDEV) }
+        if Arc::ptr_eq(&self.0.held.tree, &other.0.held.tree) { Ok(()) } else { Err(Errno::XDEV) }
     }
 
     /// The entries, from the first.
     pub(crate) fn list(&self) -> FsResult<HostListing> {
-        HostListing::new(self.reopen()?)
+        HostListing::new(self.reopen()?, self.0.held.another()?)
     }
 
     /// Whether both are the same directory.

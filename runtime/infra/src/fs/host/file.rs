@@ -8,7 +8,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use rustix::path::DecInt;
 
 use super::count::file_id;
-use super::dir::HostTree;
+use super::dir::Held;
 use super::stat;
 use super::sys;
 use crate::fs::node::OpenNode;
@@ -28,7 +28,7 @@ struct Located {
     kind: FileKind,
     /// Device and inode.
     id: (u64, u64),
-    tree: Arc<HostTree>,
+    held: Held,
 }
 
 /// An open file.
@@ -36,10 +36,9 @@ struct Located {
 pub(crate) struct HostFile {
     /// Shared with the quota, which looks at it while it is open.
     fd: Arc<OwnedFd>,
-    kind: FileKind,
     /// Device and inode.
     id: (u64, u64),
-    tree: Arc<HostTree>,
+    held: Held,
 }
 
 impl HostLeaf {
@@ -56,16 +55,16 @@ impl HostLeaf {
         if sys::is_proc(&fd)? {
             return Err(Errno::ACCESS);
         }
-        Ok(Self::located(fd, kind, file_id(&found), Arc::new(HostTree { quota: None })))
+        Ok(Self::located(fd, kind, file_id(&found), Held::first(None)?))
     }
 
-    pub(super) fn located(fd: OwnedFd, kind: FileKind, id: (u64, u64), tree: Arc<HostTree>) -> Self {
-        Self(Arc::new(Located { fd, kind, id, tree }))
+    pub(super) fn located(fd: OwnedFd, kind: FileKind, id: (u64, u64), held: Held) -> Self {
+        Self(Arc::new(Located { fd, kind, id, held }))
     }
 
     /// Opens it; `create`, `exclusive` and `directory` mean nothing here.
     pub(crate) fn open(&self, how: OpenNode) -> FsResult<HostFile> {
-        let Located { fd, kind, id, tree } = &*self.0;
+        let Located { fd, kind, id, held } = &*self.0;
         match kind {
             FileKind::File => {}
             FileKind::CharDevice | FileKind::BlockDevice => return Err(Errno::PERM),
@@ -81,11 +80,12 @@ impl HostLeaf {
         if how.truncate {
             flags |= OFlags::TRUNC;
         }
+        let held = held.another()?;
         let fd = sys::reopen(fd.as_fd(), flags)?;
         if how.truncate {
-            tree.freed();
+            held.freed();
         }
-        Ok(HostFile::with(fd, *kind, *id, Arc::clone(tree)))
+        Ok(HostFile::open(fd, *id, held))
     }
 
     pub(crate) fn stat(&self) -> FsResult<Stat> {
@@ -101,23 +101,24 @@ impl HostLeaf {
 }
 
 impl HostFile {
-    /// What was opened without being located before.
-    pub(super) fn open(fd: OwnedFd, kind: FileKind, tree: Arc<HostTree>) -> FsResult<Self> {
+    /// A file that was made just now.
+    pub(super) fn made(fd: OwnedFd, held: Held) -> FsResult<Self> {
         let id = file_id(&rustix::fs::fstat(&fd)?);
-        Ok(Self::with(fd, kind, id, tree))
+        Ok(Self::open(fd, id, held))
     }
 
-    fn with(fd: OwnedFd, kind: FileKind, id: (u64, u64), tree: Arc<HostTree>) -> Self {
+    fn open(fd: OwnedFd, id: (u64, u64), held: Held) -> Self {
         let fd = Arc::new(fd);
-        if let Some(quota) = &tree.quota {
+        if let Some(quota) = held.quota() {
             quota.opened(&fd);
         }
-        Self { fd, kind, id, tree }
+        Self { fd, id, held }
     }
 
-    /// Of what was opened.
+    /// Of what was opened: nothing else is.
+    #[expect(clippy::unused_self, reason = "as other trees have it")]
     pub(crate) fn kind(&self) -> FileKind {
-        self.kind
+        FileKind::File
     }
 
     pub(crate) fn stat(&self) -> FsResult<Stat> {
@@ -146,20 +147,22 @@ impl HostFile {
 
     /// pwrite(2). The namespace has checked that the descriptor may write.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> FsResult<usize> {
-        let end = offset.saturating_add(len(bytes));
-        self.write(Some(end), bytes, || rustix::io::pwrite(&self.fd, bytes, offset))
+        self.write(Some(offset), bytes, |bytes| rustix::io::pwrite(&self.fd, bytes, offset))
     }
 
     /// write(2) with `O_APPEND`: where the end is is found out in the same step.
     pub(crate) fn append(&self, bytes: &[u8]) -> FsResult<usize> {
-        let buffers = [std::io::IoSlice::new(bytes)];
-        self.write(None, bytes, || rustix::io::pwritev2(&self.fd, &buffers, 0, ReadWriteFlags::APPEND))
+        self.write(None, bytes, |bytes| {
+            rustix::io::pwritev2(&self.fd, &[std::io::IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND)
+        })
     }
 
-    fn write(&self, end: Option<u64>, bytes: &[u8], write: impl Fn() -> FsResult<usize>) -> FsResult<usize> {
-        let Some(quota) = &self.tree.quota else { return rustix::io::retry_on_intr(write) };
-        let reserved = quota.reserve(self.fd.as_fd(), end, len(bytes))?;
-        let written = rustix::io::retry_on_intr(write);
+    /// `None` is the end.
+    fn write(&self, offset: Option<u64>, bytes: &[u8], write: impl Fn(&[u8]) -> FsResult<usize>) -> FsResult<usize> {
+        let Some(quota) = self.held.quota() else { return rustix::io::retry_on_intr(|| write(bytes)) };
+        let reserved = quota.reserve(self.fd.as_fd(), offset, len(bytes))?;
+        let fitting = usize::try_from(reserved.len).unwrap_or(usize::MAX).min(bytes.len());
+        let written = rustix::io::retry_on_intr(|| write(bytes.get(..fitting).unwrap_or_default()));
         reserved.written(written.map_or(0, |written| u64::try_from(written).unwrap_or(u64::MAX)));
         written
     }
@@ -167,8 +170,7 @@ impl HostFile {
     /// ftruncate(2).
     pub(crate) fn set_size(&self, size: u64) -> FsResult<()> {
         rustix::io::retry_on_intr(|| rustix::fs::ftruncate(&self.fd, size))?;
-        // A file that grows has a hole there, which takes no room.
-        self.tree.freed();
+        self.held.freed();
         Ok(())
     }
 

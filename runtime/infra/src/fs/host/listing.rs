@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
+use super::dir::Held;
 use super::stat;
 use crate::fs::{DirEntry, FsResult};
 
@@ -12,11 +13,12 @@ use crate::fs::{DirEntry, FsResult};
 #[derive(Debug)]
 pub(crate) struct HostListing {
     entries: Dir,
+    _held: Held,
 }
 
 impl HostListing {
-    pub(super) fn new(dir: OwnedFd) -> FsResult<Self> {
-        Ok(Self { entries: Dir::new(dir)? })
+    pub(super) fn new(dir: OwnedFd, held: Held) -> FsResult<Self> {
+        Ok(Self { entries: Dir::new(dir)?, _held: held })
     }
 }
 

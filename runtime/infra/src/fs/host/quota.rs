@@ -5,14 +5,15 @@
 //! ```text
 //!   estimate = what the last count found + what was written since          (in the volume's account)
 //!                                  │
-//!   a write that fits ─────────────┤
-//!   one that does not: inside of what its file has allocated? ──► goes on, adds nothing
-//!                      else: count again, if that is due ──► fits now, or ENOSPC
+//!   what fits ─────────────────────┤
+//!   what does not: count again, if that is due ──► fits now, in part, or ENOSPC
 //! ```
 //!
-//! The estimate is never below the truth. Counting is due when the last count is 200 ms old, or when something was
-//! freed or much was written since; and never so often that it takes more than a tenth of the time. Only a fresh count
-//! marks the account as exceeded, for which the pod is evicted.
+//! The estimate is not below the truth, but for what is being written at the very moment. Bytes count in blocks, and
+//! only where the file has none yet ([`Growth`]); a name counts as more than it takes. Counting is due when the last
+//! count is 200 ms old, or when something was freed or guessed since. It takes at most a tenth of the time: what it
+//! took is paid back tenfold, half a second in advance at most. Only a figure that is not doubtful marks the account as
+//! exceeded, for which the pod is evicted.
 //!
 //! A file that was removed but is still open takes its room, though no count of names finds it: open files are
 //! remembered for that.
@@ -37,13 +38,14 @@ pub(crate) const MAX_INODES: u64 = 1 << 20;
 
 /// How old a count may be when nothing else makes it doubtful.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Counting takes at most one part in so many of the time.
+/// Counting takes at most one part in so many of the time,
 const SHARE: u32 = 10;
-/// Bytes written since the last count that make it doubtful.
-const DRIFT: u64 = 1 << 20;
-
-/// What making a directory or a link may allocate.
+/// so much of it in advance: whoever removes a file near the limit can write another one at once.
+const ADVANCE: Duration = Duration::from_millis(500);
+/// What files and directories grow by.
 const BLOCK: u64 = 4096;
+/// More than a name takes in its directory, however that is kept.
+const NAME: u64 = 512;
 
 /// Tells the time. A test's goes as the test says.
 pub(crate) type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
@@ -57,8 +59,8 @@ pub struct DiskQuota {
     /// Files, directories and links: an estimate from above.
     inodes: AtomicU64,
     max_inodes: u64,
-    /// Something was removed or cut since the last count.
-    freed: AtomicBool,
+    /// Something was freed since the last count, or charged that may be less.
+    doubtful: AtomicBool,
     counted: Mutex<Counted>,
     open: Mutex<Vec<Weak<OwnedFd>>>,
     clock: Clock,
@@ -69,10 +71,8 @@ pub struct DiskQuota {
 struct Counted {
     /// When it was done.
     at: Instant,
-    /// How long it took.
-    cost: Duration,
-    /// The bytes it found.
-    bytes: u64,
+    /// When what counting took will have been paid back.
+    paid_at: Instant,
 }
 
 impl fmt::Debug for DiskQuota {
@@ -97,11 +97,11 @@ impl DiskQuota {
     pub(crate) fn with(dir: OwnedFd, account: Arc<DiskUsage>, max_inodes: u64, clock: Clock) -> FsResult<Arc<Self>> {
         let at = clock();
         let found = count(dir.as_fd(), max_inodes)?;
-        let counted = Mutex::new(Counted { at, cost: clock().saturating_duration_since(at), bytes: found.bytes });
+        let counted = Mutex::new(Counted { at, paid_at: at });
         account.count(found.bytes);
-        let (freed, open) = Default::default();
+        let (doubtful, open) = Default::default();
         let inodes = AtomicU64::new(found.inodes);
-        let quota = Arc::new(Self { dir, account, inodes, max_inodes, freed, counted, open, clock });
+        let quota = Arc::new(Self { dir, account, inodes, max_inodes, doubtful, counted, open, clock });
         let counter: Weak<dyn Recount> = Arc::downgrade(&quota) as Weak<dyn Recount>;
         quota.account.add_counter(&counter);
         Ok(quota)
@@ -122,19 +122,34 @@ impl DiskQuota {
         self.account.used()
     }
 
-    /// Before `bytes` bytes are written to `file`, of which the last one will be at `end`. What was reserved and not
-    /// written is to be given back.
-    pub(super) fn reserve(&self, file: BorrowedFd<'_>, end: Option<u64>, bytes: u64) -> FsResult<Reserved<'_>> {
-        if self.account.try_charge(bytes).is_ok() {
-            return Ok(Reserved { quota: self, bytes });
+    /// Before `len` bytes are written to `file` at `offset`, or at its end: how many of them may be. What is not
+    /// written after all is to be given back.
+    pub(super) fn reserve(&self, file: BorrowedFd<'_>, offset: Option<u64>, len: u64) -> FsResult<Reserved<'_>> {
+        let stat = rustix::fs::fstat(file)?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        // A file with holes may have its blocks anywhere.
+        let filled = (allocated(&stat) >= size).then(|| size.next_multiple_of(BLOCK));
+        let offset = offset.unwrap_or(size);
+        let wanted = Growth::of(filled, offset, len);
+        let reserved = |growth: Growth, len| {
+            if !growth.is_exact {
+                self.doubtful.store(true, Ordering::Release);
+            }
+            Reserved { quota: self, growth, filled, offset, len }
+        };
+        match self.account.charge(wanted.bytes) {
+            Ok(()) => Ok(reserved(wanted, len)),
+            Err(over) => {
+                // What fits, in whole blocks from where the file has none.
+                let end = wanted.from.saturating_add(self.account.room() / BLOCK * BLOCK);
+                let len = end.saturating_sub(offset).min(len);
+                let part = Growth::of(filled, offset, len);
+                if len == 0 || self.account.try_charge(part.bytes).is_err() {
+                    return Err(over.into());
+                }
+                Ok(reserved(part, len))
+            }
         }
-        if let Some(end) = end
-            && rustix::fs::fstat(file).is_ok_and(|stat| allocated(&stat) >= end)
-        {
-            return Ok(Reserved { quota: self, bytes: 0 });
-        }
-        self.account.charge(bytes)?;
-        Ok(Reserved { quota: self, bytes })
     }
 
     /// Before a file, directory or link is made; `block` if it may take a block of its own.
@@ -148,7 +163,7 @@ impl DiskQuota {
             }
         }
         if block && let Err(over) = self.account.charge(BLOCK) {
-            self.inodes.fetch_sub(1, Ordering::AcqRel);
+            self.forget_inode();
             return Err(over.into());
         }
         Ok(())
@@ -156,15 +171,25 @@ impl DiskQuota {
 
     /// What was to be made was not.
     pub(super) fn release_inode(&self, block: bool) {
-        self.inodes.fetch_sub(1, Ordering::AcqRel);
+        self.forget_inode();
         if block {
             self.account.release(BLOCK);
         }
     }
 
+    /// A name was made. It is never refused: a full volume, as a full disk, still takes an empty file.
+    pub(super) fn named(&self) {
+        self.doubtful.store(true, Ordering::Release);
+        self.account.count(NAME);
+    }
+
+    fn forget_inode(&self) {
+        self.inodes.fetch_sub(1, Ordering::AcqRel);
+    }
+
     /// Something was removed or cut: counting may find less.
     pub(super) fn freed(&self) {
-        self.freed.store(true, Ordering::Release);
+        self.doubtful.store(true, Ordering::Release);
     }
 
     /// Remembers a file that is open, for as long as it is.
@@ -187,31 +212,24 @@ impl DiskQuota {
 
     /// Whether counting again would not take too much time.
     fn may_count(&self, last: &Counted) -> bool {
-        self.age(last) >= last.cost.saturating_mul(SHARE)
+        (self.clock)() + ADVANCE >= last.paid_at
     }
 
-    fn age(&self, last: &Counted) -> Duration {
-        (self.clock)().saturating_duration_since(last.at)
-    }
-
-    /// Whether the figure of the last count is to be doubted.
+    /// Whether the account may be above the truth by more than a few blocks.
     fn is_doubtful(&self, last: &Counted) -> bool {
-        let drift = self.account.limit().map_or(DRIFT, |limit| DRIFT.min(limit / 16));
-        self.freed.load(Ordering::Acquire)
-            || self.account.used().saturating_sub(last.bytes) > drift
-            || self.age(last) >= INTERVAL
+        self.doubtful.load(Ordering::Acquire) || (self.clock)().saturating_duration_since(last.at) >= INTERVAL
     }
 
     fn count_again(&self, last: &mut Counted) -> bool {
         let (at, before) = ((self.clock)(), self.account.used());
         let inodes_before = self.inodes.load(Ordering::Acquire);
-        self.freed.store(false, Ordering::Release);
+        self.doubtful.store(false, Ordering::Release);
         let found = count(self.dir.as_fd(), self.max_inodes.saturating_mul(2)).map(|found| self.with_removed(found));
         last.at = at;
-        last.cost = (self.clock)().saturating_duration_since(at);
+        let cost = (self.clock)().saturating_duration_since(at);
+        last.paid_at = last.paid_at.max(at) + cost.saturating_mul(SHARE);
         match found {
             Ok(found) => {
-                last.bytes = found.bytes;
                 self.account.correct(before, found.bytes);
                 let correct = |inodes: u64| Some(inodes.saturating_sub(inodes_before).saturating_add(found.inodes));
                 let _ = self.inodes.fetch_update(Ordering::AcqRel, Ordering::Acquire, correct);
@@ -244,7 +262,32 @@ impl Recount for DiskQuota {
     fn recount(&self) -> bool {
         let mut counted = self.counted();
         // Another thread may have counted while this one waited for its turn.
-        self.is_doubtful(&counted) && self.may_count(&counted) && self.count_again(&mut counted)
+        !self.is_doubtful(&counted) || (self.may_count(&counted) && self.count_again(&mut counted))
+    }
+}
+
+/// What a write adds to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Growth {
+    /// Where the blocks that it adds begin.
+    from: u64,
+    /// How many bytes these blocks have.
+    bytes: u64,
+    /// Whether it adds just that, not less.
+    is_exact: bool,
+}
+
+impl Growth {
+    /// `filled` is up to where the file has all of its blocks, and beyond which it has none; `None` for one with holes.
+    fn of(filled: Option<u64>, offset: u64, len: u64) -> Self {
+        let end = offset.saturating_add(len);
+        let start = filled.unwrap_or(0);
+        if len == 0 || end <= start {
+            return Self { from: start, bytes: 0, is_exact: true };
+        }
+        let from = (offset / BLOCK * BLOCK).max(start);
+        let to = end.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+        Self { from, bytes: to - from, is_exact: filled.is_some() }
     }
 }
 
@@ -252,13 +295,18 @@ impl Recount for DiskQuota {
 #[derive(Debug)]
 pub(super) struct Reserved<'a> {
     quota: &'a DiskQuota,
-    bytes: u64,
+    growth: Growth,
+    filled: Option<u64>,
+    offset: u64,
+    /// How many.
+    pub(super) len: u64,
 }
 
 impl Reserved<'_> {
     /// So many were.
-    pub(super) fn written(self, bytes: u64) {
-        self.quota.account.release(self.bytes.saturating_sub(bytes));
+    pub(super) fn written(self, len: u64) {
+        let growth = Growth::of(self.filled, self.offset, len.min(self.len));
+        self.quota.account.release(self.growth.bytes.saturating_sub(growth.bytes));
     }
 }
 

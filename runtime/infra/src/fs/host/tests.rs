@@ -144,7 +144,7 @@ fn nothing_but_regular_files_is_opened() {
     assert_eq!(root.stat_name("fifo").unwrap().kind, FileKind::Fifo);
     root.rename("socket", &root, "moved").unwrap();
     root.unlink("fifo").unwrap();
-    let fifo_as_tree = HostLeaf::new(sys::locate(&fs::File::open(temp.path()).unwrap(), "moved").unwrap()).unwrap();
+    let fifo_as_tree = HostLeaf::new(sys::locate(fs::File::open(temp.path()).unwrap(), "moved").unwrap()).unwrap();
     assert_eq!(fifo_as_tree.open(READ).unwrap_err(), Errno::NXIO);
 }
 
@@ -262,6 +262,29 @@ fn a_file_may_be_a_tree() {
     let leaf = HostLeaf::new(fs::File::open(temp.path().join("f")).unwrap().into()).unwrap();
     assert_eq!(content(&leaf.open(READ).unwrap()), "hello");
     assert_eq!(leaf.stat().unwrap().ino, fs::metadata(temp.path().join("f")).unwrap().ino());
+}
+
+#[test]
+fn one_tree_does_not_take_all_descriptors() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = tree(temp.path());
+    let mut held = Vec::new();
+    let error = loop {
+        match file(root.open("f", CREATE)) {
+            Ok(file) => held.push(file),
+            Err(error) => break error,
+        }
+        assert!(held.len() < root.most());
+    };
+    // One for the tree, and one to look before opening.
+    assert_eq!((error, held.len()), (Errno::MFILE, root.most() - 2));
+    let last = root.list().unwrap();
+    assert_eq!(root.list().unwrap_err(), Errno::MFILE);
+    drop(last);
+    held.truncate(1);
+    assert_eq!(root.list().unwrap().count(), 1);
+    // Another one has its own.
+    file(tree(temp.path()).open("f", READ)).unwrap();
 }
 
 proptest! {

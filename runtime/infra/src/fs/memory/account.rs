@@ -15,7 +15,7 @@ pub(crate) const PAGE: u64 = 4096;
 /// What an inode costs in memory, generously.
 const INODE: u64 = 320;
 /// What a name costs beyond its bytes: its place in the map of its directory.
-const NAME: u64 = 64;
+const NAME: u64 = 96;
 
 /// Counts of one tree. Atomic.
 #[derive(Debug)]

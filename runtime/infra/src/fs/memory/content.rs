@@ -14,13 +14,14 @@ use super::account::PAGE;
 use super::extents::Extents;
 use super::pages::Pages;
 use super::tree::{RootStore, Shared};
+use crate::fs::open_files::Slot;
 use crate::fs::{Errno, FsResult};
 
 /// What an open file keeps of the files on disk, opened when they are first needed.
 #[derive(Debug, Default)]
 pub(super) struct Handles {
-    lower: OnceLock<OwnedFd>,
-    spool: OnceLock<OwnedFd>,
+    lower: OnceLock<Handle>,
+    spool: OnceLock<Handle>,
 }
 
 pub(super) enum Content {
@@ -104,30 +105,13 @@ impl Content {
     pub(super) fn write(&mut self, tree: &Shared, handles: &Handles, offset: u64, bytes: &[u8]) -> FsResult<usize> {
         match self {
             Self::Memory(pages) => {
-                let len = fitting(offset, bytes.len(), |len| tree.account.take_pages(pages.missing(offset, len)))?;
+                let take = |pages| tree.account.take_pages(pages);
+                let len = fitting(offset, bytes.len(), |len| pages.missing(offset, len), take)?;
                 pages.write(offset, &bytes[..len]);
                 Ok(len)
             }
             Self::Disk { size, place } => {
-                let root = tree.root().ok_or(Errno::IO)?;
-                let (id, extents) = place.spool(tree, handles, *size)?;
-                let file = handles.spool(root, id)?;
-                let usage = &root.spool;
-                let new_pages = |extents: &Extents, len| extents.missing(&range(offset, len));
-                let len = fitting(offset, bytes.len(), |len| usage.charge(new_pages(extents, len) * PAGE))?;
-                let taken = new_pages(extents, len);
-                let written = tree.account.take_memory(RUN).and_then(|()| {
-                    let written = rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes[..len], offset));
-                    written.inspect_err(|_| tree.account.give_memory(RUN))
-                });
-                let written = written.inspect_err(|_| usage.release(taken * PAGE))?;
-                usage.release((taken - new_pages(extents, written)) * PAGE);
-                let runs = extents.runs();
-                if written > 0 {
-                    extents.insert(range(offset, written));
-                }
-                // One was charged; it may have joined others.
-                tree.account.give_memory((runs + 1).saturating_sub(extents.runs()) * RUN);
+                let written = place.write(tree, handles, *size, offset, bytes)?;
                 *size = (*size).max(offset + written as u64);
                 Ok(written)
             }
@@ -149,7 +133,9 @@ impl Content {
                         tree.account.give_memory(path.len() as u64);
                         *place = Place::New;
                     }
-                    Place::Image(_) => drop(place.spool(tree, handles, to.min(*size))?),
+                    Place::Image(_) => {
+                        place.spool(tree, handles, to.min(*size))?;
+                    }
                     Place::Spooled { id, extents } if to < *size => {
                         let file = handles.spool(root, *id)?;
                         // The file may be shorter than the content; it must not get longer by this.
@@ -185,6 +171,32 @@ impl Content {
 }
 
 impl Place {
+    /// As [`Content::write`], for content of `size` bytes.
+    fn write(&mut self, tree: &Shared, handles: &Handles, size: u64, offset: u64, bytes: &[u8]) -> FsResult<usize> {
+        let root = tree.root().ok_or(Errno::IO)?;
+        let (id, extents) = self.spool(tree, handles, size)?;
+        let file = handles.spool(root, id)?;
+        let spool = &root.spool;
+        let missing = |len| extents.missing(&range(offset, len));
+        let len = fitting(offset, bytes.len(), missing, |pages| spool.charge(pages * PAGE))?;
+        let pages = missing(len);
+        // What is written joins other ranges, or is one more.
+        let more = if extents.touches(&range(offset, len)) { 0 } else { RUN };
+        let written = tree.account.take_memory(more).and_then(|()| {
+            let written = match rustix::io::retry_on_intr(|| rustix::io::pwrite(file, &bytes[..len], offset)) {
+                Ok(0) => Err(Errno::IO),
+                written => written,
+            };
+            written.inspect_err(|_| tree.account.give_memory(more))
+        });
+        let written = written.inspect_err(|_| spool.release(pages * PAGE))?;
+        // If the disk was full before all was written, the rest counts all the same, until the file is cut or removed.
+        let charged = extents.runs() * RUN + more;
+        extents.insert(range(offset, len));
+        tree.account.give_memory(charged - extents.runs() * RUN);
+        Ok(written)
+    }
+
     /// Its file in the spool, made if there is none, with the first `keep` bytes of the image's file in it.
     fn spool(&mut self, tree: &Shared, handles: &Handles, keep: u64) -> FsResult<(u64, &mut Extents)> {
         let root = tree.root().ok_or(Errno::IO)?;
@@ -198,12 +210,13 @@ impl Place {
             let usage = &root.spool;
             usage.charge(pages * PAGE)?;
             tree.account.take_memory(RUN).inspect_err(|_| usage.release(pages * PAGE))?;
-            let made = root.spool.create().and_then(|(id, file)| {
-                let Some(path) = &from else { return Ok((id, file)) };
+            let made = root.files.take().and_then(|_slot| {
+                let (id, file) = root.spool.create()?;
+                let Some(path) = &from else { return Ok((id, Handle { file, _slot })) };
                 let copied = handles.lower(root, path).and_then(|lower| copy(lower, &file, keep));
-                copied.map(|()| (id, file)).inspect_err(|_| root.spool.remove(id, 0))
+                copied.map(|()| (id, Handle { file, _slot })).inspect_err(|_| root.spool.remove(id, 0))
             });
-            let (id, file) = made.inspect_err(|_| {
+            let (id, handle) = made.inspect_err(|_| {
                 usage.release(pages * PAGE);
                 tree.account.give_memory(RUN);
             })?;
@@ -217,7 +230,7 @@ impl Place {
                 tree.account.give_memory(path.len() as u64);
             }
             // Nobody else can have opened a file that was made just now.
-            let _ = handles.spool.set(file);
+            let _ = handles.spool.set(handle);
             *self = Self::Spooled { id, extents };
         }
         match self {
@@ -227,45 +240,68 @@ impl Place {
     }
 }
 
+/// A descriptor that counts as the tree's.
+#[derive(Debug)]
+struct Handle {
+    file: OwnedFd,
+    _slot: Slot,
+}
+
 impl Handles {
     fn lower(&self, root: &RootStore, path: &str) -> FsResult<&OwnedFd> {
-        get_or_open(&self.lower, || root.lower.as_ref().ok_or(Errno::IO)?.open_file(path))
+        get_or_open(&self.lower, root, || root.lower.as_ref().ok_or(Errno::IO)?.open_file(path))
     }
 
     fn spool(&self, root: &RootStore, id: u64) -> FsResult<&OwnedFd> {
-        get_or_open(&self.spool, || root.spool.open(id))
+        get_or_open(&self.spool, root, || root.spool.open(id))
     }
 }
 
-fn get_or_open(cell: &OnceLock<OwnedFd>, open: impl FnOnce() -> FsResult<OwnedFd>) -> FsResult<&OwnedFd> {
-    match cell.get() {
-        Some(file) => Ok(file),
+fn get_or_open<'a>(
+    cell: &'a OnceLock<Handle>,
+    root: &RootStore,
+    open: impl FnOnce() -> FsResult<OwnedFd>,
+) -> FsResult<&'a OwnedFd> {
+    let handle = match cell.get() {
+        Some(handle) => handle,
         None => {
+            let _slot = root.files.take()?;
             let file = open()?;
-            Ok(cell.get_or_init(|| file))
+            cell.get_or_init(|| Handle { file, _slot })
         }
-    }
+    };
+    Ok(&handle.file)
 }
 
 /// Page numbers of a range of bytes.
 fn range(offset: u64, len: usize) -> Range<u64> {
-    offset / PAGE..(offset + len as u64).div_ceil(PAGE)
+    let start = offset / PAGE;
+    start..if len == 0 { start } else { (offset + len as u64).div_ceil(PAGE) }
 }
 
-/// How many of `len` bytes from `offset` can be taken: all, or up to a page's end.
-fn fitting(offset: u64, len: usize, take: impl Fn(usize) -> FsResult<()>) -> FsResult<usize> {
-    let Err(error) = take(len) else { return Ok(len) };
-    // The last page that fits is searched for by halving; at the limit nobody is in a hurry.
-    let to_end = |pages: u64| usize::try_from((offset / PAGE + pages) * PAGE - offset).unwrap_or(len).min(len);
-    let mut pages = range(offset, len).end - range(offset, len).start;
-    while pages > 1 {
-        pages /= 2;
-        let len = to_end(pages);
-        if take(len).is_ok() {
-            return Ok(len);
+/// How many of `len` bytes from `offset` can be taken: all, or up to the end of the last page that fits. `missing` says
+/// how many pages that many bytes need.
+fn fitting(
+    offset: u64,
+    len: usize,
+    missing: impl Fn(usize) -> u64,
+    take: impl Fn(u64) -> FsResult<()>,
+) -> FsResult<usize> {
+    let Err(error) = take(missing(len)) else { return Ok(len) };
+    // By halving: at the limit a guest tries again and again.
+    let bytes = |pages: u64| usize::try_from((offset / PAGE + pages) * PAGE - offset).unwrap_or(len).min(len);
+    let all = range(offset, len).end - range(offset, len).start;
+    let (mut fits, mut fits_bytes, mut step) = (0, 0, all.next_power_of_two());
+    while step > 0 {
+        if fits + step < all {
+            let more = bytes(fits + step);
+            if take(missing(more) - missing(fits_bytes)).is_ok() {
+                (fits, fits_bytes) = (fits + step, more);
+            }
         }
+        step /= 2;
     }
-    Err(error)
+    if fits_bytes == 0 { Err(error) } else { Ok(fits_bytes) }
 }
 
 /// Copies the first `len` bytes; shares them where the filesystem can.

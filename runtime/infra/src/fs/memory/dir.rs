@@ -85,8 +85,9 @@ impl MemDir {
         let attributes = tree.attributes(0o644, &lock(&self.0.head.attributes));
         let head = Head::charged(tree.clone(), attributes)?;
         let file = Arc::new(FileNode::new(head, FileBody::Regular(Content::new(tree).into())));
-        self.put_new(&mut entries, name, Slot::File(file.clone()))?;
-        Ok(Created::New(MemFile::new(file)))
+        let open = MemFile::new(file.clone())?;
+        self.put_new(&mut entries, name, Slot::File(file))?;
+        Ok(Created::New(open))
     }
 
     /// Puts something new where nothing may be.

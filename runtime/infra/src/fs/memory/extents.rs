@@ -29,6 +29,11 @@ impl Extents {
         range.end.saturating_sub(range.start) - before - inside
     }
 
+    /// Whether `range` would join what is there.
+    pub(super) fn touches(&self, range: &Range<u64>) -> bool {
+        self.runs.range(..=range.end).next_back().is_some_and(|(_, end)| *end >= range.start)
+    }
+
     /// Adds `range`, which is not empty.
     pub(super) fn insert(&mut self, range: Range<u64>) {
         self.pages += self.missing(&range);
@@ -81,7 +86,9 @@ mod tests {
                     let range = start..start + len;
                     let missing = range.clone().filter(|page| !model.contains(page)).count() as u64;
                     prop_assert_eq!(extents.missing(&range), missing);
+                    let (touches, runs) = (extents.touches(&range), extents.runs());
                     extents.insert(range.clone());
+                    prop_assert_eq!(!touches, extents.runs() > runs);
                     model.extend(range);
                 }
                 prop_assert_eq!(extents.pages(), model.len() as u64);

@@ -28,7 +28,7 @@ pub(crate) struct MemFile {
 
 impl MemLeaf {
     pub(crate) fn open(&self, how: OpenNode) -> FsResult<MemFile> {
-        let file = MemFile::new(self.0.clone());
+        let file = MemFile::new(self.0.clone())?;
         match &self.0.body {
             FileBody::Special(_) => return Err(Errno::NXIO),
             FileBody::Regular(_) if how.truncate => file.set_size(0)?,
@@ -51,15 +51,19 @@ impl MemLeaf {
 
     /// Writes the first content.
     pub(super) fn fill(&self, bytes: &[u8]) -> FsResult<()> {
-        let file = MemFile::new(self.0.clone());
+        let file = MemFile::new(self.0.clone())?;
         let written = file.write_at(0, bytes)?;
         if written == bytes.len() { Ok(()) } else { Err(Errno::NOSPC) }
     }
 }
 
 impl MemFile {
-    pub(super) fn new(node: Arc<FileNode>) -> Self {
-        Self { node, handles: Handles::default() }
+    /// EMFILE if too many are open already.
+    pub(super) fn new(node: Arc<FileNode>) -> FsResult<Self> {
+        if let Some(root) = node.on_disk() {
+            root.spool.take_descriptor()?;
+        }
+        Ok(Self { node, handles: Handles::default() })
     }
 
     pub(crate) fn kind(&self) -> FileKind {
@@ -161,7 +165,7 @@ impl MemFile {
     }
 
     pub(crate) fn on_disk(&self) -> bool {
-        matches!(self.node.body, FileBody::Regular(_)) && self.node.head.tree.root().is_some()
+        self.node.on_disk().is_some()
     }
 
     /// The image's file that this is, unchanged.
@@ -175,6 +179,14 @@ impl MemFile {
         match self.node.body {
             FileBody::Device(device) => Some(device),
             _ => None,
+        }
+    }
+}
+
+impl Drop for MemFile {
+    fn drop(&mut self) {
+        if let Some(root) = self.node.on_disk() {
+            root.spool.give_descriptor();
         }
     }
 }

@@ -12,7 +12,7 @@ use super::content::Content;
 use super::device::Device;
 use super::dir::MemDir;
 use super::lock;
-use super::tree::Shared;
+use super::tree::{RootStore, Shared};
 use crate::fs::{Errno, FileKind, FsResult, SetTime, Stat};
 
 /// What every inode has. Gives back what was charged for it when it goes.
@@ -293,6 +293,14 @@ pub(super) enum FileBody {
 impl FileNode {
     pub(super) fn new(head: Head, body: FileBody) -> Self {
         Self { head, body }
+    }
+
+    /// Where its content lies, if that is not in memory.
+    pub(super) fn on_disk(&self) -> Option<&RootStore> {
+        match &self.body {
+            FileBody::Regular(_) => self.head.tree.root(),
+            FileBody::Fixed(_) | FileBody::Device(_) | FileBody::Special(_) => None,
+        }
     }
 
     pub(super) fn kind(&self) -> FileKind {

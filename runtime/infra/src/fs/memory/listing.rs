@@ -37,12 +37,9 @@ impl MemListing {
             Place::End => return Ok(()),
         };
         let entries = self.dir.entries()?;
-        let entry = |(name, slot): (&Box<str>, &super::inode::Slot)| DirEntry {
-            name: name.to_string(),
-            kind: slot.kind(),
-            ino: slot.ino(),
-        };
-        self.batch.extend(entries.names.range::<str, _>((start, Bound::Unbounded)).take(BATCH).map(entry));
+        for (name, slot) in entries.names.range::<str, _>((start, Bound::Unbounded)).take(BATCH) {
+            self.batch.push_back(DirEntry { name: name.to_string(), kind: slot.kind(), ino: slot.ino() });
+        }
         drop(entries);
         self.place = match self.batch.back() {
             Some(last) if self.batch.len() == BATCH => Place::After(last.name.clone()),

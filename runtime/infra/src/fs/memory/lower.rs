@@ -130,3 +130,43 @@ fn time(seconds: impl TryInto<i64>, nanoseconds: impl TryInto<u64>) -> SystemTim
         if seconds < 0 { SystemTime::UNIX_EPOCH.checked_sub(whole) } else { SystemTime::UNIX_EPOCH.checked_add(whole) };
     time.and_then(|time| time.checked_add(nanoseconds)).unwrap_or(SystemTime::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn an_old_kernel_finds_the_same_and_neither_follows_links() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(temp.path().join("a/b")).unwrap();
+        std::fs::write(temp.path().join("a/b/file"), "x").unwrap();
+        symlink("a", temp.path().join("dir")).unwrap();
+        symlink("file", temp.path().join("a/b/link")).unwrap();
+        let lower = Lower::open_dir(temp.path()).unwrap();
+        for path in [".", "a", "a/b", "a/b/file", "a/b/link", "dir", "dir/b", "dir/b/file", "none", "a/none/x"] {
+            for flags in [OFlags::PATH, OFlags::RDONLY] {
+                let ino = |opened: FsResult<OwnedFd>| opened.map(|file| rustix::fs::fstat(file).unwrap().st_ino);
+                let steps = lower.open_by_steps(path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC);
+                match (ino(lower.open(path, flags)), ino(steps)) {
+                    (Ok(at_once), Ok(steps)) => assert_eq!(at_once, steps, "{path}"),
+                    // Which error it is depends on the way.
+                    (at_once, steps) => assert!(at_once.is_err() && steps.is_err(), "{path}: {at_once:?} {steps:?}"),
+                }
+            }
+        }
+        assert_eq!(&*lower.readlink("a/b/link").unwrap(), "file");
+    }
+
+    #[test]
+    fn names_that_no_guest_can_say_are_not_shown() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
+        std::fs::write(temp.path().join("name"), "").unwrap();
+        let names = Lower::open_dir(temp.path()).unwrap().list("").unwrap();
+        assert_eq!(names, [("name".into(), FileKind::File)]);
+    }
+}

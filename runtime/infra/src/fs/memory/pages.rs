@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use super::account::PAGE;
 
-const SIZE: usize = PAGE as usize;
+const SIZE: usize = 4096;
+const _: () = assert!(SIZE as u64 == PAGE);
 
 /// Not `Debug`: content may be secret.
 #[derive(Default)]

@@ -35,6 +35,14 @@ impl MemDir {
             return Err(Errno::XDEV);
         }
         let _change = lock(&tree.change);
+        // Files come and go without `change`: what is found may be something else when it is to be moved.
+        while !self.try_rename(from, to_dir, to)? {}
+        Ok(())
+    }
+
+    /// False if one of the names meanwhile stands for something else. The tree's `change` is held.
+    fn try_rename(&self, from: &str, to_dir: &MemDir, to: &str) -> FsResult<bool> {
+        let tree = &self.0.head.tree;
         // Both directories' images are read here, before two of them are locked.
         let slot = self.get(from)?;
         let old = match to_dir.get(to) {
@@ -54,13 +62,12 @@ impl MemDir {
 
         let mut source = write(&self.0.state);
         let mut target = if self.is_same(to_dir) { None } else { Some(write(&to_dir.0.state)) };
-        // Files come and go without `change`: what was found must still be there.
         if !is_at(&source, from, Some(&slot)) || !is_at(target.as_deref().unwrap_or(&source), to, old.as_ref()) {
-            return Err(Errno::NOENT);
+            return Ok(false);
         }
         if let Some(old) = &old {
             match (&slot, old) {
-                (slot, old) if is_same(slot, old) => return Ok(()),
+                (slot, old) if is_same(slot, old) => return Ok(true),
                 (Slot::Directory(_), Slot::Directory(old)) => MemDir(old.clone()).retire()?,
                 (Slot::Directory(_), _) => return Err(Errno::NOTDIR),
                 (_, Slot::Directory(_)) => return Err(Errno::ISDIR),
@@ -83,7 +90,7 @@ impl MemDir {
         if let Some(head) = replaced.as_ref().and_then(Slot::head) {
             lock(&head.attributes).unlink();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether it is `above`, or somewhere below that. The tree's `change` is held.
@@ -138,7 +145,7 @@ impl MemDir {
 fn is_at(entries: &Entries, name: &str, slot: Option<&Slot>) -> bool {
     match (entries.names.get(name), slot) {
         (Some(there), Some(slot)) => is_same(there, slot),
-        (None, None) => !matches!(entries.life, Life::Removed),
+        (None, None) => true,
         _ => false,
     }
 }

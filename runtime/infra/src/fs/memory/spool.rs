@@ -6,11 +6,15 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use crate::fs::{DiskUsage, FsResult};
+use crate::fs::{DiskUsage, Errno, FsResult};
+
+/// The most files that one container has open in its root: the descriptors of the process are few, and shared by all
+/// pods. Each takes at most two, one in the image and one here.
+const MAX_OPEN: u32 = 1024;
 
 /// An open spool directory.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub(crate) struct Spool {
     dir: OwnedFd,
     next: AtomicU64,
     bytes: AtomicU64,
+    open: AtomicU32,
     usage: Arc<DiskUsage>,
 }
 
@@ -25,7 +30,7 @@ impl Spool {
     pub(crate) fn open_dir(dir: &Path, usage: Arc<DiskUsage>) -> FsResult<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(dir, flags, Mode::empty())?;
-        Ok(Self { dir, next: AtomicU64::new(0), bytes: AtomicU64::new(0), usage })
+        Ok(Self { dir, next: AtomicU64::new(0), bytes: AtomicU64::new(0), open: AtomicU32::new(0), usage })
     }
 
     /// Bytes of all files.
@@ -44,6 +49,16 @@ impl Spool {
     pub(super) fn release(&self, bytes: u64) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.usage.release(bytes);
+    }
+
+    /// For a file of the root that is opened; EMFILE beyond the limit.
+    pub(super) fn take_descriptor(&self) -> FsResult<()> {
+        let more = |open: u32| (open < MAX_OPEN).then_some(open + 1);
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map(drop).map_err(|_| Errno::MFILE)
+    }
+
+    pub(super) fn give_descriptor(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A new, empty file.

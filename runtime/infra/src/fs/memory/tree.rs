@@ -14,6 +14,7 @@ use super::lower::Lower;
 use super::spool::Spool;
 use super::{content::Content, lock, write};
 use crate::budget::Budget;
+use crate::fs::open_files::OpenFiles;
 use crate::fs::{FsResult, MemLimits, Ownership};
 
 /// Numbers of trees, as stat shows them. Those of the host are small in comparison.
@@ -47,6 +48,8 @@ pub(crate) struct RootStore {
     pub(crate) lower: Option<Lower>,
     /// What the container writes.
     pub(crate) spool: Spool,
+    /// The descriptors of both that open files hold.
+    pub(crate) files: Arc<OpenFiles>,
 }
 
 impl Shared {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Mount, MountId, MountNamespace, NamespaceError, Place, Point, PointId, ROOT, Root, Step};
 use crate::budget::Budget;
-use crate::fs::memory::{Device, MemDir, MemTree};
+use crate::fs::memory::{Device, MemDir, MemTree, PAGE};
 use crate::fs::node::{Dir, Leaf};
 use crate::fs::tree::Tree;
 use crate::fs::{Errno, FsResult, MemLimits, Ownership};
@@ -20,6 +20,8 @@ use crate::fs::{Errno, FsResult, MemLimits, Ownership};
 const MAX_LINKS: u32 = 40;
 /// Bytes of `/dev/shm`, as container runtimes make it.
 const SHM: u64 = 64 << 20;
+/// Bytes that a container may make of a managed file. They are nobody's account.
+const MANAGED: u64 = 1 << 20;
 
 /// Makes a [`MountNamespace`].
 #[derive(Debug)]
@@ -65,14 +67,14 @@ impl NamespaceBuilder {
     }
 
     /// Mounts `tree`, or the part of it that `sub_path` names, at an absolute path. Of two at the same path the later
-    /// one is seen. A subPath that is missing is made, as a directory, unless the tree is read-only by itself.
+    /// one is seen. A subPath that is missing is made, as a directory, also if the mount is read-only, but not in a [`Tree::read_only`].
     #[must_use]
     pub fn mount(self, path: &str, tree: Tree, sub_path: Option<&str>, read_only: bool) -> Self {
         self.with(path, What::Tree { tree, sub_path: sub_path.map(str::to_owned) }, read_only)
     }
 
-    /// A file of the runtime's own, such as `/etc/hosts`. The container may write to it, as it may to the kubelet's, and
-    /// nobody else sees that.
+    /// A file of the runtime's own, such as `/etc/hosts`. The container may write to it, as it may to the kubelet's, up to
+    /// 1 MiB, and nobody else sees that.
     #[must_use]
     pub fn managed_file(self, path: &str, content: impl Into<Bytes>) -> Self {
         self.with(path, What::File(content.into()), false)
@@ -107,16 +109,16 @@ impl NamespaceBuilder {
     /// # Errors
     /// The first mount that cannot be, with its path.
     pub fn build(mut self) -> Result<Arc<MountNamespace>, NamespaceError> {
-        let root = self.root.root_of();
-        if let Root::Leaf(_) = root {
+        let Root::Directory(root) = self.root.root_of() else {
             return Err(NamespaceError::BadPath { path: "/".into(), reason: "the root must be a directory" });
-        }
-        let mut namespace = MountNamespace::of(root, self.read_only);
+        };
+        let mut namespace = MountNamespace::of(root, self.read_only || self.root.is_read_only());
         namespace.root = self.root.own().cloned();
         // Stable: of two at the same path the later one lies over the other.
         self.mounts.sort_by_key(|pending| pending.path.split('/').filter(|name| !name.is_empty()).count());
         for pending in self.mounts {
             let Pending { path, what, read_only } = pending;
+            let read_only = read_only || matches!(&what, What::Tree { tree, .. } if tree.is_read_only());
             let root = what.root(&path)?;
             namespace.add(&path, Mount { root, read_only })?;
         }
@@ -140,13 +142,14 @@ impl What {
                 Err(source) => Err(NamespaceError::SubPath { path: path.to_owned(), sub_path, source }),
             },
             Self::File(content) => {
-                let tree = MemTree::shadows();
+                let limits = MemLimits { bytes: Some(MANAGED.max(content.len() as u64 + PAGE)), inodes: 1 };
+                let tree = MemTree::new(limits, Ownership::default(), 0o755, Budget::unlimited());
                 Ok(Root::Leaf(Leaf::Memory(tree.loose_file(0o644, &content).map_err(point)?)))
             }
             Self::Devices => devices().map_err(point),
             Self::Memory(budget) => {
                 // A page each, so that empty files are bounded like full ones.
-                let limits = MemLimits { bytes: Some(SHM), inodes: SHM / crate::fs::memory::PAGE };
+                let limits = MemLimits { bytes: Some(SHM), inodes: SHM / PAGE };
                 Ok(directory(&MemTree::new(limits, Ownership::default(), 0o1777, budget)))
             }
         }
@@ -220,8 +223,7 @@ impl MountNamespace {
                 }
                 _ => {}
             }
-            let top = self.top();
-            let here = found.last().map_or(Some(&top), |(_, place)| place.as_ref());
+            let here = found.last().map_or(Some(&self.top().place), |(_, place)| place.as_ref());
             match here.map(|place| self.step(place, &name)) {
                 Some(Ok(Step::Directory(place))) => found.push((name.into(), Some(place))),
                 Some(Ok(Step::Symlink(target))) => {
@@ -251,7 +253,7 @@ impl MountNamespace {
     /// Makes the directories that `names`, which are no links, lead through, where they are in the container's own root.
     /// The last one gets `mode`.
     fn make(&self, names: &[Box<str>], mode: u32) -> FsResult<()> {
-        let mut place = self.top();
+        let mut place = self.top().place.clone();
         for (index, name) in names.iter().enumerate() {
             let missing = match self.step(&place, name) {
                 Ok(Step::Directory(next)) => {

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{MountNamespace, Place, Step};
+use super::{MountNamespace, Place, Step, Trail};
 use crate::fs::{Errno, FsResult};
 
 /// Links that are followed before it is taken for a loop.
@@ -62,8 +62,8 @@ pub(crate) struct Walk<'a> {
     own: usize,
     who: Who,
     links: u8,
-    /// Where it starts, with the way there from the root.
-    base: Cow<'a, [Place]>,
+    /// Where it starts.
+    base: &'a Arc<Trail>,
     /// Whether `base` is (still) what the caller gave.
     at_start: bool,
     /// Beyond the base.
@@ -71,12 +71,12 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// A guest's path, from the last of `base`.
-    pub(crate) fn relative(namespace: &'a MountNamespace, base: &'a [Place], path: &'a str) -> FsResult<Self> {
+    /// A guest's path, from `base`.
+    pub(crate) fn relative(namespace: &'a MountNamespace, base: &'a Arc<Trail>, path: &'a str) -> FsResult<Self> {
         if path.starts_with('/') {
             return Err(Errno::PERM);
         }
-        Self::new(namespace, Cow::Borrowed(base), path, Who::Guest)
+        Self::new(namespace, base, path, Who::Guest)
     }
 
     /// A path of the runtime.
@@ -84,10 +84,10 @@ impl<'a> Walk<'a> {
         if !path.starts_with('/') {
             return Err(if path.is_empty() { Errno::NOENT } else { Errno::INVAL });
         }
-        Self::new(namespace, Cow::Owned(vec![namespace.top()]), path, Who::Runtime)
+        Self::new(namespace, &namespace.top, path, Who::Runtime)
     }
 
-    fn new(namespace: &'a MountNamespace, base: Cow<'a, [Place]>, path: &'a str, who: Who) -> FsResult<Self> {
+    fn new(namespace: &'a MountNamespace, base: &'a Arc<Trail>, path: &'a str, who: Who) -> FsResult<Self> {
         if path.is_empty() {
             return Err(Errno::NOENT);
         }
@@ -103,11 +103,7 @@ impl<'a> Walk<'a> {
 
     /// Where the walk is.
     pub(crate) fn place(&self) -> &Place {
-        match self.steps.last() {
-            Some(place) => place,
-            // A base has its root at least, which `up` leaves alone.
-            None => &self.base[self.base.len() - 1],
-        }
+        self.steps.last().unwrap_or(&self.base.place)
     }
 
     /// The name's text.
@@ -115,8 +111,11 @@ impl<'a> Walk<'a> {
         &self.text[name.range.clone()]
     }
 
-    /// What is left of the path, if it is several plain names that may be gone along in one step.
+    /// What is left of the path, if it is several plain names on the host that may be gone along in one step.
     pub(crate) fn plain_rest(&self) -> Option<&str> {
+        if !self.place().dir.is_on_host() {
+            return None;
+        }
         let rest = self.text.get(self.position..)?;
         let plain = |name: &str| !name.is_empty() && name != "." && name != ".." && name.len() <= NAME_MAX;
         (MountNamespace::is_plain(self.place()) && rest.contains('/') && rest.split('/').all(plain)).then_some(rest)
@@ -168,7 +167,7 @@ impl<'a> Walk<'a> {
             return Err(Errno::NOENT);
         }
         if target.starts_with('/') {
-            self.base = Cow::Owned(vec![self.namespace.top()]);
+            self.base = &self.namespace.top;
             self.at_start = false;
             self.steps.clear();
         }
@@ -191,12 +190,9 @@ impl<'a> Walk<'a> {
         if self.who == Who::Guest && is_own && self.at_start {
             return Err(Errno::PERM);
         }
-        if self.base.len() > 1 {
+        if let Some(above) = &self.base.above {
             self.at_start = false;
-            match &mut self.base {
-                Cow::Borrowed(base) => *base = &base[..base.len() - 1],
-                Cow::Owned(base) => drop(base.pop()),
-            }
+            self.base = above;
             return Ok(());
         }
         match self.who {
@@ -206,7 +202,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The way from the root to where the walk is.
-    pub(crate) fn into_places(self) -> Arc<[Place]> {
-        self.base.iter().cloned().chain(self.steps).collect()
+    pub(crate) fn into_trail(self) -> Arc<Trail> {
+        self.steps.into_iter().fold(self.base.clone(), Trail::down)
     }
 }

@@ -5,13 +5,27 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use super::HostPortConfig;
+use crate::descriptors::share;
 use crate::network::{AttachError, Protocol};
 
 /// The host ports of a node that pods have.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct HostPorts {
     held: Mutex<Vec<Arc<Held>>>,
+    /// Connections through any of them.
+    pub(super) connections: Arc<Semaphore>,
+}
+
+/// Connections through host ports get half of what the process may have open.
+const DESCRIPTORS: u64 = 2;
+
+impl Default for HostPorts {
+    fn default() -> Self {
+        Self { held: Mutex::default(), connections: Arc::new(Semaphore::new(share(DESCRIPTORS))) }
+    }
 }
 
 #[derive(Debug)]

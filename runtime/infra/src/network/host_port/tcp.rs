@@ -19,14 +19,22 @@ pub(super) const CONNECTIONS: usize = 1024;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Accepts until the listener is closed or the target is gone; all connections, `most` at a time, end with it.
-pub(super) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, target: Weak<T>, port: u16, most: usize) {
-    let room = Arc::new(Semaphore::new(most));
+/// How many connections there may be at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    /// Of this port.
+    pub(super) port: Arc<Semaphore>,
+    /// Of all ports of the node.
+    pub(super) node: Arc<Semaphore>,
+}
+
+/// Accepts until the listener is closed or the target is gone; all connections end with it.
+pub(super) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, target: Weak<T>, port: u16, room: Room) {
     let mut connections = JoinSet::new();
     let mut wait = FIRST_WAIT;
     loop {
-        // Never closed.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        // Neither semaphore is ever closed.
+        let Ok(of_port) = Arc::clone(&room.port).acquire_owned().await else { return };
         let accepted = poll_fn(|cx| match listener.with(|listener| listener.poll_accept(cx)) {
             Some(poll) => poll.map(Some),
             None => Poll::Ready(None),
@@ -35,9 +43,11 @@ pub(super) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, targe
             None => return,
             Some(Ok((client, address))) => {
                 wait = FIRST_WAIT;
+                // After it was accepted: a port without clients takes no room away from the others.
+                let Ok(of_node) = Arc::clone(&room.node).acquire_owned().await else { return };
                 let Some(target) = target.upgrade() else { return };
                 connections.spawn(async move {
-                    let _permit = permit;
+                    let _room = (of_port, of_node);
                     connect(client, canonical(address), target, port).await;
                 });
             }

@@ -216,15 +216,24 @@ async fn flows_are_bounded_and_the_one_idle_longest_goes_first() {
 
 #[tokio::test]
 async fn connections_of_a_port_are_bounded() {
-    const MOST: usize = 3;
+    connections_are_bounded(3, 100).await;
+}
+
+#[tokio::test]
+async fn connections_of_all_ports_are_bounded() {
+    connections_are_bounded(100, 3).await;
+}
+
+async fn connections_are_bounded(of_port: usize, of_node: usize) {
     let mut fixture = Fixture::new(None);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let target = Arc::downgrade(&fixture.pod);
-    tokio::spawn(tcp::serve(Arc::new(Closable::new(listener)), target, 8080, MOST));
+    let room = tcp::Room { port: Arc::new(Semaphore::new(of_port)), node: Arc::new(Semaphore::new(of_node)) };
+    tokio::spawn(tcp::serve(Arc::new(Closable::new(listener)), target, 8080, room));
     let mut clients = Vec::new();
     let mut inside = Vec::new();
-    for _ in 0..MOST {
+    for _ in 0..of_port.min(of_node) {
         clients.push(TcpStream::connect(address).await.unwrap());
         inside.push(fixture.connections.recv().await.unwrap());
     }

@@ -99,6 +99,8 @@ fn key(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn names() -> NamesConfig {
@@ -177,6 +179,15 @@ mod tests {
         assert_eq!(table.get("e"), [IpAddr::from([10, 0, 0, 4])]);
         for name in ["a", "c", "d", ""] {
             assert!(table.get(name).is_empty(), "{name}");
+        }
+    }
+
+    proptest! {
+        /// A pod finds its aliases, whatever the host's own file says around them.
+        #[test]
+        fn aliases_are_found_behind_any_host_file(host in "[ -~\\t\\n]{0,200}") {
+            let table = HostsTable::parse(&on_host(&names(), &host));
+            prop_assert!(table.get("bar.remote").contains(&IpAddr::from([10, 1, 2, 3])));
         }
     }
 }

@@ -40,7 +40,7 @@ impl DnsConfig {
                 // The last of these lines counts.
                 Some("search") => config.searches = words.map(domain).collect(),
                 Some("domain") => config.searches = words.take(1).map(domain).collect(),
-                Some("options") => config.options.extend(words.map(option)),
+                Some("options") => config.options.extend(words.map(option).filter(|option| !option.name.is_empty())),
                 _ => {}
             }
         }
@@ -48,9 +48,12 @@ impl DnsConfig {
     }
 }
 
+/// Without the final dot, so that a domain written in both ways is one; the root stays.
 fn domain(word: &str) -> String {
-    let domain = word.strip_suffix('.').filter(|domain| !domain.is_empty()).unwrap_or(word);
-    domain.to_owned()
+    match word.trim_end_matches('.') {
+        "" => ".".to_owned(),
+        domain => domain.to_owned(),
+    }
 }
 
 fn option(word: &str) -> DnsOption {
@@ -87,6 +90,8 @@ impl fmt::Display for DnsConfig {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -112,5 +117,16 @@ mod tests {
     fn an_option_without_value_has_no_colon() {
         let option = DnsOption { name: "edns0".to_owned(), value: Some(String::new()) };
         assert_eq!(option.to_string(), "edns0");
+    }
+
+    proptest! {
+        /// Whatever the host's file says, what a pod's file says of it is read the same way.
+        #[test]
+        fn any_text_is_read_and_written_the_same_way(
+            text in "((nameserver|search|domain|options|sortlist|#)?[ \\t]?[a-z0-9.:#;% -]{0,20}\\n?){0,8}",
+        ) {
+            let config = DnsConfig::parse(&text);
+            prop_assert_eq!(DnsConfig::parse(&config.to_string()).to_string(), config.to_string());
+        }
     }
 }

@@ -20,10 +20,12 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{ConnectionProvider, Resolver, TokioResolver};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::inside::Inside;
 use super::search::LookupOptions;
 use super::{Reach, ResolveError};
+use crate::descriptors::share;
 
 /// The longest that an answer is kept: a name's new address is seen after this time at the latest.
 const MAX_TTL: Duration = Duration::from_secs(30);
@@ -33,6 +35,12 @@ const CACHED: u64 = 1024;
 const TCP_QUERIES: usize = 256;
 /// Name servers, with the ways they are asked, that are remembered. Guests do not choose them, manifests do.
 const MAX_CLIENTS: usize = 256;
+
+/// Lookups of a node at a time, unless descriptors are short.
+const LOOKUPS: usize = 512;
+/// Each has two questions under way, for each of which the library opens up to four sockets of the host while it waits;
+/// together they get an eighth of what the process may have open.
+const DESCRIPTORS: u64 = 8 * 2 * 4;
 
 /// What became of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +60,12 @@ pub(super) enum Answer {
 }
 
 /// The clients of a node, by name server and way of asking.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DnsClients {
     known: Mutex<HashMap<(SocketAddr, Manner), TokioResolver>>,
     /// Counts the lookups that rotate their servers.
     turn: AtomicUsize,
+    asking: Arc<Semaphore>,
 }
 
 /// How a server is asked.
@@ -96,12 +105,37 @@ impl DnsClients {
             return Ok(Client { server, resolver: Asker::Host(resolver.clone()) });
         }
         let resolver = make(server, manner, CACHED, TokioRuntimeProvider::default())?;
-        if known.len() == MAX_CLIENTS {
-            // Lookups under way keep theirs.
-            known.clear();
-        }
+        // Lookups under way keep theirs.
+        let forgotten = if known.len() == MAX_CLIENTS { std::mem::take(&mut *known) } else { HashMap::new() };
         known.insert((server, manner), resolver.clone());
+        drop(known);
+        drop(forgotten);
         Ok(Client { server, resolver: Asker::Host(resolver) })
+    }
+
+    /// The servers in the order for one lookup.
+    pub(super) fn in_turn(&self, mut clients: Vec<Client>, options: &LookupOptions) -> Servers {
+        if options.rotate && !clients.is_empty() {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % clients.len();
+            clients.rotate_left(turn);
+        }
+        Servers { clients, attempts: options.attempts, timeout: options.timeout }
+    }
+
+    /// One of the node's lookups, until it is dropped.
+    pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed.
+        Arc::clone(&self.asking).acquire_owned().await.ok()
+    }
+}
+
+impl Default for DnsClients {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            asking: Arc::new(Semaphore::new(LOOKUPS.min(share(DESCRIPTORS)))),
+        }
     }
 }
 
@@ -173,17 +207,6 @@ pub(super) struct Servers {
     clients: Vec<Client>,
     attempts: usize,
     timeout: Duration,
-}
-
-impl DnsClients {
-    /// The servers in the order for one lookup.
-    pub(super) fn in_turn(&self, mut clients: Vec<Client>, options: &LookupOptions) -> Servers {
-        if options.rotate && !clients.is_empty() {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % clients.len();
-            clients.rotate_left(turn);
-        }
-        Servers { clients, attempts: options.attempts, timeout: options.timeout }
-    }
 }
 
 impl Servers {

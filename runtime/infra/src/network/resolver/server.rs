@@ -89,18 +89,24 @@ impl Table {
         }
         Some(reply)
     }
+
+    /// The answer to a query by UDP, cut short where it does not fit.
+    pub(in crate::network) fn datagram(&self, query: &[u8]) -> Option<Vec<u8>> {
+        let mut reply = self.reply(query, "UDP")?;
+        if reply.to_vec().unwrap().len() > DATAGRAM {
+            reply.metadata.truncation = true;
+            reply.answers.clear();
+        }
+        Some(reply.to_vec().unwrap())
+    }
 }
 
 async fn serve_udp(socket: UdpSocket, table: Arc<Table>) {
     let mut buffer = [0; 1500];
     loop {
         let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
-        let Some(mut reply) = table.reply(&buffer[..length], "UDP") else { continue };
-        if reply.to_vec().unwrap().len() > DATAGRAM {
-            reply.metadata.truncation = true;
-            reply.answers.clear();
-        }
-        socket.send_to(&reply.to_vec().unwrap(), client).await.unwrap();
+        let Some(reply) = table.datagram(&buffer[..length]) else { continue };
+        socket.send_to(&reply, client).await.unwrap();
     }
 }
 

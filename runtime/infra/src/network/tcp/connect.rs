@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::link::{Account, EndConfig, Endpoint};
+use super::link::{EndConfig, Endpoint};
 use super::listener::{Admission, Listener, Pending};
+use crate::network::account::Account;
 use crate::network::binding::{self, Binding, SharedPorts};
 use crate::network::{Family, NetError};
 

@@ -16,20 +16,12 @@ use bytes::Bytes;
 
 use super::TcpRead;
 use super::pipe::{Pipe, PipeState, Popped, Reading, Writing};
-use crate::budget::{Budget, OverBudget};
+use crate::budget::OverBudget;
 use crate::network::NetError;
+use crate::network::account::Account;
 use crate::network::binding::Binding;
-use crate::network::owner::{End, Permit, Quota, SocketSlot};
+use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::sync::WakerSet;
-
-/// Whom a connection's end is charged to.
-#[derive(Clone, Debug)]
-pub(crate) struct Account {
-    /// The pod's connections.
-    pub(crate) connections: Arc<Quota>,
-    /// The pod's memory.
-    pub(crate) memory: Arc<Budget>,
-}
 
 /// What one end of a connection is made from.
 #[derive(Debug)]
@@ -120,15 +112,11 @@ impl Both<'_> {
 impl Endpoint {
     /// A connection: the client's end and the server's.
     pub(crate) fn pair(client: EndConfig, server: EndConfig) -> Result<(Arc<Self>, Arc<Self>), NetError> {
-        let too_many = || NetError::LimitReached("connections of a pod");
-        let permits = (
-            client.account.connections.take().ok_or_else(too_many)?,
-            server.account.connections.take().ok_or_else(too_many)?,
-        );
+        let permits = (client.account.connection()?, server.account.connection()?);
         let no_memory = |_: OverBudget| NetError::LimitReached("memory of the pod");
         let link = Arc::new(Link {
-            up: Pipe::new(&client.account.memory, client.send_buffer, server.receive_buffer).map_err(no_memory)?,
-            down: Pipe::new(&server.account.memory, server.send_buffer, client.receive_buffer).map_err(no_memory)?,
+            up: Pipe::new(client.account.memory(), client.send_buffer, server.receive_buffer).map_err(no_memory)?,
+            down: Pipe::new(server.account.memory(), server.send_buffer, client.receive_buffer).map_err(no_memory)?,
             client_error: PendingError::default(),
             server_error: PendingError::default(),
         });

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use super::TcpOptions;
-use super::link::{Account, Endpoint};
+use super::link::Endpoint;
+use crate::network::account::Account;
 use crate::network::owner::End;
 use crate::network::sync::{WakerSet, lock};
 use crate::network::{Family, NetError};

@@ -15,21 +15,23 @@
 //!    Closed ◄──────────────┘               a socket never leaves Connected, Listening and Closed
 //! ```
 
+mod transition;
+
 use std::any::Any;
 use std::future::poll_fn;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::connect::{Caller, Opening, Waiting, open};
+use super::connect::Waiting;
+use super::host::{HostConnect, HostListener, HostSocket};
 use super::listener::Listener;
 use super::{TcpOptions, TcpStream};
 use crate::network::binding::Binding;
-use crate::network::container::own_source;
 use crate::network::decide::{Plane, Use, decide};
 use crate::network::owner::{End, SocketSlot};
 use crate::network::ports::Sharing;
-use crate::network::{Family, NetError, PodNetwork, Protocol};
+use crate::network::{Family, NetError, PodNetwork};
 
 /// A TCP socket. Never blocks; any number of tasks may wait; a wake may be spurious.
 ///
@@ -46,22 +48,40 @@ pub struct TcpSocket {
 #[derive(Debug)]
 enum State {
     Unbound(SocketSlot),
-    Bound(SocketSlot, Arc<Binding>),
-    Connecting(SocketSlot, Waiting),
+    Bound(SocketSlot, Bound),
+    Connecting(SocketSlot, Connecting),
     Connected(TcpStream),
     Listening(Listening),
     Closed(NetError),
 }
 
+#[derive(Debug)]
+enum Bound {
+    Memory(Arc<Binding>),
+    Host(HostSocket),
+}
+
+#[derive(Debug)]
+enum Connecting {
+    Memory(Waiting),
+    Host(Box<HostConnect>),
+}
+
+#[derive(Debug)]
+enum Listening {
+    Memory(MemoryListening),
+    Host(HostListener),
+}
+
 /// A listener in memory and what it holds.
 #[derive(Debug)]
-struct Listening {
+struct MemoryListening {
     listener: Arc<Listener>,
     binding: Arc<Binding>,
     slot: SocketSlot,
 }
 
-impl Drop for Listening {
+impl Drop for MemoryListening {
     fn drop(&mut self) {
         // Nobody finds it any more before it refuses, so that a connect meets nothing in between.
         self.binding.end();
@@ -91,13 +111,20 @@ impl TcpSocket {
         };
         slot.check()?;
         self.check_family(local)?;
-        let binding = match decide(&self.pod, Use::Bind(local.ip()))? {
-            Plane::Own | Plane::Pod(_) => Binding::tcp(self.pod.ports(), local, self.options.v6_only, Sharing::Shared)?,
-            Plane::Host => return Err(NetError::NotSupported),
+        let bound = match decide(&self.pod, Use::Bind(local.ip()))? {
+            Plane::Own | Plane::Pod(_) => {
+                let binding = Binding::tcp(self.pod.ports(), local, self.options.v6_only, Sharing::Shared)?;
+                slot.track(Arc::downgrade(&binding) as _)?;
+                Bound::Memory(binding)
+            }
+            Plane::Host => {
+                let socket = self.host_socket(self.family)?;
+                socket.bind(local)?;
+                Bound::Host(socket)
+            }
         };
-        track(slot, &binding)?;
         self.step(|state| match state {
-            State::Unbound(slot) => State::Bound(slot, binding),
+            State::Unbound(slot) => State::Bound(slot, bound),
             other => other,
         });
         Ok(())
@@ -131,7 +158,8 @@ impl TcpSocket {
     /// Ready when [`Self::try_accept`] has something to say.
     pub fn poll_acceptable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
-            State::Listening(listening) => listening.listener.poll_acceptable(cx),
+            State::Listening(Listening::Memory(listening)) => listening.listener.poll_acceptable(cx),
+            State::Listening(Listening::Host(listener)) => listener.poll_acceptable(cx),
             _ => Poll::Ready(()),
         }
     }
@@ -143,7 +171,10 @@ impl TcpSocket {
     /// [`NetError::InvalidState`] unless it listens; limits.
     pub fn try_accept(&mut self) -> Result<Option<Self>, NetError> {
         match &self.state {
-            State::Listening(listening) => {
+            State::Listening(Listening::Host(listener)) => {
+                Ok(listener.try_accept()?.map(|connection| self.accepted(TcpStream::on_host(connection))))
+            }
+            State::Listening(Listening::Memory(listening)) => {
                 // A place first: a connection that finds none stays in the backlog, as on Linux.
                 let slot = listening.slot.sibling()?;
                 let Some(endpoint) = listening.listener.try_accept()? else {
@@ -210,9 +241,10 @@ impl TcpSocket {
             State::Unbound(_) | State::Bound(..) | State::Listening(_) => {
                 return Poll::Ready(Err(NetError::InvalidState));
             }
-            State::Connecting(_, waiting) => ready!(waiting.poll(cx)),
+            State::Connecting(_, Connecting::Memory(waiting)) => ready!(waiting.poll(cx)).map(|()| None),
+            State::Connecting(_, Connecting::Host(connect)) => ready!(connect.poll(cx)).map(Some),
         };
-        let outcome = outcome.and_then(|()| self.finish_connect());
+        let outcome = outcome.and_then(|stream| self.finish_connect(stream));
         if let Err(error) = &outcome {
             self.state = State::Closed(error.clone());
         }
@@ -261,12 +293,15 @@ impl TcpSocket {
     /// [`NetError::InvalidState`] if unbound.
     pub fn local_address(&self) -> Result<SocketAddr, NetError> {
         match &self.state {
-            State::Bound(_, binding) => Ok(binding.local()),
-            State::Connecting(_, waiting) => Ok(waiting.client().local()),
+            State::Bound(_, Bound::Memory(binding)) => Ok(binding.local()),
+            State::Bound(_, Bound::Host(socket)) => socket.local(),
+            State::Connecting(_, Connecting::Memory(waiting)) => Ok(waiting.client().local()),
             State::Connected(stream) => Ok(stream.local_address()),
-            State::Listening(listening) => Ok(listening.binding.local()),
+            State::Listening(Listening::Memory(listening)) => Ok(listening.binding.local()),
+            State::Listening(Listening::Host(listener)) => Ok(listener.local()),
             State::Closed(why) => Err(why.clone()),
-            State::Unbound(_) => Err(NetError::InvalidState),
+            // The host has not chosen yet.
+            State::Unbound(_) | State::Connecting(_, Connecting::Host(_)) => Err(NetError::InvalidState),
         }
     }
 
@@ -298,10 +333,14 @@ impl TcpSocket {
             State::Closed(why) => return Err(why.clone()),
         }
         self.backlog = connections.min(self.pod.node().limits().max_backlog);
-        if let State::Listening(listening) = &self.state {
-            listening.listener.set_backlog(length(self.backlog));
+        match &self.state {
+            State::Listening(Listening::Memory(listening)) => {
+                listening.listener.set_backlog(length(self.backlog));
+                Ok(())
+            }
+            State::Listening(Listening::Host(listener)) => listener.set_backlog(self.backlog),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Its options.
@@ -318,113 +357,15 @@ impl TcpSocket {
         let unbound = matches!(self.state, State::Unbound(_));
         let options = options.checked(&self.options, self.family, !unbound)?;
         match &self.state {
-            State::Connected(stream) => stream.set_options(&options)?,
-            State::Listening(listening) => listening.listener.set_options(options),
+            State::Connected(stream) => stream.set_options(&options, &self.options)?,
+            State::Bound(_, Bound::Host(socket)) => socket.set_options(self.family, &options, &self.options)?,
+            State::Listening(Listening::Memory(listening)) => listening.listener.set_options(options),
+            State::Listening(Listening::Host(listener)) => listener.set_options(&options, &self.options)?,
             State::Closed(why) => return Err(why.clone()),
-            State::Unbound(_) | State::Bound(..) | State::Connecting(..) => {}
+            State::Unbound(_) | State::Bound(_, Bound::Memory(_)) | State::Connecting(..) => {}
         }
         self.options = options;
         Ok(())
-    }
-
-    fn start_listening(&mut self, service: Option<Arc<dyn Any + Send + Sync>>) -> Result<(), NetError> {
-        let (slot, binding) = match &self.state {
-            State::Bound(slot, binding) => (slot, binding),
-            State::Closed(why) => return Err(why.clone()),
-            _ => return Err(NetError::InvalidState),
-        };
-        slot.check()?;
-        let limits = self.pod.node().limits();
-        let account = self.pod.account().clone();
-        let waiting = length(limits.pending_per_listener);
-        let listener = Listener::new(binding.local(), account, self.options, length(self.backlog), waiting, service);
-        binding.listen(Arc::clone(&listener))?;
-        track(slot, &listener)?;
-        self.step(|state| match state {
-            State::Bound(slot, binding) => State::Listening(Listening { listener, binding, slot }),
-            other => other,
-        });
-        Ok(())
-    }
-
-    /// The state after the start of a connect.
-    fn connect_from(
-        &self,
-        slot: SocketSlot,
-        binding: Option<Arc<Binding>>,
-        remote: SocketAddr,
-    ) -> Result<State, NetError> {
-        slot.check()?;
-        let to = self.pod.destination(remote);
-        let (ports, own) = match decide(&self.pod, Use::Open(Protocol::Tcp, remote))? {
-            Plane::Own => (self.pod.ports(), own_source(to.ip())),
-            Plane::Pod(ref peer) => {
-                let own = self.pod.address(Family::of(to.ip())).ok_or(NetError::RemoteUnreachable)?;
-                return self.open(peer.ports(), to, slot, self.source(binding, own, false)?);
-            }
-            Plane::Host => return Err(NetError::NotSupported),
-        };
-        self.open(ports, to, slot, self.source(binding, own, true)?)
-    }
-
-    fn open(
-        &self,
-        ports: &crate::network::binding::SharedPorts,
-        to: SocketAddr,
-        slot: SocketSlot,
-        (binding, source): (Arc<Binding>, SocketAddr),
-    ) -> Result<State, NetError> {
-        track(&slot, &binding)?;
-        let (receive_buffer, send_buffer) = self.options.buffers();
-        let account = self.pod.account().clone();
-        let family = self.family;
-        let caller = Caller { family, account, source, binding: Some(binding), receive_buffer, send_buffer };
-        match open(ports, to, caller)? {
-            Opening::Established(client) => {
-                client.belong_to(slot)?;
-                Ok(State::Connected(TcpStream::in_memory(client)))
-            }
-            Opening::Waiting(waiting) => {
-                track(&slot, waiting.pending())?;
-                Ok(State::Connecting(slot, waiting))
-            }
-        }
-    }
-
-    /// The port that a connection holds, and its source address: what the socket is bound to, else `own`.
-    fn source(
-        &self,
-        binding: Option<Arc<Binding>>,
-        own: std::net::IpAddr,
-        inside: bool,
-    ) -> Result<(Arc<Binding>, SocketAddr), NetError> {
-        let binding = match binding {
-            Some(binding) => binding,
-            None => Binding::tcp(self.pod.ports(), SocketAddr::new(own, 0), true, Sharing::Exclusive)?,
-        };
-        let bound = binding.local().ip().to_canonical();
-        if bound.is_loopback() && !inside {
-            // No packet leaves a loopback.
-            return Err(NetError::InvalidArgument);
-        }
-        let address = if bound.is_unspecified() { own } else { bound };
-        let source = SocketAddr::new(address, binding.local().port());
-        Ok((binding, source))
-    }
-
-    fn finish_connect(&mut self) -> Result<(), NetError> {
-        match std::mem::replace(&mut self.state, State::Closed(NetError::InvalidState)) {
-            State::Connecting(slot, waiting) => {
-                let client = Arc::clone(waiting.client());
-                client.belong_to(slot)?;
-                self.state = State::Connected(TcpStream::in_memory(client));
-                Ok(())
-            }
-            other => {
-                self.state = other;
-                Err(NetError::InvalidState)
-            }
-        }
     }
 
     fn accepted(&self, stream: TcpStream) -> Self {
@@ -450,11 +391,6 @@ impl TcpSocket {
         }
         Ok(())
     }
-}
-
-fn track<T: End + 'static>(slot: &SocketSlot, part: &Arc<T>) -> Result<(), NetError> {
-    let part: Arc<dyn End> = Arc::clone(part) as Arc<dyn End>;
-    slot.track(Arc::downgrade(&part))
 }
 
 fn length(number: u32) -> usize {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TcpOptions;
+use super::host::HostConnection;
 use super::link::Endpoint;
 use crate::network::NetError;
 
@@ -23,6 +24,7 @@ pub struct TcpStream {
 #[derive(Clone, Debug)]
 enum Connection {
     Memory(Arc<Endpoint>),
+    Host(Arc<HostConnection>),
 }
 
 /// What [`TcpStream::try_read`] found.
@@ -41,6 +43,10 @@ impl TcpStream {
         Self { connection: Connection::Memory(endpoint) }
     }
 
+    pub(crate) fn on_host(connection: Arc<HostConnection>) -> Self {
+        Self { connection: Connection::Host(connection) }
+    }
+
     /// Takes at most `max` bytes that have arrived.
     ///
     /// # Errors
@@ -50,6 +56,7 @@ impl TcpStream {
     pub fn try_read(&self, max: usize) -> Result<TcpRead, NetError> {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.try_read(max),
+            Connection::Host(connection) => connection.try_read(max),
         }
     }
 
@@ -57,6 +64,7 @@ impl TcpStream {
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.poll_readable(cx),
+            Connection::Host(connection) => connection.poll_readable(cx),
         }
     }
 
@@ -68,6 +76,7 @@ impl TcpStream {
     pub fn writable(&self) -> Result<usize, NetError> {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.writable(),
+            Connection::Host(connection) => connection.writable(),
         }
     }
 
@@ -83,6 +92,7 @@ impl TcpStream {
     pub fn try_write(&self, bytes: Bytes) -> Result<usize, NetError> {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.try_write(bytes),
+            Connection::Host(connection) => connection.try_write(bytes),
         }
     }
 
@@ -90,6 +100,7 @@ impl TcpStream {
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.poll_writable(cx),
+            Connection::Host(connection) => connection.poll_writable(cx),
         }
     }
 
@@ -97,13 +108,15 @@ impl TcpStream {
     pub fn is_flushed(&self) -> bool {
         match &self.connection {
             Connection::Memory(_) => true,
+            Connection::Host(connection) => connection.is_flushed(),
         }
     }
 
     /// Ready when [`Self::is_flushed`].
-    pub fn poll_flushed(&self, _cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.connection {
             Connection::Memory(_) => Poll::Ready(()),
+            Connection::Host(connection) => connection.poll_flushed(cx),
         }
     }
 
@@ -115,6 +128,7 @@ impl TcpStream {
     pub fn shutdown(&self, how: Shutdown) -> Result<(), NetError> {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.shutdown(how),
+            Connection::Host(connection) => connection.shutdown(how),
         }
     }
 
@@ -122,6 +136,7 @@ impl TcpStream {
     pub fn local_address(&self) -> SocketAddr {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.local(),
+            Connection::Host(connection) => connection.local(),
         }
     }
 
@@ -129,16 +144,18 @@ impl TcpStream {
     pub fn remote_address(&self) -> SocketAddr {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.remote(),
+            Connection::Host(connection) => connection.remote(),
         }
     }
 
-    pub(super) fn set_options(&self, options: &TcpOptions) -> Result<(), NetError> {
+    pub(super) fn set_options(&self, new: &TcpOptions, former: &TcpOptions) -> Result<(), NetError> {
         match &self.connection {
             Connection::Memory(endpoint) => {
-                let (receive, send) = options.buffers();
+                let (receive, send) = new.buffers();
                 endpoint.set_buffers(receive, send);
                 Ok(())
             }
+            Connection::Host(connection) => connection.set_options(new, former),
         }
     }
 }

@@ -1,27 +1,45 @@
 //! A UDP socket of the host.
 
 use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
-use tokio::runtime::Handle;
 
 use super::{Datagram, UdpOptions};
-use crate::network::{Family, NetError};
+use crate::network::account::Descriptor;
+use crate::network::sync::lock;
+use crate::network::{Family, NetError, PodNetwork};
 
 /// A UDP socket of the host.
-#[derive(Debug)]
 pub(super) struct HostSocket {
-    socket: tokio::net::UdpSocket,
+    socket: Arc<tokio::net::UdpSocket>,
+    /// Waits for a datagram or an error. tokio's polls for reading do not see an error that comes alone, as what comes
+    /// back for a datagram does.
+    arrival: Mutex<Option<Arrival>>,
     /// Wakes all who wait: a tokio socket remembers only the last.
     waker: Waker,
+    _descriptor: Descriptor,
 }
+
+type Arrival = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl fmt::Debug for HostSocket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HostSocket").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// What a receive waits for.
+const ARRIVAL: Interest = Interest::READABLE.add(Interest::ERROR);
 
 thread_local! {
     /// Datagrams are received into this and copied at their size: nobody knows it before.
@@ -30,7 +48,8 @@ thread_local! {
 
 impl HostSocket {
     /// A socket, unbound. `waker` is to wake whoever waits for it.
-    pub(super) fn new(family: Family, waker: Waker, runtime: &Handle) -> Result<Arc<Self>, NetError> {
+    pub(super) fn new(family: Family, waker: Waker, pod: &PodNetwork) -> Result<Arc<Self>, NetError> {
+        let descriptor = pod.account().descriptor()?;
         let domain = match family {
             Family::V4 => AddressFamily::INET,
             Family::V6 => AddressFamily::INET6,
@@ -40,13 +59,13 @@ impl HostSocket {
         if family == Family::V6 {
             sockopt::set_ipv6_v6only(&fd, true).map_err(host_error)?;
         }
-        let _runtime = runtime.enter();
+        let _runtime = pod.runtime().enter();
         let socket = tokio::net::UdpSocket::from_std(fd.into()).map_err(|error| NetError::from_host(&error))?;
-        Ok(Arc::new(Self { socket, waker }))
+        Ok(Arc::new(Self { socket: Arc::new(socket), arrival: Mutex::new(None), waker, _descriptor: descriptor }))
     }
 
     pub(super) fn bind(&self, local: SocketAddr) -> Result<(), NetError> {
-        rustix::net::bind(&self.socket, &local).map_err(host_error)
+        rustix::net::bind(&self.socket, &local).map_err(|error| NetError::from_host_bind(&error.into()))
     }
 
     pub(super) fn connect(&self, remote: Option<SocketAddr>) -> Result<(), NetError> {
@@ -90,12 +109,15 @@ impl HostSocket {
     pub(super) fn try_receive(&self) -> Result<Option<Datagram>, NetError> {
         let received = BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(65_536, 0);
-            let receive = || {
+            let mut receive = || {
                 let (count, _, remote) = rustix::net::recvfrom(&self.socket, &mut buffer[..], RecvFlags::empty())?;
                 let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
-                Ok((Bytes::copy_from_slice(&buffer[..count]), remote))
+                Ok::<_, io::Error>((Bytes::copy_from_slice(&buffer[..count]), remote))
             };
-            self.socket.try_io(Interest::READABLE, receive)
+            match receive() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_io(ARRIVAL, receive),
+                outcome => outcome,
+            }
         });
         match received {
             Ok((bytes, Some(remote))) => Ok(Some(Datagram { bytes, remote })),
@@ -108,12 +130,26 @@ impl HostSocket {
 
     /// Ready when there may be a datagram. The socket's waker is remembered, not the caller's.
     pub(super) fn poll_receivable(&self) -> Poll<()> {
-        self.socket.poll_recv_ready(&mut Context::from_waker(&self.waker)).map(drop)
+        let mut arrival = lock(&self.arrival);
+        let socket = Arc::clone(&self.socket);
+        let waiting = arrival.get_or_insert_with(|| {
+            Box::pin(async move {
+                let _ = socket.ready(ARRIVAL).await;
+            })
+        });
+        ready!(waiting.as_mut().poll(&mut Context::from_waker(&self.waker)));
+        *arrival = None;
+        Poll::Ready(())
     }
 
     /// Ready when there may be room. The socket's waker is remembered, not the caller's.
     pub(super) fn poll_sendable(&self) -> Poll<()> {
         self.socket.poll_send_ready(&mut Context::from_waker(&self.waker)).map(drop)
+    }
+
+    /// The connected peer, as the kernel has it.
+    pub(super) fn remote(&self) -> Result<SocketAddr, NetError> {
+        self.socket.peer_addr().map_err(|error| NetError::from_host(&error))
     }
 
     pub(super) fn local(&self) -> Result<SocketAddr, NetError> {

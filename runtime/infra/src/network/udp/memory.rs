@@ -63,7 +63,7 @@ impl MemorySocket {
         slot: SocketSlot,
         options: &UdpOptions,
     ) -> Result<Self, NetError> {
-        let mailbox = Mailbox::new(family, options.receive_bound(), Arc::clone(&pod.account().memory));
+        let mailbox = Mailbox::new(family, options.receive_bound(), Arc::clone(pod.account().memory()));
         slot.track(Arc::downgrade(&mailbox) as _)?;
         Ok(Self { pod, family, slot, mailbox, state: Mutex::new(State::Unbound) })
     }
@@ -257,6 +257,6 @@ impl MemorySocket {
     fn way_out(&self, family: Family) -> Result<Arc<Outside>, NetError> {
         let waker = Waker::from(Arc::clone(&self.mailbox));
         let flows = self.pod.node().limits().datagram_flows;
-        Outside::new(family, waker, self.pod.runtime(), flows).map(Arc::new)
+        Outside::new(family, waker, &self.pod, flows).map(Arc::new)
     }
 }

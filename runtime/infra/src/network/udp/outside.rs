@@ -10,8 +10,7 @@ use std::task::Waker;
 use super::Datagram;
 use super::host::HostSocket;
 use crate::network::sync::lock;
-use crate::network::{Family, NetError};
-use tokio::runtime::Handle;
+use crate::network::{Family, NetError, PodNetwork};
 
 /// A host socket, and who may answer through it.
 #[derive(Debug)]
@@ -28,9 +27,9 @@ struct Peers {
 }
 
 impl Outside {
-    pub(super) fn new(family: Family, waker: Waker, runtime: &Handle, flows: usize) -> Result<Self, NetError> {
+    pub(super) fn new(family: Family, waker: Waker, pod: &PodNetwork, flows: usize) -> Result<Self, NetError> {
         let peers = Peers { most: flows.max(1), known: HashSet::new(), oldest: VecDeque::new() };
-        Ok(Self { socket: HostSocket::new(family, waker, runtime)?, peers: Mutex::new(peers) })
+        Ok(Self { socket: HostSocket::new(family, waker, pod)?, peers: Mutex::new(peers) })
     }
 
     /// False: would block.

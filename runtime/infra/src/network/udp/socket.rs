@@ -1,7 +1,6 @@
 //! The UDP socket: a pod's own, or one of the host's for a pod on the host's network.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -31,11 +30,17 @@ enum Kind {
 /// A host socket with the state that WASI wants and the kernel does not tell.
 #[derive(Debug)]
 struct OnHost {
-    socket: Arc<HostSocket>,
-    fan: Arc<Fan>,
-    ended: Arc<Ended>,
+    shared: Arc<Shared>,
     address: Mutex<Address>,
     _slot: SocketSlot,
+}
+
+/// What ends with the container.
+#[derive(Debug)]
+struct Shared {
+    /// None once the container has ended: the port is free then.
+    socket: Mutex<Option<Arc<HostSocket>>>,
+    fan: Arc<Fan>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,16 +50,10 @@ enum Address {
     Connected(SocketAddr),
 }
 
-/// Set once the container has ended.
-#[derive(Debug)]
-struct Ended {
-    flag: AtomicBool,
-    fan: Arc<Fan>,
-}
-
-impl End for Ended {
+impl End for Shared {
     fn end(&self) {
-        self.flag.store(true, Ordering::Release);
+        let socket = lock(&self.socket).take();
+        drop(socket);
         self.fan.wake_all();
     }
 }
@@ -66,10 +65,10 @@ impl UdpSocket {
             NetworkMode::Virtual => Kind::Memory(MemorySocket::new(pod, family, slot, &options)?),
             NetworkMode::Host => {
                 let (fan, waker) = Fan::new();
-                let ended = Arc::new(Ended { flag: AtomicBool::new(false), fan: Arc::clone(&fan) });
-                slot.track(Arc::downgrade(&ended) as _)?;
-                let socket = HostSocket::new(family, waker, pod.runtime())?;
-                Kind::Host(OnHost { socket, fan, ended, address: Mutex::new(Address::Unbound), _slot: slot })
+                let socket = Mutex::new(Some(HostSocket::new(family, waker, &pod)?));
+                let shared = Arc::new(Shared { socket, fan });
+                slot.track(Arc::downgrade(&shared) as _)?;
+                Kind::Host(OnHost { shared, address: Mutex::new(Address::Unbound), _slot: slot })
             }
         };
         Ok(Self { family, options, kind })
@@ -192,7 +191,7 @@ impl UdpSocket {
         let options = options.checked()?;
         match &self.kind {
             Kind::Memory(socket) => socket.set_options(&options),
-            Kind::Host(host) => host.socket.set_options(self.family, &options)?,
+            Kind::Host(host) => host.socket()?.set_options(self.family, &options)?,
         }
         self.options = options;
         Ok(())
@@ -207,37 +206,41 @@ impl UdpSocket {
 
 impl OnHost {
     fn bind(&self, local: SocketAddr) -> Result<(), NetError> {
-        self.check()?;
+        let socket = self.socket()?;
         let mut address = lock(&self.address);
         if !matches!(*address, Address::Unbound) {
             return Err(NetError::InvalidState);
         }
-        self.socket.bind(local)?;
+        socket.bind(local)?;
         *address = Address::Bound;
         Ok(())
     }
 
     fn connect(&self, remote: Option<SocketAddr>) -> Result<(), NetError> {
-        self.check()?;
+        let socket = self.socket()?;
         let mut address = lock(&self.address);
         if remote.is_none() && !matches!(*address, Address::Connected(_)) {
             return Err(NetError::InvalidState);
         }
-        self.socket.connect(remote)?;
-        *address = remote.map_or(Address::Bound, Address::Connected);
+        socket.connect(remote)?;
+        // Not `remote` itself: the wildcard has become the loopback.
+        *address = match remote {
+            Some(_) => Address::Connected(socket.remote()?),
+            None => Address::Bound,
+        };
         Ok(())
     }
 
     fn try_receive(&self) -> Result<Option<Datagram>, NetError> {
-        self.check()?;
+        let socket = self.socket()?;
         if matches!(*lock(&self.address), Address::Unbound) {
             return Err(NetError::InvalidState);
         }
-        self.socket.try_receive()
+        socket.try_receive()
     }
 
     fn try_send(&self, bytes: &[u8], remote: Option<SocketAddr>) -> Result<bool, NetError> {
-        self.check()?;
+        let socket = self.socket()?;
         let mut address = lock(&self.address);
         let to = match (*address, remote) {
             (Address::Connected(peer), Some(to)) if peer != to => return Err(NetError::InvalidArgument),
@@ -245,7 +248,7 @@ impl OnHost {
             (_, Some(to)) => Some(to),
             (_, None) => return Err(NetError::InvalidArgument),
         };
-        let sent = self.socket.try_send(bytes, to)?;
+        let sent = socket.try_send(bytes, to)?;
         if matches!(*address, Address::Unbound) {
             *address = Address::Bound;
         }
@@ -253,27 +256,27 @@ impl OnHost {
     }
 
     fn poll(&self, cx: &mut Context<'_>, ready: impl Fn(&HostSocket) -> Poll<()>) -> Poll<()> {
-        self.fan.register(cx.waker());
-        if self.check().is_err() { Poll::Ready(()) } else { ready(&self.socket) }
+        self.shared.fan.register(cx.waker());
+        self.socket().map_or(Poll::Ready(()), |socket| ready(&socket))
     }
 
     fn local_address(&self) -> Result<SocketAddr, NetError> {
-        self.check()?;
+        let socket = self.socket()?;
         match *lock(&self.address) {
             Address::Unbound => Err(NetError::InvalidState),
-            Address::Bound | Address::Connected(_) => self.socket.local(),
+            Address::Bound | Address::Connected(_) => socket.local(),
         }
     }
 
     fn remote_address(&self) -> Result<SocketAddr, NetError> {
-        self.check()?;
+        self.socket()?;
         match *lock(&self.address) {
             Address::Connected(remote) => Ok(remote),
             Address::Unbound | Address::Bound => Err(NetError::NotConnected),
         }
     }
 
-    fn check(&self) -> Result<(), NetError> {
-        if self.ended.flag.load(Ordering::Acquire) { Err(NetError::ConnectionAborted) } else { Ok(()) }
+    fn socket(&self) -> Result<Arc<HostSocket>, NetError> {
+        lock(&self.shared.socket).clone().ok_or(NetError::ConnectionAborted)
     }
 }

@@ -54,11 +54,12 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     fn set_size(&mut self, fd: Fd, size: u64) -> FsResult<()> {
-        ops::set_size(self.table, &fd, size)
+        Ok(ops::file(self.table, &fd)?.set_size(size)?)
     }
 
     fn set_times(&mut self, fd: Fd, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> FsResult<()> {
-        ops::set_times(self.table, &fd, convert::times(accessed, modified)?)
+        let times = convert::times(accessed, modified)?;
+        Ok(ops::get(self.table, &fd)?.set_times(times.accessed, times.modified)?)
     }
 
     async fn read(&mut self, fd: Fd, length: u64, offset: u64) -> FsResult<(Vec<u8>, bool)> {
@@ -91,7 +92,7 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     fn read_directory(&mut self, fd: Fd) -> FsResult<Resource<ReadDir>> {
-        let entries = ops::read_directory(self.table, &fd)?;
+        let entries = ops::get(self.table, &fd)?.read_dir()?;
         Ok(self.table.push(entries)?)
     }
 
@@ -101,7 +102,7 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     fn create_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        ops::create_directory_at(self.table, &fd, &path)
+        Ok(ops::get(self.table, &fd)?.create_directory_at(&path)?)
     }
 
     fn stat(&mut self, fd: Fd) -> FsResult<types::DescriptorStat> {
@@ -109,7 +110,7 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     fn stat_at(&mut self, fd: Fd, flags: types::PathFlags, path: String) -> FsResult<types::DescriptorStat> {
-        Ok(ops::stat_at(self.table, &fd, &path, convert::follow(flags))?.into())
+        Ok(ops::get(self.table, &fd)?.stat_at(&path, convert::follow(flags))?.into())
     }
 
     fn set_times_at(
@@ -120,7 +121,8 @@ impl types::HostDescriptor for FilesView<'_> {
         accessed: types::NewTimestamp,
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
-        ops::set_times_at(self.table, &fd, &path, convert::follow(flags), convert::times(accessed, modified)?)
+        let times = convert::times(accessed, modified)?;
+        Ok(ops::get(self.table, &fd)?.set_times_at(&path, convert::follow(flags), times.accessed, times.modified)?)
     }
 
     fn link_at(&mut self, fd: Fd, flags: types::PathFlags, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
@@ -139,11 +141,11 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
-        ops::readlink_at(self.table, &fd, &path)
+        Ok(ops::get(self.table, &fd)?.readlink_at(&path)?)
     }
 
     fn remove_directory_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        ops::remove_directory_at(self.table, &fd, &path)
+        Ok(ops::get(self.table, &fd)?.remove_directory_at(&path)?)
     }
 
     fn rename_at(&mut self, fd: Fd, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
@@ -151,11 +153,11 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     fn symlink_at(&mut self, fd: Fd, target: String, path: String) -> FsResult<()> {
-        ops::symlink_at(self.table, &fd, &target, &path)
+        Ok(ops::get(self.table, &fd)?.symlink_at(&target, &path)?)
     }
 
     fn unlink_file_at(&mut self, fd: Fd, path: String) -> FsResult<()> {
-        ops::unlink_file_at(self.table, &fd, &path)
+        Ok(ops::get(self.table, &fd)?.unlink_file_at(&path)?)
     }
 
     fn is_same_object(&mut self, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
@@ -172,7 +174,7 @@ impl types::HostDescriptor for FilesView<'_> {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
-        Ok(ops::metadata_hash(&ops::stat_at(self.table, &fd, &path, convert::follow(flags))?).into())
+        Ok(ops::metadata_hash(&ops::get(self.table, &fd)?.stat_at(&path, convert::follow(flags))?).into())
     }
 
     fn drop(&mut self, fd: Fd) -> wasmtime::Result<()> {

@@ -26,6 +26,7 @@ impl FileInput {
     }
 }
 
+#[wasmtime_wasi::async_trait]
 impl InputStream for FileInput {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         let Self::Open { file, position } = self else {
@@ -48,6 +49,10 @@ impl InputStream for FileInput {
                 Err(failed(errno))
             }
         }
+    }
+
+    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.read(size)
     }
 }
 
@@ -77,6 +82,7 @@ impl FileOutput {
     }
 }
 
+#[wasmtime_wasi::async_trait]
 impl OutputStream for FileOutput {
     fn check_write(&mut self) -> StreamResult<usize> {
         match self {
@@ -103,6 +109,10 @@ impl OutputStream for FileOutput {
             Self::Open { .. } => Ok(()),
             Self::Closed => Err(StreamError::Closed),
         }
+    }
+
+    async fn blocking_write_and_flush(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.write(bytes)
     }
 }
 

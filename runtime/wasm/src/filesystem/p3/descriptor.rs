@@ -3,7 +3,7 @@
 use std::iter;
 use std::pin::Pin;
 
-use nacelle_infra::fs::{Descriptor, Errno};
+use nacelle_infra::fs::{Descriptor, Errno, ReadDir};
 use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime::component::{Access, Accessor, FutureReader, Resource, ResourceTable, StreamReader};
 
@@ -80,7 +80,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
     }
 
     async fn set_size(store: &Accessor<T, Self>, fd: Fd, size: u64) -> FsResult<()> {
-        with(store, |table| ops::set_size(table, &fd, size))
+        with(store, |table| Ok(ops::file(table, &fd)?.set_size(size)?))
     }
 
     async fn set_times(
@@ -90,7 +90,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
         let times = convert::times(accessed, modified)?;
-        with(store, |table| ops::set_times(table, &fd, times))
+        with(store, |table| Ok(ops::get(table, &fd)?.set_times(times.accessed, times.modified)?))
     }
 
     fn read_directory(
@@ -98,7 +98,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
         fd: Fd,
     ) -> wasmtime::Result<(StreamReader<types::DirectoryEntry>, Done)> {
         let (mut outcome, done) = Outcome::new();
-        let stream = match ops::read_directory(store.get().table, &fd) {
+        let stream = match entries(&store.get(), &fd) {
             Ok(entries) => StreamReader::new(&mut store, EntryProducer { entries, outcome })?,
             Err(error) => {
                 outcome.fail(told(error)?);
@@ -113,7 +113,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
     }
 
     async fn create_directory_at(store: &Accessor<T, Self>, fd: Fd, path: String) -> FsResult<()> {
-        with(store, |table| ops::create_directory_at(table, &fd, &path))
+        with(store, |table| Ok(ops::get(table, &fd)?.create_directory_at(&path)?))
     }
 
     async fn stat(store: &Accessor<T, Self>, fd: Fd) -> FsResult<types::DescriptorStat> {
@@ -126,7 +126,7 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::DescriptorStat> {
-        with(store, |table| Ok(ops::stat_at(table, &fd, &path, convert::follow(flags))?.into()))
+        with(store, |table| Ok(ops::get(table, &fd)?.stat_at(&path, convert::follow(flags))?.into()))
     }
 
     async fn set_times_at(
@@ -138,7 +138,9 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
         let times = convert::times(accessed, modified)?;
-        with(store, |table| ops::set_times_at(table, &fd, &path, convert::follow(flags), times))
+        with(store, |table| {
+            Ok(ops::get(table, &fd)?.set_times_at(&path, convert::follow(flags), times.accessed, times.modified)?)
+        })
     }
 
     async fn link_at(
@@ -164,11 +166,11 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
     }
 
     async fn readlink_at(store: &Accessor<T, Self>, fd: Fd, path: String) -> FsResult<String> {
-        with(store, |table| ops::readlink_at(table, &fd, &path))
+        with(store, |table| Ok(ops::get(table, &fd)?.readlink_at(&path)?))
     }
 
     async fn remove_directory_at(store: &Accessor<T, Self>, fd: Fd, path: String) -> FsResult<()> {
-        with(store, |table| ops::remove_directory_at(table, &fd, &path))
+        with(store, |table| Ok(ops::get(table, &fd)?.remove_directory_at(&path)?))
     }
 
     async fn rename_at(store: &Accessor<T, Self>, fd: Fd, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
@@ -176,11 +178,11 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
     }
 
     async fn symlink_at(store: &Accessor<T, Self>, fd: Fd, target: String, path: String) -> FsResult<()> {
-        with(store, |table| ops::symlink_at(table, &fd, &target, &path))
+        with(store, |table| Ok(ops::get(table, &fd)?.symlink_at(&target, &path)?))
     }
 
     async fn unlink_file_at(store: &Accessor<T, Self>, fd: Fd, path: String) -> FsResult<()> {
-        with(store, |table| ops::unlink_file_at(table, &fd, &path))
+        with(store, |table| Ok(ops::get(table, &fd)?.unlink_file_at(&path)?))
     }
 
     async fn is_same_object(store: &Accessor<T, Self>, fd: Fd, other: Fd) -> wasmtime::Result<bool> {
@@ -197,8 +199,14 @@ impl<T> types::HostDescriptorWithStore<T> for HasFiles {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
-        with(store, |table| Ok(ops::metadata_hash(&ops::stat_at(table, &fd, &path, convert::follow(flags))?).into()))
+        with(store, |table| {
+            Ok(ops::metadata_hash(&ops::get(table, &fd)?.stat_at(&path, convert::follow(flags))?).into())
+        })
     }
+}
+
+fn entries(view: &FilesView<'_>, fd: &Fd) -> FsResult<ReadDir> {
+    Ok(ops::get(view.table, fd)?.read_dir()?)
 }
 
 /// What a descriptor's bytes are read from.

@@ -1,7 +1,7 @@
 //! A standard stream, opened as a file, as a stream of WASI 0.3.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use nacelle_infra::fs::Errno;
@@ -10,6 +10,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
 
 use super::outcome::Outcome;
+use crate::turn::take_turn;
 
 /// The most bytes of one read for a reader on the host's side.
 const HOST_CHUNK: usize = 8 * 1024;
@@ -31,6 +32,7 @@ impl<D: 'static> StreamProducer<D> for InputProducer {
         destination: Destination<'a, u8, BytesMut>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        ready!(take_turn(cx, finish));
         let mut destination = destination.as_direct(store, HOST_CHUNK);
         let buffer = destination.remaining();
         if buffer.is_empty() {
@@ -71,6 +73,7 @@ impl<D: 'static> StreamConsumer<D> for OutputConsumer {
         source: Source<'_, u8>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        ready!(take_turn(cx, finish));
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
         if bytes.is_empty() {

@@ -5,12 +5,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use nacelle_infra::fs::{Descriptor, Errno};
-use tokio::task::coop;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
 
 use super::outcome::Outcome;
 use crate::filesystem::io_size;
+use crate::turn::take_turn;
 
 /// The most bytes of one read for a reader on the host's side.
 const HOST_CHUNK: usize = 64 * 1024;
@@ -63,14 +63,6 @@ impl<D: 'static> StreamProducer<D> for FileProducer {
     }
 }
 
-/// Lets others run once in a while.
-///
-/// A stream from one file into another never waits. Both ends are the host's, so the guest's own yields do not help:
-/// without this, a copy of `/dev/zero` would keep its thread for ever, and could not be stopped.
-fn take_turn(cx: &mut Context<'_>, finish: bool) -> Poll<()> {
-    if finish { Poll::Ready(()) } else { coop::poll_proceed(cx).map(|turn| turn.made_progress()) }
-}
-
 /// Where a stream is written to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
@@ -106,11 +98,12 @@ impl<D: 'static> StreamConsumer<D> for FileConsumer {
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         store: StoreContextMut<'_, D>,
         source: Source<'_, u8>,
-        _finish: bool,
+        finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
+        ready!(take_turn(cx, finish));
         let mut source = source.as_direct(store);
         let bytes = source.remaining();
         if bytes.is_empty() {

@@ -2,7 +2,7 @@
 
 use nacelle_infra::fs::NamespaceBuilder;
 
-use super::{assert_torture, host_dir, infra, memory, root};
+use super::{assert_torture, host_dir, infra, memory, root, torture};
 use crate::support::Host;
 
 const CALLS: &[(&str, &str)] = &[
@@ -72,4 +72,31 @@ async fn a_root_that_is_a_directory_of_the_host() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("v")).unwrap();
     assert_torture(&Host::new(), &infra(NamespaceBuilder::new(host_dir(dir.path()), false)), CALLS).await;
+}
+
+/// One container moves a link that points out of the volume in and out of the way of another that reads through it.
+#[tokio::test]
+async fn a_race_of_renames_leads_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (outside, inside) = (dir.path().join("outside"), dir.path().join("inside"));
+    std::fs::create_dir_all(inside.join("hidden/real")).unwrap();
+    std::fs::create_dir_all(&outside).unwrap();
+    std::fs::write(outside.join("file"), "the host's").unwrap();
+    std::fs::write(inside.join("hidden/real/file"), "own").unwrap();
+    std::os::unix::fs::symlink("../outside", inside.join("link")).unwrap();
+    let host = Host::new();
+    let infra = infra(root().mount("/v", host_dir(&inside), None, false));
+    let (swap_link, swap_real) = (["swap v/link v/way 3000"], ["swap v/hidden/real v/way 3000"]);
+    let probe = ["probe v/way/file 6000", "probe v/way/../way/file 3000"];
+    let (_, _, probed) = tokio::join!(
+        torture(&host, &infra, &swap_link),
+        torture(&host, &infra, &swap_real),
+        torture(&host, &infra, &probe),
+    );
+    for outcome in &probed {
+        for seen in outcome.trim_start_matches("ok ").split(" | ") {
+            assert!(["own", "no-entry", "not-directory"].contains(&seen), "{outcome}");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(outside.join("file")).unwrap(), "the host's");
 }

@@ -15,7 +15,7 @@ use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
 use nacelle_infra::network::ContainerNetwork;
 
-use crate::support::{Host, Ran, Stdin};
+use crate::support::{Host, Ran, Stdin, guest};
 
 /// A tree in memory of at most this many bytes.
 fn memory(bytes: Option<u64>) -> Tree {
@@ -47,9 +47,7 @@ fn infra(builder: NamespaceBuilder) -> ContainerInfra {
 
 /// A container of a sample.
 fn sample(host: &Host, name: &str, args: &[&str]) -> ContainerConfig {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests").join(format!("{name}.wasm"));
-    let program = std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}: run guest-samples/build.sh first", path.display()));
+    let program = std::fs::read(guest(name)).unwrap();
     let mut config = host.config_of(&program);
     config.argv = std::iter::once(name).chain(args.iter().copied()).map(str::to_owned).collect();
     config

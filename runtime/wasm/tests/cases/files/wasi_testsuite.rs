@@ -17,7 +17,22 @@ use super::{host_dir, infra, memory, run_in};
 use crate::support::{Host, pod};
 
 /// Programs that do not pass, and why. A reason that no longer holds fails the case, too.
-const EXPECTED_TO_FAIL: &[(&str, &str)] = &[];
+const EXPECTED_TO_FAIL: &[(&str, &str)] = &[
+    ("args_get-multiple-arguments", ASSEMBLYSCRIPT),
+    ("environ_get-multiple-variables", ASSEMBLYSCRIPT),
+    ("cli-env", HOSTNAME),
+    ("environ_sizes_get-multiple-variables", HOSTNAME),
+    ("environ_sizes_get-no-variables", HOSTNAME),
+    ("fd_write-to-invalid-fd", "wasmtime's adapter takes a write of no buffers for done, whatever the descriptor"),
+    ("sock_shutdown-invalid_fd", ROOT),
+    ("filesystem-read-directory", "expects nothing in the root but its own files, and a container's root has /tmp"),
+    ("http-request", "fails under wasmtime 48, too: it refuses a path without a leading slash"),
+];
+
+const ASSEMBLYSCRIPT: &str = "AssemblyScript's allocator takes all memory that there is to be its own, and so the page \
+                              that wasmtime's adapter has for its state, too";
+const HOSTNAME: &str = "expects no variables but its own, and a container has HOSTNAME";
+const ROOT: &str = "expects no descriptor 3, and there a container has its root";
 
 /// What a program is run with, and must do.
 #[derive(Debug, Default)]
@@ -154,7 +169,8 @@ async fn passes(host: &Host, kind: Root, program: &Path, spec: &Spec) -> Result<
     let run = tokio::time::timeout(Duration::from_secs(60), run_in(host, &infra, config, Some(stdin)));
     let ran = run.await.map_err(|_| "does not end".to_owned())?;
     if ran.cause != (ExitCause::Exited { code: spec.code }) {
-        return Err(format!("{:?}: {}", ran.cause, ran.stderr));
+        let words: Vec<&str> = ran.stderr.lines().take_while(|line| !line.starts_with("error while")).collect();
+        return Err(format!("{:?}: {}", ran.cause, words.join(" ")));
     }
     for (name, expected, got) in [("stdout", &spec.stdout, &ran.stdout), ("stderr", &spec.stderr, &ran.stderr)] {
         if expected.as_ref().is_some_and(|expected| expected != got) {

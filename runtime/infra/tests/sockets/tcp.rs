@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown};
 
 use nacelle_infra::network::Family;
 
-use crate::stack::{Notes, Read, Stack, Tcp, V4, V6, at, on_both};
+use crate::stack::{Notes, Read, Stack, Tcp, V4, V6, at, same};
 
-on_both! {
+same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
     bind_conflicts_of_listeners,
     bind_conflicts_across_families,
     bound_sockets_share_until_one_listens,
@@ -42,7 +42,41 @@ on_both! {
     reads_join_and_split,
     writes_stop_when_full_and_go_on_when_drained,
     accept_after_the_client_has_gone,
-    accept_after_the_client_was_reset,
+}
+
+same! { on_the_host: crate::stack::Kernel, crate::stack::Pod::on_host();
+    bind_conflicts_of_listeners,
+    bind_conflicts_across_families,
+    a_listener_can_be_bound_again_at_once,
+    a_connection_outlives_its_listener,
+    bind_to_foreign_addresses,
+    port_zero,
+    refused,
+    wildcard_reaches_and_specific_does_not,
+    connect_to_the_wildcard,
+    addresses,
+    a_bound_client_keeps_its_port,
+    dual_stack_addresses,
+    backlog,
+    a_listener_that_closes_resets_who_waits,
+    half_close,
+    close_after_all_was_read,
+    close_with_unread_data,
+    write_then_close_then_read,
+    data_before_a_reset_can_be_read,
+    read_reports_a_reset_once,
+    write_reports_a_reset_once,
+    reset_after_an_end_is_broken_to_a_writer,
+    write_after_own_shutdown,
+    shutdown_read_alone,
+    shutdown_read_with_data_in_it,
+    shutdown_both_then_peer_writes,
+    shutdown_twice,
+    shutdown_when_over,
+    shutdown_after_reset,
+    end_reaches_both,
+    reads_join_and_split,
+    accept_after_the_client_has_gone,
 }
 
 /// A connected pair: client and server.
@@ -289,9 +323,9 @@ fn backlog<S: Stack>(stack: &S, notes: &mut Notes) {
         };
         notes.say(&format!("backlog {size} lets in"), clients.len());
         notes.say("and then", full);
-        for index in 0..clients.len() {
+        for client in clients {
             let server = listener.accept().unwrap();
-            notes.say("in order", server.remote().unwrap() == clients[index].local().unwrap());
+            notes.say("in order", server.remote().unwrap() == client.local().unwrap());
         }
     }
 }
@@ -519,13 +553,4 @@ fn accept_after_the_client_has_gone<S: Stack>(stack: &S, notes: &mut Notes) {
     let mut server = listener.accept().unwrap();
     notes.say("read", server.read(100));
     notes.say("end", server.read(100));
-}
-
-fn accept_after_the_client_was_reset<S: Stack>(stack: &S, notes: &mut Notes) {
-    let mut listener = listening(stack, V4);
-    let mut client = stack.tcp(Family::V4);
-    client.connect(listener.local().unwrap()).unwrap();
-    let server = listener.accept();
-    notes.say("first", server.is_ok());
-    notes.say("none left", listener.accept().err());
 }

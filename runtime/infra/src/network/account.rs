@@ -1,0 +1,51 @@
+//! Whom sockets are charged to: a pod's connections and memory, and the node's file descriptors.
+
+use std::sync::Arc;
+
+use super::NetError;
+use super::owner::{Permit, Quota};
+use crate::budget::Budget;
+
+/// A pod's shares.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    connections: Arc<Quota>,
+    memory: Arc<Budget>,
+    /// The pod's host sockets, and all pods'.
+    descriptors: [Arc<Quota>; 2],
+}
+
+/// The right to one file descriptor of the process. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    _permits: [Permit; 2],
+}
+
+impl Account {
+    /// A pod of at most `connections`, whose bytes count in `memory`, with at most `sockets` of the host's, of the
+    /// node's `descriptors`.
+    pub(crate) fn new(connections: u32, memory: Arc<Budget>, sockets: u32, descriptors: &Arc<Quota>) -> Self {
+        let descriptors = [Quota::new(sockets), Arc::clone(descriptors)];
+        Self { connections: Quota::new(connections), memory, descriptors }
+    }
+
+    /// One end of a connection.
+    pub(crate) fn connection(&self) -> Result<Permit, NetError> {
+        self.connections.take().ok_or(NetError::LimitReached("connections of a pod"))
+    }
+
+    /// One socket of the host.
+    pub(crate) fn descriptor(&self) -> Result<Descriptor, NetError> {
+        let [pod, node] = &self.descriptors;
+        let permits = [
+            pod.take().ok_or(NetError::LimitReached("host sockets of a pod"))?,
+            node.take().ok_or(NetError::LimitReached("host sockets of the node's pods"))?,
+        ];
+        Ok(Descriptor { _permits: permits })
+    }
+
+    /// The pod's memory.
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.memory
+    }
+}

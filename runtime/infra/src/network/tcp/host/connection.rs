@@ -1,0 +1,278 @@
+//! A connection by a host socket.
+//!
+//! Who is told that there is room may write so much, all at once, but the kernel takes what it likes. So one write of up
+//! to [`CHUNK`] bytes is always taken, and what the kernel did not take is sent by a task:
+//!
+//! ```text
+//!   Open ── write, the kernel takes less ──► Flushing ── all sent ──► Open
+//!     │                                        │  └─── failed ──► Failed ── reported, once ──► Finished
+//!     └── shutdown ──► Finished ◄── shutdown ──┘ (when all is sent)
+//! ```
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+
+use super::sockets::apply;
+use crate::network::account::Descriptor;
+use crate::network::binding::Binding;
+use crate::network::owner::{End, Permit, SocketSlot};
+use crate::network::sync::{Fan, lock};
+use crate::network::tcp::{TcpOptions, TcpRead};
+use crate::network::{Family, NetError};
+
+/// The most that is read or written at once, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// A connection by a host socket.
+#[derive(Debug)]
+pub(crate) struct HostConnection {
+    family: Family,
+    stream: TcpStream,
+    local: SocketAddr,
+    remote: SocketAddr,
+    readers: Arc<Fan>,
+    reader: Waker,
+    writers: Arc<Fan>,
+    sending: Mutex<Sending>,
+    ended: AtomicBool,
+    runtime: Handle,
+    _slot: SocketSlot,
+    _permits: (Permit, Descriptor),
+    _binding: Option<Arc<Binding>>,
+}
+
+#[derive(Debug)]
+enum Sending {
+    Open,
+    Flushing { rest: Bytes, then: Then },
+    Failed(NetError),
+    Finished,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    GoOn,
+    Finish,
+}
+
+thread_local! {
+    /// Bytes are received into this and copied at their number, so that few bytes do not hold much memory.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl HostConnection {
+    /// Takes over a connected stream. `inside`: the port and address in the pod that it appears to come from.
+    pub(super) fn new(
+        family: Family,
+        stream: TcpStream,
+        slot: SocketSlot,
+        permits: (Permit, Descriptor),
+        runtime: Handle,
+        inside: Option<(Arc<Binding>, SocketAddr)>,
+    ) -> Result<Arc<Self>, NetError> {
+        let remote = stream.peer_addr().map_err(|error| NetError::from_host(&error))?;
+        let (binding, local) = match inside {
+            Some((binding, local)) => (Some(binding), local),
+            None => (None, stream.local_addr().map_err(|error| NetError::from_host(&error))?),
+        };
+        let (readers, reader) = Fan::new();
+        // Writers wait for the task that flushes, not for the kernel.
+        let (writers, _) = Fan::new();
+        let tracker = slot.tracker();
+        let this = Arc::new(Self {
+            family,
+            stream,
+            local,
+            remote,
+            readers,
+            reader,
+            writers,
+            sending: Mutex::new(Sending::Open),
+            ended: AtomicBool::new(false),
+            runtime,
+            _slot: slot,
+            _permits: permits,
+            _binding: binding,
+        });
+        tracker.track(Arc::downgrade(&this) as _)?;
+        Ok(this)
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    pub(in crate::network::tcp) fn try_read(&self, max: usize) -> Result<TcpRead, NetError> {
+        self.check()?;
+        if max == 0 {
+            return Ok(TcpRead::Empty);
+        }
+        let received = BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(CHUNK, 0);
+            let count = self.stream.try_read(&mut buffer[..max.min(CHUNK)])?;
+            Ok(Bytes::copy_from_slice(&buffer[..count]))
+        });
+        match received {
+            Ok(bytes) if bytes.is_empty() => Ok(TcpRead::End),
+            Ok(bytes) => Ok(TcpRead::Bytes(bytes)),
+            Err(error) => would_block(&error, TcpRead::Empty),
+        }
+    }
+
+    pub(in crate::network::tcp) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.readers.register(cx.waker());
+        if self.check().is_err() {
+            return Poll::Ready(());
+        }
+        self.stream.poll_read_ready(&mut Context::from_waker(&self.reader)).map(drop)
+    }
+
+    pub(in crate::network::tcp) fn writable(&self) -> Result<usize, NetError> {
+        self.check()?;
+        match lock(&self.sending).admit()? {
+            true => Ok(CHUNK),
+            false => Ok(0),
+        }
+    }
+
+    pub(in crate::network::tcp) fn try_write(self: &Arc<Self>, mut bytes: Bytes) -> Result<usize, NetError> {
+        self.check()?;
+        let mut sending = lock(&self.sending);
+        if !sending.admit()? || bytes.is_empty() {
+            return Ok(0);
+        }
+        bytes.truncate(CHUNK);
+        let taken = bytes.len();
+        let sent = match self.stream.try_write(&bytes) {
+            Ok(sent) => sent,
+            Err(error) => would_block(&error, 0)?,
+        };
+        if sent < taken {
+            bytes.advance(sent);
+            // What is kept must not hold a larger allocation than it needs.
+            *sending = Sending::Flushing { rest: Bytes::copy_from_slice(&bytes), then: Then::GoOn };
+            drop(sending);
+            self.runtime.spawn(flush(Arc::clone(self)));
+        }
+        Ok(taken)
+    }
+
+    /// Ready when a write takes bytes or has something to say.
+    pub(in crate::network::tcp) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_flushed(cx)
+    }
+
+    pub(in crate::network::tcp) fn is_flushed(&self) -> bool {
+        !matches!(*lock(&self.sending), Sending::Flushing { .. })
+    }
+
+    pub(in crate::network::tcp) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.writers.register(cx.waker());
+        if self.check().is_err() || self.is_flushed() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    pub(in crate::network::tcp) fn shutdown(&self, how: Shutdown) -> Result<(), NetError> {
+        self.check()?;
+        let mut sending = lock(&self.sending);
+        let now = match (&mut *sending, how) {
+            (_, Shutdown::Read) => Some(rustix::net::Shutdown::Read),
+            (Sending::Flushing { then, .. }, _) => {
+                *then = Then::Finish;
+                (how == Shutdown::Both).then_some(rustix::net::Shutdown::Read)
+            }
+            (state, _) => {
+                *state = Sending::Finished;
+                Some(if how == Shutdown::Both { rustix::net::Shutdown::Both } else { rustix::net::Shutdown::Write })
+            }
+        };
+        drop(sending);
+        match now {
+            Some(how) => rustix::net::shutdown(&self.stream, how).map_err(|error| NetError::from_host(&error.into())),
+            None => Ok(()),
+        }
+    }
+
+    pub(in crate::network::tcp) fn set_options(&self, new: &TcpOptions, former: &TcpOptions) -> Result<(), NetError> {
+        apply(&self.stream, self.family, new, former)
+    }
+
+    fn check(&self) -> Result<(), NetError> {
+        if self.ended.load(Ordering::Acquire) { Err(NetError::ConnectionAborted) } else { Ok(()) }
+    }
+}
+
+impl Sending {
+    /// Whether bytes can be written now.
+    fn admit(&mut self) -> Result<bool, NetError> {
+        match self {
+            Self::Open => Ok(true),
+            Self::Flushing { then: Then::GoOn, .. } => Ok(false),
+            Self::Flushing { then: Then::Finish, .. } | Self::Finished => Err(NetError::ConnectionBroken),
+            Self::Failed(error) => {
+                let error = error.clone();
+                *self = Self::Finished;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl End for HostConnection {
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        *lock(&self.sending) = Sending::Finished;
+        // Dissolves the connection at once, with a reset, whoever still holds it.
+        if rustix::net::connect_unspec(&self.stream).is_err() {
+            let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both);
+        }
+        self.readers.wake_all();
+        self.writers.wake_all();
+    }
+}
+
+/// Sends what the kernel did not take. As a kernel does it, this outlives the socket.
+async fn flush(connection: Arc<HostConnection>) {
+    loop {
+        let ready = connection.stream.writable().await;
+        let mut sending = lock(&connection.sending);
+        let Sending::Flushing { rest, then } = &mut *sending else {
+            break;
+        };
+        let outcome = ready.and_then(|()| connection.stream.try_write(rest));
+        match outcome {
+            Ok(sent) => rest.advance(sent),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                *sending = Sending::Failed(NetError::from_host(&error));
+                break;
+            }
+        }
+        if rest.is_empty() {
+            *sending = match then {
+                Then::GoOn => Sending::Open,
+                Then::Finish => {
+                    let _ = rustix::net::shutdown(&connection.stream, rustix::net::Shutdown::Write);
+                    Sending::Finished
+                }
+            };
+            break;
+        }
+    }
+    connection.writers.wake_all();
+}
+
+fn would_block<T>(error: &io::Error, nothing: T) -> Result<T, NetError> {
+    if error.kind() == io::ErrorKind::WouldBlock { Ok(nothing) } else { Err(NetError::from_host(error)) }
+}
