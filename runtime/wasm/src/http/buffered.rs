@@ -63,7 +63,7 @@ impl Body for Buffered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
