@@ -46,6 +46,10 @@ pub(super) const CONCURRENT_REUSE: usize = 16;
 
 /// Bytes of a body that a guest hands over in one piece. Two pieces wait at a time.
 pub(super) const BODY_PIECE: usize = 64 * 1024;
+/// Bytes of a request's body that a sibling need not have read yet: about what a connection's buffers hold.
+pub(super) const DIRECT_BUFFER: usize = 256 * 1024;
+/// The same in pieces.
+pub(super) const DIRECT_PIECES: usize = 1024;
 /// Requests of one container on their way out at a time; one more fails with connection-limit-reached.
 pub(super) const OUTGOING: usize = 1024;
 /// Connections that a container keeps for its next requests.

@@ -19,6 +19,7 @@
 mod access_log;
 mod admission;
 mod body;
+mod buffered;
 mod connection;
 mod error;
 mod exchange;

@@ -90,6 +90,7 @@ enum Set {
 }
 
 /// What became of a request.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would cost an allocation per request")]
 pub(super) enum Dispatched {
     /// An instance that waited has it.
     Taken(Arc<Exchange>),

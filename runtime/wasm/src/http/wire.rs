@@ -17,6 +17,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::body::{self, ServedBody};
+use super::buffered::buffered;
 use super::limits;
 
 /// Brings a request into the form in which its receiver would get it.
@@ -44,7 +45,9 @@ pub(super) fn request(request: Request<WasiBody>) -> Result<Request<WasiBody>, S
         body::empty()
     } else {
         let chunked = set_length(&mut parts.headers, &body);
-        Framed::new(body, chunked, announced(&parts.headers), || Error::ConnectionTerminated).boxed_unsync()
+        let trailers = if chunked { announced(&parts.headers) } else { HashSet::new() };
+        let missing = body::content_length(&parts.headers);
+        Framed { body: buffered(body), missing, trailers, failed: || Error::ConnectionTerminated }.boxed_unsync()
     };
     Ok(Request::from_parts(parts, body))
 }
@@ -80,8 +83,9 @@ pub(super) fn response(response: Response<ServedBody>, asked: &Asked) -> Respons
         body::empty()
     } else {
         let chunked = set_length(&mut parts.headers, &body);
-        let announced = if asked.takes_trailers { announced(&parts.headers) } else { HashSet::new() };
-        Framed::new(body, chunked, announced, || Error::HttpResponseIncomplete).boxed_unsync()
+        let trailers = if chunked && asked.takes_trailers { announced(&parts.headers) } else { HashSet::new() };
+        let missing = body::content_length(&parts.headers);
+        Framed { body, missing, trailers, failed: || Error::HttpResponseIncomplete }.boxed_unsync()
     };
     Response::from_parts(parts, body)
 }
@@ -131,19 +135,15 @@ fn may_trail(name: &HeaderName) -> bool {
     !NEVER.contains(name)
 }
 
-/// A body as its receiver would get it: no unannounced trailers, and no word of why it failed.
+/// A body as its receiver would get it: as long as its head says, without unannounced trailers, and without a word of
+/// why it failed.
 #[derive(Debug)]
 struct Framed<B> {
     body: B,
-    chunked: bool,
+    /// Bytes until the length that the head says.
+    missing: Option<u64>,
     trailers: HashSet<HeaderName>,
     failed: fn() -> Error,
-}
-
-impl<B> Framed<B> {
-    fn new(body: B, chunked: bool, trailers: HashSet<HeaderName>, failed: fn() -> Error) -> Self {
-        Self { body, chunked, trailers, failed }
-    }
 }
 
 impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Framed<B> {
@@ -152,33 +152,49 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Framed<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)) else { return Poll::Ready(None) };
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(_) => return Poll::Ready(Some(Err((this.failed)()))),
-        };
-        let trailers = match frame.into_trailers() {
-            Err(frame) => return Poll::Ready(Some(Ok(frame))),
-            Ok(trailers) => trailers,
-        };
-        let mut kept = HeaderMap::new();
-        if this.chunked {
-            let mut last = None;
-            for (name, value) in trailers {
-                last = name.or(last);
-                if let Some(name) = last.as_ref().filter(|name| this.trailers.contains(*name)) {
-                    kept.append(name, value);
-                }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            None if this.missing.unwrap_or(0) == 0 => return Poll::Ready(None),
+            None | Some(Err(_)) => {
+                this.missing = None;
+                return Poll::Ready(Some(Err((this.failed)())));
             }
-        }
-        Poll::Ready((!kept.is_empty()).then(|| Ok(Frame::trailers(kept))))
+        };
+        Poll::Ready(match frame.into_data() {
+            Ok(data) => Some(Ok(Frame::data(this.cut(data)))),
+            Err(frame) => frame.into_trailers().ok().and_then(|trailers| this.announced(trailers)),
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.missing == Some(0) || (self.missing.is_none() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.missing.map_or_else(|| self.body.size_hint(), SizeHint::with_exact)
+    }
+}
+
+impl<B> Framed<B> {
+    /// No more than is missing.
+    fn cut(&mut self, mut data: Bytes) -> Bytes {
+        if let Some(missing) = &mut self.missing {
+            data.truncate(usize::try_from(*missing).unwrap_or(usize::MAX));
+            *missing = missing.saturating_sub(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        }
+        data
+    }
+
+    /// Those of the trailers that were announced.
+    fn announced(&self, trailers: HeaderMap) -> Option<Result<Frame<Bytes>, Error>> {
+        let mut kept = HeaderMap::new();
+        let mut last = None;
+        for (name, value) in trailers {
+            last = name.or(last);
+            if let Some(name) = last.as_ref().filter(|name| self.trailers.contains(*name)) {
+                kept.append(name, value);
+            }
+        }
+        (!kept.is_empty()).then(|| Ok(Frame::trailers(kept)))
     }
 }

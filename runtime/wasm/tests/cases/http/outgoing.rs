@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::client::{Answer, Pod, answer, channel, empty};
 
+/// Ports.
 const CALLER: u16 = 8080;
 const CALLED: u16 = 8081;
 const RELAY: u16 = 8082;
@@ -105,9 +106,7 @@ async fn a_sibling_that_is_called_in_memory_cannot_tell() {
                 *copy.headers_mut().unwrap() = request.headers_ref().unwrap().clone();
                 copy
             };
-            eprintln!("{text} direct");
             let direct = through(&pod, CALLED, path, copy(), trailers).await;
-            eprintln!("{text} relayed");
             let relayed = through(&pod, RELAY, path, copy(), trailers).await;
             assert_eq!(direct, relayed, "{text}");
         }
