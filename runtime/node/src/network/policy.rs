@@ -1,7 +1,7 @@
 //! NetworkPolicy objects, as the network keeps them.
 //!
-//! Validation has seen them. Where one still says something that cannot be carried over, the rule is left out as a
-//! whole: it then allows less than it says, never more.
+//! Validation has seen them. Where one still says something that cannot be carried over (an SCTP port), that is left
+//! out, and a rule of which nothing else is left with it: it then allows less than it says, never more.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ type Rule<'a> = (Option<&'a [NetworkPolicyPeer]>, Option<&'a [NetworkPolicyPort]
 fn rules<'a>(policy: &str, rules: impl Iterator<Item = Rule<'a>>) -> Vec<PolicyRule> {
     let mut kept = Vec::new();
     for (index, (peers, ports)) in rules.enumerate() {
-        match (all(peers, peer), all(ports, port)) {
+        match (some(peers, peer), some(ports, port)) {
             (Some(peers), Some(ports)) => kept.push(PolicyRule { peers, ports }),
             _ => tracing::warn!(policy, rule = index, "the rule cannot be carried over, and allows nothing"),
         }
@@ -61,7 +61,14 @@ fn rules<'a>(policy: &str, rules: impl Iterator<Item = Rule<'a>>) -> Vec<PolicyR
     kept
 }
 
-/// Each of a list, or `None` when one of them is not to be had. An absent list is an empty one: it means any.
+/// What is to be had of a list. An absent or empty list means any; so `None` when nothing is left of one that was not.
+fn some<A, B>(list: Option<&[A]>, one: impl Fn(&A) -> Option<B>) -> Option<Vec<B>> {
+    let list = list.unwrap_or_default();
+    let kept: Vec<B> = list.iter().filter_map(one).collect();
+    (list.is_empty() || !kept.is_empty()).then_some(kept)
+}
+
+/// Each of a list, or `None` when one of them is not to be had.
 fn all<A, B>(list: Option<&[A]>, one: impl Fn(&A) -> Option<B>) -> Option<Vec<B>> {
     list.unwrap_or_default().iter().map(one).collect()
 }

@@ -99,3 +99,10 @@ fn what_cannot_be_carried_over_allows_nothing() {
         assert_eq!(of(serde_json::json!({"ingress": [rule]})).ingress, Some(Vec::new()), "{rule}");
     }
 }
+
+#[test]
+fn a_port_that_cannot_be_carried_over_leaves_the_others() {
+    let policy = of(serde_json::json!({"ingress": [{"ports": [{"protocol": "SCTP", "port": 5000}, {"port": 80}]}]}));
+    let port = PolicyPortNumber::Range { first: 80, last: 80 };
+    assert_eq!(policy.ingress.unwrap()[0].ports, [PolicyPort { protocol: Protocol::Tcp, port }]);
+}
