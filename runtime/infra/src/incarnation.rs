@@ -117,6 +117,9 @@ impl Infra {
             note(&working_dir, root.make_sub_path(working_dir.trim_start_matches('/')).map(drop));
         }
         let mut builder = NamespaceBuilder::new(root, config.read_only_root).devices();
+        if !mounts.iter().any(|mount| mount.path == "/dev/shm") {
+            builder = builder.shared_memory(Arc::clone(&self.memory));
+        }
         let managed = self.network.managed_files();
         let managed = [
             ("/etc/hosts", managed.hosts),

@@ -78,7 +78,11 @@ impl Volume {
                 (host(path)?, VolumeKind::HostPath)
             }
             VolumeSource::Files { files } => (Tree::content(files, owner, memory())?, VolumeKind::Files),
-            VolumeSource::Image { root } => (Tree::host(open(root, OFlags::DIRECTORY)?, None)?, VolumeKind::Image),
+            VolumeSource::Image { root } => {
+                let tree = Tree::host(open(root, OFlags::DIRECTORY)?, None)?;
+                // However it is mounted: other pods use the same files.
+                (tree.read_only(), VolumeKind::Image)
+            }
         };
         Ok(Self { name: config.name.clone(), tree, kind })
     }

@@ -20,8 +20,8 @@ impl Lookup {
         Arc::new(Self { pod: Arc::clone(pod), owner: Arc::clone(owner) })
     }
 
-    /// A name server on the host's loopback is no place that a pod can reach, but the host asks it for the pod. Policies
-    /// have their say as of any address.
+    /// A name server on the host's loopback or link is no place that a pod can reach, but the host asks it for the pod.
+    /// Policies have their say as of any address.
     fn host_stub(&self, protocol: Protocol, server: SocketAddr) -> Result<Way, DenyReason> {
         let peer = Peer::Address(server.ip());
         let policies = self.pod.node().policies();

@@ -113,8 +113,8 @@ impl PodResolver {
         clients: Arc<DnsClients>,
         runtime: Handle,
     ) -> Self {
-        let host_stubs = if names.dns.nameservers.iter().any(IpAddr::is_loopback) {
-            DnsConfig::of_host().nameservers.into_iter().filter(IpAddr::is_loopback).collect()
+        let host_stubs = if names.dns.nameservers.iter().any(is_near_the_host) {
+            DnsConfig::of_host().nameservers.into_iter().filter(is_near_the_host).collect()
         } else {
             Vec::new()
         };
@@ -164,8 +164,8 @@ impl PodResolver {
         self.own_names.iter().any(|own| own == name).then(|| self.ips.clone()).filter(|ips| !ips.is_empty())
     }
 
-    /// Whether a name server is the host's own, on the host's loopback (systemd-resolved's 127.0.0.53 and the like). Any
-    /// other server on a loopback is in the pod.
+    /// Whether a name server is the host's own, on the host's loopback (systemd-resolved's 127.0.0.53 and the like) or
+    /// its link (that of some clouds). Any other server on a loopback is in the pod, and on a link none can be reached.
     pub(crate) fn is_host_stub(&self, server: IpAddr) -> bool {
         self.host_stubs.contains(&server)
     }
@@ -229,6 +229,14 @@ impl PodResolver {
         found.retain(|ip| seen.len() < MAX_ADDRESSES && seen.insert(*ip));
         found.sort_by_key(|ip| Family::of(*ip) != first);
         found
+    }
+}
+
+/// Whether an address is none that a pod can reach, but the host: on its loopback or its link.
+fn is_near_the_host(server: &IpAddr) -> bool {
+    match server {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
     }
 }
 
