@@ -20,7 +20,7 @@ async fn in_a_pod(world: &World, what: &str, rounds: u64, volume: &str) -> Durat
          volumeMounts: [{{name: v, mountPath: /folder}}]\n  volumes: [{{name: v, {volume}}}]\n",
         image.display()
     );
-    nanos(world.output(&manifest, "a").await.unwrap().as_bytes())
+    nanos(world.output(&manifest, "a").await.unwrap().as_bytes()).unwrap()
 }
 
 fn files(c: &mut Criterion) {
@@ -45,7 +45,7 @@ fn files(c: &mut Criterion) {
                     let done = rounds.max(LEAST);
                     let args = ["file-bench", what, "/folder", &done.to_string()];
                     let output = runtime.block_on(bare.run_in(&component, &args, around)).unwrap();
-                    scaled(nanos(&output), done, rounds)
+                    scaled(nanos(&output).unwrap(), done, rounds)
                 });
             });
         }

@@ -35,7 +35,7 @@ async fn in_a_pod(world: &World, what: &str, amount: u64) -> Duration {
          - {{name: server, image: 'file:{image}', args: [serve, '127.0.0.1:7000']}}\n  \
          - {{name: client, image: 'file:{image}', args: [{what}, '127.0.0.1:7000', '{amount}']}}\n"
     );
-    nanos(world.output(&manifest, "client").await.unwrap().as_bytes())
+    nanos(world.output(&manifest, "client").await.unwrap().as_bytes()).unwrap()
 }
 
 /// The same guests on the kernel's loopback, as tasks of their own, so that they can run at the same time.
@@ -53,7 +53,7 @@ async fn on_the_kernel(bare: &Arc<Bare>, component: &Component, what: &str, amou
     let server = run(vec!["net-bench".into(), "serve".into(), address.clone()]);
     let client = run(vec!["net-bench".into(), what.into(), address, amount.to_string()]);
     server.await.unwrap();
-    nanos(&client.await.unwrap())
+    nanos(&client.await.unwrap()).unwrap()
 }
 
 fn network(c: &mut Criterion) {

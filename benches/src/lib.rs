@@ -9,6 +9,8 @@ pub use pods::{World, stop};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+
 /// A built guest sample.
 ///
 /// # Panics
@@ -21,14 +23,12 @@ pub fn guest(name: &str) -> PathBuf {
 
 /// The time that a guest measured and printed.
 ///
-/// # Panics
+/// # Errors
 /// When it printed something else.
-pub fn nanos(output: &[u8]) -> Duration {
+pub fn nanos(output: &[u8]) -> Result<Duration> {
     let text = String::from_utf8_lossy(output);
-    match text.trim().parse() {
-        Ok(nanos) => Duration::from_nanos(nanos),
-        Err(_) => panic!("not a time in nanoseconds: {text}"),
-    }
+    let nanos = text.trim().parse().with_context(|| format!("not a time in nanoseconds: {text}"))?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// The time of `asked` rounds, when `done` of them took `time`.
