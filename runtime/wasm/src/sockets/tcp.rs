@@ -20,7 +20,7 @@ use nacelle_infra::network::{ContainerNetwork, Family, NetError, TcpOptions, Tcp
 
 use super::address::{check_family, check_remote, check_unicast, unspecified};
 use super::options;
-use super::shared::Shared;
+use super::shared::{Shared, poll_twice};
 
 /// A TCP socket of a guest.
 #[derive(Debug)]
@@ -100,12 +100,7 @@ impl Listener {
 
     /// The next connection; an error is that connection's, or the listener's once it [has ended](Self::has_ended).
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Tcp, NetError>> {
-        loop {
-            if let Some(accepted) = self.try_accept().transpose() {
-                return Poll::Ready(accepted);
-            }
-            ready!(self.poll_acceptable(cx));
-        }
+        poll_twice(cx, || self.try_accept().transpose(), |cx| self.poll_acceptable(cx))
     }
 
     /// The next connection, if there is one now.

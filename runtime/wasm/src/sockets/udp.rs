@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use nacelle_infra::network::{ContainerNetwork, Datagram, Family, NetError, UdpOptions, UdpSocket};
 
 use super::address::{check_family, check_remote};
+use super::shared::poll_twice;
 
 /// More than any datagram can hold: what a length field of 16 bits can say.
 const MAX_DATAGRAM: usize = 65_535;
@@ -88,12 +89,7 @@ impl Udp {
 
     /// The next datagram.
     pub(super) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Datagram, NetError>> {
-        loop {
-            if let Some(received) = self.try_receive().transpose() {
-                return Poll::Ready(received);
-            }
-            ready!(self.poll_receivable(cx));
-        }
+        poll_twice(cx, || self.try_receive().transpose(), |cx| self.poll_receivable(cx))
     }
 
     /// Sends a datagram when there is room.
@@ -103,12 +99,12 @@ impl Udp {
         remote: Option<SocketAddr>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), NetError>> {
-        loop {
-            if self.try_send(bytes.clone(), remote)? {
-                return Poll::Ready(Ok(()));
-            }
-            ready!(self.poll_sendable(cx));
-        }
+        let send = || match self.try_send(bytes.clone(), remote) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        };
+        poll_twice(cx, send, |cx| self.poll_sendable(cx))
     }
 
     pub(super) fn local_address(&self) -> Result<SocketAddr, NetError> {
