@@ -155,8 +155,9 @@ fn wrk(port: u16, seconds: u32) -> Measured {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let value = |label: &str| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(label));
-        line.unwrap_or_else(|| panic!("wrk says nothing of {label}:\n{text}")).trim().to_owned()
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
+        assert!(line.is_some(), "wrk says nothing of {label}:\n{text}");
+        line.unwrap_or_default().to_owned()
     };
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
     Measured { requests_per_second: value("Requests/sec:").parse().unwrap(), p99: value("99%") }
