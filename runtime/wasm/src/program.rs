@@ -25,18 +25,23 @@ type MakeEntry = fn(InstancePre<GuestState>) -> wasmtime::Result<Entry>;
 
 /// The exports that make a component runnable, the preferred first.
 ///
-/// A component for WASI 0.3 may export `run` of 0.2 as well, which some toolchains put there for the `main` that every
-/// program has; so the newer one is meant.
+/// Some toolchains give every program `run` of WASI 0.2, with a stub for `main` behind it. A handler is exported by
+/// nobody who does not mean it, and neither is anything of 0.3.
 const ENTRIES: [(&str, MakeEntry); 4] = [
-    ("wasi:cli/run@0.3.", |pre| p3::bindings::CommandPre::new(pre).map(Entry::Command3)),
-    ("wasi:cli/run@0.2.", |pre| p2::bindings::CommandPre::new(pre).map(Entry::Command2)),
     ("wasi:http/handler@0.3.", |pre| {
         wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).map(|pre| Entry::Proxy(ProxyPre::P3(pre)))
     }),
     ("wasi:http/incoming-handler@0.2.", |pre| {
         wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre).map(|pre| Entry::Proxy(ProxyPre::P2(pre)))
     }),
+    ("wasi:cli/run@0.3.", |pre| p3::bindings::CommandPre::new(pre).map(Entry::Command3)),
+    ("wasi:cli/run@0.2.", |pre| p2::bindings::CommandPre::new(pre).map(Entry::Command2)),
 ];
+
+/// What a component with these exports is run by.
+fn entry(exports: &[String]) -> Option<&'static (&'static str, MakeEntry)> {
+    ENTRIES.iter().find(|(prefix, _)| exports.iter().any(|name| name.starts_with(prefix)))
+}
 
 /// Links a component and finds its entry point.
 ///
@@ -47,8 +52,7 @@ pub(crate) fn link(linker: &Linker<GuestState>, component: &Component, path: &Pa
     let bad = |reason: String| CreateError::BadProgram { path: path.display().to_string(), reason };
     let exports: Vec<String> =
         component.component_type().exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-    let entry = ENTRIES.iter().find(|(prefix, _)| exports.iter().any(|name| name.starts_with(prefix)));
-    let Some((_, make)) = entry else {
+    let Some((_, make)) = entry(&exports) else {
         return Err(bad(format!(
             "the component is a library: it exports neither wasi:cli/run nor an HTTP handler, but {}",
             list(&exports)
@@ -63,4 +67,23 @@ fn missing(error: &wasmtime::Error) -> CreateError {
     // The linker names the import between backticks, in its first words.
     let import = reason.split('`').nth(1).unwrap_or("an unknown interface").to_owned();
     CreateError::MissingImport { import, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_is_preferred_to_a_command_and_the_newer_to_the_older() {
+        let chosen = |exports: &[&str]| {
+            let exports: Vec<String> = exports.iter().map(|&name| name.to_owned()).collect();
+            entry(&exports).map(|(prefix, _)| *prefix)
+        };
+        assert_eq!(chosen(&["wasi:cli/run@0.2.12", "wasi:http/handler@0.3.0"]), Some("wasi:http/handler@0.3."));
+        let both = ["wasi:http/incoming-handler@0.2.6", "wasi:cli/run@0.2.6"];
+        assert_eq!(chosen(&both), Some("wasi:http/incoming-handler@0.2."));
+        assert_eq!(chosen(&["wasi:cli/run@0.2.3", "wasi:cli/run@0.3.0"]), Some("wasi:cli/run@0.3."));
+        assert_eq!(chosen(&["wasi:cli/run@0.2.3"]), Some("wasi:cli/run@0.2."));
+        assert_eq!(chosen(&["my:own/interface@1.0.0"]), None);
+    }
 }
