@@ -48,6 +48,8 @@ impl AccessLog {
     /// Begins a request's line.
     pub(super) fn line<B>(self: &Arc<Self>, request: &Request<B>, client: SocketAddr) -> Line {
         let mut text = String::with_capacity(128);
+        // On a socket of both families a client of IPv4 has a mapped address.
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         // Writing to a string does not fail.
         let _ = write!(text, "{client} \"{} ", escape(request.method().as_str()));
         let target = request.uri().path_and_query().map_or("*", |target| target.as_str());
@@ -103,6 +105,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use nacelle_container::output;
     use proptest::prelude::*;
 
@@ -116,7 +120,9 @@ mod tests {
     async fn a_line_has_all_parts() {
         let (sender, mut receiver) = output::channel();
         let log = AccessLog::new(&sender);
-        let line = log.line(&request("http://guest/a?b=%22"), SocketAddr::from(([10, 88, 0, 7], 40112)));
+        // As a socket of both families shows a client of IPv4.
+        let client = SocketAddr::from((Ipv4Addr::new(10, 88, 0, 7).to_ipv6_mapped(), 40112));
+        let line = log.line(&request("http://guest/a?b=%22"), client);
         tokio::time::advance(Duration::from_micros(1_002_345)).await;
         line.end(StatusCode::OK, 17);
         let chunk = receiver.recv().await.unwrap();
