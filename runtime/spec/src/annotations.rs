@@ -38,7 +38,7 @@ pub(crate) const ALL: &[Annotation] = &[
     Annotation {
         name: ACCESS_LOG,
         values: "`true` or `false`",
-        effect: "a line on standard error for each request that an http component answers",
+        effect: "a line on standard output for each request that an http component answers",
         problem: |value| flag(value).is_none().then(|| "must be \"true\" or \"false\"".to_owned()),
     },
 ];

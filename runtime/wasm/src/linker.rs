@@ -5,7 +5,7 @@
 //! | cli, clocks, random, io | wasmtime-wasi: nothing in them is the pod's |
 //! | sockets | [`sockets`](crate::sockets), over the pod's network |
 //! | filesystem | [`filesystem`](crate::filesystem), over the container's mount namespace |
-//! | http | wasmtime-wasi-http, with the hooks of [`network`](crate::network) |
+//! | http | wasmtime-wasi-http, with the hooks of [`http`](crate::http) |
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::{Engine, StoreContextMut};
