@@ -74,7 +74,7 @@ impl Bare {
         let mut builder = WasiCtx::builder();
         builder.args(args).stdout(stdout.clone());
         if around.network {
-            builder.inherit_network().allow_ip_name_lookup(true);
+            builder.inherit_network().allow_tcp(true).allow_ip_name_lookup(true);
         }
         if around.inline_files {
             builder.allow_blocking_current_thread(true);
