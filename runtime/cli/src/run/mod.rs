@@ -246,13 +246,12 @@ fn listen(events: &mpsc::UnboundedSender<Event>, reload: &Arc<Notify>) -> io::Re
             async move { while stream.recv().await.is_some() && events.send(Event::Signal(meaning)).is_ok() {} },
         );
     }
-    tokio::spawn(hangups(signal(SignalKind::hangup())?, events.clone(), Arc::clone(reload)));
+    tokio::spawn(hangups(signal(SignalKind::hangup())?, has_terminal(), events.clone(), Arc::clone(reload)));
     Ok(())
 }
 
 /// Passes hangups on, each by its meaning.
-async fn hangups(mut stream: Stream, events: mpsc::UnboundedSender<Event>, reload: Arc<Notify>) {
-    let had_terminal = has_terminal();
+async fn hangups(mut stream: Stream, had_terminal: bool, events: mpsc::UnboundedSender<Event>, reload: Arc<Notify>) {
     while stream.recv().await.is_some() {
         match Hangup::meant(had_terminal, has_terminal()) {
             Hangup::ReadAgain => reload.notify_one(),

@@ -17,7 +17,7 @@ use tokio::io::Interest;
 use tokio::runtime::Handle;
 
 use super::{Datagram, UdpOptions};
-use crate::network::account::Descriptor;
+use crate::network::account::{Account, Descriptor};
 use crate::network::readiness::{ROUNDS, Reactor, ask};
 use crate::network::sync::lock;
 use crate::network::{Family, NetError, PodNetwork};
@@ -32,6 +32,7 @@ pub(super) struct HostSocket {
     room: Mutex<Option<Waiting>>,
     reactor: Reactor,
     runtime: Handle,
+    account: Account,
     /// Wakes all who wait: a tokio socket remembers only the last.
     waker: Waker,
     _descriptor: Descriptor,
@@ -74,6 +75,7 @@ impl HostSocket {
             room: Mutex::new(None),
             reactor: Reactor::default(),
             runtime: pod.runtime().clone(),
+            account: pod.account().clone(),
             waker,
             _descriptor: descriptor,
         }))
@@ -173,8 +175,8 @@ impl HostSocket {
         let mut room = lock(&self.room);
         let waiting = match &mut *room {
             Some(waiting) => waiting,
-            none => match self.register_again() {
-                Ok(socket) => none.insert(Box::pin(async move { socket.writable().await })),
+            none => match self.wait_apart() {
+                Ok(waiting) => none.insert(waiting),
                 // The attempt to send says what there is to say.
                 Err(_) => return Poll::Ready(()),
             },
@@ -184,9 +186,15 @@ impl HostSocket {
         Poll::Ready(())
     }
 
-    fn register_again(&self) -> io::Result<tokio::net::UdpSocket> {
+    fn wait_apart(&self) -> Result<Waiting, NetError> {
+        let descriptor = self.account.descriptor()?;
+        let copy = rustix::io::fcntl_dupfd_cloexec(&self.socket, 0).map_err(host_error)?;
         let _runtime = self.runtime.enter();
-        tokio::net::UdpSocket::from_std(rustix::io::fcntl_dupfd_cloexec(&self.socket, 0)?.into())
+        let socket = tokio::net::UdpSocket::from_std(copy.into()).map_err(|error| NetError::from_host(&error))?;
+        Ok(Box::pin(async move {
+            let _descriptor = descriptor;
+            socket.writable().await
+        }))
     }
 
     /// The connected peer, as the kernel has it.
