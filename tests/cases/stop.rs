@@ -3,13 +3,26 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
-use nacelle_tests::{Nacelle, Pod, Running};
+use nacelle_tests::{Nacelle, Pod, Running, have};
 
 fn start(nacelle: &Nacelle, pod: &Pod, more: &[&str]) -> Result<Running> {
     let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
     let mut args = vec!["run".as_ref(), "-f".as_ref(), manifest.as_os_str()];
     args.extend(more.iter().map(std::ffi::OsStr::new));
     nacelle.spawn(args)
+}
+
+/// A program in the environment of `command`, with both outputs watched.
+fn with_surroundings(program: &str, command: &Command) -> Command {
+    let mut other = Command::new(program);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    other
 }
 
 /// A guest that never looks at a request to stop, and says when it runs.
@@ -66,18 +79,52 @@ fn a_reader_that_goes_away_stops_the_pod_and_gives_141() -> Result<()> {
     let nacelle = Nacelle::new()?;
     let manifest = nacelle.write("pod.yaml", &stubborn(1).yaml())?;
     let run = nacelle.command(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;
-    let mut shell = Command::new("bash");
+    let mut shell = with_surroundings("bash", &run);
     shell.args(["-c", "set -o pipefail; \"$@\" | head -n 1", "bash"]).arg(run.get_program()).args(run.get_args());
-    for (name, value) in run.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let finished = Running::start(shell)?.finish()?;
     assert_eq!((finished.code, finished.stdout.lines().count()), (141, 1), "{}", finished.stderr);
     assert_eq!(std::fs::read_dir(nacelle.state_dir().join("pods"))?.count(), 0, "the pod was not stopped");
+    Ok(())
+}
+
+/// Leads the session of a terminal: when that is closed, tells its job, as an interactive shell does. The first wait
+/// ends by the signal, the second with the job's exit code.
+const SESSION: &str = r#"
+trap 'kill -HUP $job' HUP
+"$@" >&3 2>&4 &
+job=$!
+wait $job
+wait $job
+echo "code $?" >&3
+"#;
+
+#[test]
+fn a_terminal_that_is_closed_stops_the_pods_and_gives_129() -> Result<()> {
+    if !have("script") {
+        return Ok(());
+    }
+    let nacelle = Nacelle::new()?;
+    nacelle.write("pod.yaml", &stubborn(1).yaml())?;
+    nacelle.write("session.sh", SESSION)?;
+    let run = nacelle.command([""; 0])?;
+    let mut shell = with_surroundings("sh", &run);
+    // The outputs are pipes that outlive the terminal, which is only the controlling one.
+    let terminal = "exec 3>&1 4>&2; exec script --quiet --command 'exec sh session.sh \"$NACELLE\" run -f pod.yaml' \
+                    /dev/null >/dev/null 2>&1";
+    shell
+        .args(["-c", terminal])
+        .env("NACELLE", run.get_program())
+        .env("SHELL", "/bin/sh")
+        .current_dir(nacelle.work_dir());
+    let mut running = Running::start(shell)?;
+    running.wait_for_line("spinning")?;
+    // The terminal is held by script, and closed by its end.
+    running.signal("KILL")?;
+    running.wait_for_line("code 129")?;
+    assert_eq!(std::fs::read_dir(nacelle.state_dir().join("pods"))?.count(), 0, "the pod was not stopped");
+    let finished = running.finish()?;
+    // Not by the hangup itself, which has the same code.
+    assert!(finished.stderr.contains("stopping"), "{}", finished.stderr);
     Ok(())
 }
 

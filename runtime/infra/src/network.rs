@@ -33,6 +33,7 @@ mod owner;
 mod pod;
 mod policy;
 mod ports;
+mod readiness;
 mod resolver;
 mod sync;
 mod tcp;

@@ -246,20 +246,35 @@ fn listen(events: &mpsc::UnboundedSender<Event>, reload: &Arc<Notify>) -> io::Re
             async move { while stream.recv().await.is_some() && events.send(Event::Signal(meaning)).is_ok() {} },
         );
     }
-    tokio::spawn(hangups(signal(SignalKind::hangup())?, events.clone(), Arc::clone(reload)));
+    tokio::spawn(hangups(signal(SignalKind::hangup())?, has_terminal(), events.clone(), Arc::clone(reload)));
     Ok(())
 }
 
-/// SIGHUP means two things: the terminal was closed, which a process without one cannot be told; else, as for other
-/// programs that run for long, that somebody wants the manifests read again.
-async fn hangups(mut stream: Stream, events: mpsc::UnboundedSender<Event>, reload: Arc<Notify>) {
-    let had_terminal = has_terminal();
+/// Passes hangups on, each by its meaning.
+async fn hangups(mut stream: Stream, had_terminal: bool, events: mpsc::UnboundedSender<Event>, reload: Arc<Notify>) {
     while stream.recv().await.is_some() {
-        if !had_terminal || has_terminal() {
-            reload.notify_one();
-        } else if events.send(Event::Signal(Signal::Hangup)).is_err() {
-            return;
+        match Hangup::meant(had_terminal, has_terminal()) {
+            Hangup::ReadAgain => reload.notify_one(),
+            Hangup::TerminalClosed if events.send(Event::Signal(Signal::Hangup)).is_err() => return,
+            Hangup::TerminalClosed => {}
         }
+    }
+}
+
+/// What SIGHUP means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hangup {
+    /// The terminal was closed: the pods stop.
+    TerminalClosed,
+    /// As for other programs that run for long, somebody wants the manifests read again.
+    ReadAgain,
+}
+
+impl Hangup {
+    /// A process without a terminal cannot be told that it was closed, and one whose terminal is still there was told
+    /// something else.
+    fn meant(had_terminal: bool, has_terminal: bool) -> Self {
+        if had_terminal && !has_terminal { Self::TerminalClosed } else { Self::ReadAgain }
     }
 }
 
@@ -317,5 +332,18 @@ pub(crate) fn print_exit(format: OutputFormat, outcome: &Outcome) -> Result<(), 
         // The run has its own exit code for that.
         Err(error) if error.kind == ErrorKind::OutputClosed => Ok(()),
         printed => printed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hangup_stops_only_where_a_terminal_has_gone() {
+        assert_eq!(Hangup::meant(true, false), Hangup::TerminalClosed);
+        for (had, has) in [(true, true), (false, false), (false, true)] {
+            assert_eq!(Hangup::meant(had, has), Hangup::ReadAgain, "had {had}, has {has}");
+        }
     }
 }

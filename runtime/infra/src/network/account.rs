@@ -49,3 +49,29 @@ impl Account {
         &self.memory
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_shared_by_pods_and_come_back() {
+        let node = Quota::new(3);
+        let account = |sockets| Account::new(1, Budget::unlimited(), sockets, &node);
+        let (one, two) = (account(2), account(9));
+        let of_pod = NetError::LimitReached("host sockets of a pod");
+        let of_node = NetError::LimitReached("host sockets of the node's pods");
+        let mut held = vec![one.descriptor().unwrap(), one.descriptor().unwrap()];
+        assert_eq!(one.descriptor().err(), Some(of_pod));
+        held.push(two.descriptor().unwrap());
+        // A refusal takes nothing from the pod either.
+        for _ in 0..10 {
+            assert_eq!(two.descriptor().err(), Some(of_node.clone()));
+        }
+        held.clear();
+        let all: Vec<_> = (0..3).map(|_| two.descriptor().unwrap()).collect();
+        assert_eq!(one.descriptor().err(), Some(of_node));
+        drop(all);
+        one.descriptor().unwrap();
+    }
+}

@@ -10,6 +10,7 @@
 
 mod attack;
 mod pods;
+mod readiness;
 mod stack;
 mod tcp;
 mod udp;

@@ -10,12 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
+use tokio::runtime::Handle;
 
 use super::{Datagram, UdpOptions};
-use crate::network::account::Descriptor;
+use crate::network::account::{Account, Descriptor};
+use crate::network::readiness::{ROUNDS, Reactor, ask};
 use crate::network::sync::lock;
 use crate::network::{Family, NetError, PodNetwork};
 
@@ -24,13 +27,18 @@ pub(super) struct HostSocket {
     socket: Arc<tokio::net::UdpSocket>,
     /// Waits for a datagram or an error. tokio's polls for reading do not see an error that comes alone, as what comes
     /// back for a datagram does.
-    arrival: Mutex<Option<Arrival>>,
+    arrival: Mutex<Option<Waiting>>,
+    /// Waits for room where the socket's own registration cannot: see [`Self::poll_sendable`].
+    room: Mutex<Option<Waiting>>,
+    reactor: Reactor,
+    runtime: Handle,
+    account: Account,
     /// Wakes all who wait: a tokio socket remembers only the last.
     waker: Waker,
     _descriptor: Descriptor,
 }
 
-type Arrival = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 impl fmt::Debug for HostSocket {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +69,16 @@ impl HostSocket {
         }
         let _runtime = pod.runtime().enter();
         let socket = tokio::net::UdpSocket::from_std(fd.into()).map_err(|error| NetError::from_host(&error))?;
-        Ok(Arc::new(Self { socket: Arc::new(socket), arrival: Mutex::new(None), waker, _descriptor: descriptor }))
+        Ok(Arc::new(Self {
+            socket: Arc::new(socket),
+            arrival: Mutex::new(None),
+            room: Mutex::new(None),
+            reactor: Reactor::default(),
+            runtime: pod.runtime().clone(),
+            account: pod.account().clone(),
+            waker,
+            _descriptor: descriptor,
+        }))
     }
 
     pub(super) fn bind(&self, local: SocketAddr) -> Result<(), NetError> {
@@ -95,56 +112,89 @@ impl HostSocket {
             Some(remote) => rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &remote),
             None => rustix::net::send(&self.socket, bytes, SendFlags::empty()),
         };
-        // Not by tokio at first, which believes a new socket to be unwritable until its reactor has run.
+        // Not by tokio, which believes a new socket to be unwritable until its reactor has run.
         match send() {
-            Err(Errno::AGAIN) => {}
-            outcome => return outcome.map(|_| true).map_err(host_error),
-        }
-        match self.socket.try_io(Interest::WRITABLE, || send().map_err(io::Error::from)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            outcome => outcome.map(|_| true).map_err(|error| NetError::from_host(&error)),
+            Err(Errno::AGAIN) => self.reactor.blocked(false),
+            outcome => outcome.map(|_| true).map_err(host_error),
         }
     }
 
     pub(super) fn try_receive(&self) -> Result<Option<Datagram>, NetError> {
-        let received = BUFFER.with_borrow_mut(|buffer| {
+        let received: Result<_, Errno> = BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(65_536, 0);
-            let mut receive = || {
-                let (count, _, remote) = rustix::net::recvfrom(&self.socket, &mut buffer[..], RecvFlags::empty())?;
-                let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
-                Ok::<_, io::Error>((Bytes::copy_from_slice(&buffer[..count]), remote))
-            };
-            match receive() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_io(ARRIVAL, receive),
-                outcome => outcome,
-            }
+            let (count, _, remote) = rustix::net::recvfrom(&self.socket, &mut buffer[..], RecvFlags::empty())?;
+            let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
+            Ok((Bytes::copy_from_slice(&buffer[..count]), remote))
         });
         match received {
             Ok((bytes, Some(remote))) => Ok(Some(Datagram { bytes, remote })),
             // Not from an IP address: there are no such datagrams on an IP socket.
             Ok((_, None)) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(NetError::from_host(&error)),
+            Err(Errno::AGAIN) => self.reactor.blocked(None),
+            Err(error) => Err(host_error(error)),
         }
     }
 
-    /// Ready when there may be a datagram. The socket's waker is remembered, not the caller's.
+    /// Ready when there is a datagram or an error. The socket's waker is remembered, not the caller's.
     pub(super) fn poll_receivable(&self) -> Poll<()> {
         let mut arrival = lock(&self.arrival);
-        let socket = Arc::clone(&self.socket);
-        let waiting = arrival.get_or_insert_with(|| {
-            Box::pin(async move {
-                let _ = socket.ready(ARRIVAL).await;
-            })
-        });
-        ready!(waiting.as_mut().poll(&mut Context::from_waker(&self.waker)));
-        *arrival = None;
+        for _ in 0..ROUNDS {
+            let waiting = arrival.get_or_insert_with(|| {
+                let socket = Arc::clone(&self.socket);
+                Box::pin(async move { socket.ready(ARRIVAL).await.map(drop) })
+            });
+            ready!(self.reactor.note(waiting.as_mut().poll(&mut Context::from_waker(&self.waker))));
+            *arrival = None;
+            // What has arrived may have been taken since. Asked by tokio, which forgets what the kernel denies; one by
+            // one, as it forgets nothing where it is asked for both.
+            let is_there = |interest| self.socket.try_io(interest, || ask(&self.socket, PollFlags::IN)).is_ok();
+            if self.reactor.is_gone() || is_there(Interest::READABLE) || is_there(Interest::ERROR) {
+                return Poll::Ready(());
+            }
+        }
         Poll::Ready(())
     }
 
-    /// Ready when there may be room. The socket's waker is remembered, not the caller's.
+    /// Ready when there is room or an error. The socket's waker is remembered, not the caller's.
     pub(super) fn poll_sendable(&self) -> Poll<()> {
-        self.socket.poll_send_ready(&mut Context::from_waker(&self.waker)).map(drop)
+        for _ in 0..ROUNDS {
+            ready!(self.reactor.note(self.socket.poll_send_ready(&mut Context::from_waker(&self.waker))));
+            let is_there = self.socket.try_io(Interest::WRITABLE, || ask(&self.socket, PollFlags::OUT)).is_ok();
+            if self.reactor.is_gone() || is_there {
+                *lock(&self.room) = None;
+                return Poll::Ready(());
+            }
+        }
+        self.poll_room()
+    }
+
+    /// Waits for room by a registration of its own: tokio takes an error, such as a refusal, for the end of the sending
+    /// side and believes the socket writable for ever. Sockets that are full after an error are rare: the second
+    /// descriptor lives while one waits.
+    fn poll_room(&self) -> Poll<()> {
+        let mut room = lock(&self.room);
+        let waiting = match &mut *room {
+            Some(waiting) => waiting,
+            none => match self.wait_apart() {
+                Ok(waiting) => none.insert(waiting),
+                // The attempt to send says what there is to say.
+                Err(_) => return Poll::Ready(()),
+            },
+        };
+        ready!(self.reactor.note(waiting.as_mut().poll(&mut Context::from_waker(&self.waker))));
+        *room = None;
+        Poll::Ready(())
+    }
+
+    fn wait_apart(&self) -> Result<Waiting, NetError> {
+        let descriptor = self.account.descriptor()?;
+        let copy = rustix::io::fcntl_dupfd_cloexec(&self.socket, 0).map_err(host_error)?;
+        let _runtime = self.runtime.enter();
+        let socket = tokio::net::UdpSocket::from_std(copy.into()).map_err(|error| NetError::from_host(&error))?;
+        Ok(Box::pin(async move {
+            let _descriptor = descriptor;
+            socket.writable().await
+        }))
     }
 
     /// The connected peer, as the kernel has it.

@@ -24,6 +24,7 @@ use super::sockets::apply;
 use crate::network::account::Descriptor;
 use crate::network::binding::Binding;
 use crate::network::owner::{End, Permit, SocketSlot};
+use crate::network::readiness::Reactor;
 use crate::network::sync::{Fan, lock};
 use crate::network::tcp::{TcpOptions, TcpRead};
 use crate::network::{Family, NetError};
@@ -43,6 +44,7 @@ pub(crate) struct HostConnection {
     writers: Arc<Fan>,
     sending: Mutex<Sending>,
     ended: AtomicBool,
+    reactor: Reactor,
     runtime: Handle,
     _slot: SocketSlot,
     _permits: (Permit, Descriptor),
@@ -97,6 +99,7 @@ impl HostConnection {
             writers,
             sending: Mutex::new(Sending::Open),
             ended: AtomicBool::new(false),
+            reactor: Reactor::default(),
             runtime,
             _slot: slot,
             _permits: permits,
@@ -119,7 +122,7 @@ impl HostConnection {
         if max == 0 {
             return Ok(TcpRead::Empty);
         }
-        let received = BUFFER.with_borrow_mut(|buffer| {
+        let received: io::Result<Bytes> = BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(CHUNK, 0);
             let count = self.stream.try_read(&mut buffer[..max.min(CHUNK)])?;
             Ok(Bytes::copy_from_slice(&buffer[..count]))
@@ -127,7 +130,8 @@ impl HostConnection {
         match received {
             Ok(bytes) if bytes.is_empty() => Ok(TcpRead::End),
             Ok(bytes) => Ok(TcpRead::Bytes(bytes)),
-            Err(error) => would_block(&error, TcpRead::Empty),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.reactor.blocked(TcpRead::Empty),
+            Err(error) => Err(NetError::from_host(&error)),
         }
     }
 
@@ -136,7 +140,7 @@ impl HostConnection {
         if self.check().is_err() {
             return Poll::Ready(());
         }
-        self.stream.poll_read_ready(&mut Context::from_waker(&self.reader)).map(drop)
+        self.reactor.note(self.stream.poll_read_ready(&mut Context::from_waker(&self.reader)))
     }
 
     pub(in crate::network::tcp) fn writable(&self) -> Result<usize, NetError> {
@@ -157,14 +161,17 @@ impl HostConnection {
         let taken = bytes.len();
         let sent = match self.stream.try_write(&bytes) {
             Ok(sent) => sent,
-            Err(error) => would_block(&error, 0)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(NetError::from_host(&error)),
         };
         if sent < taken {
             bytes.advance(sent);
             // What is kept must not hold a larger allocation than it needs.
             *sending = Sending::Flushing { rest: Bytes::copy_from_slice(&bytes), then: Then::GoOn };
             drop(sending);
-            self.runtime.spawn(flush(Arc::clone(self)));
+            // Made here: a runtime that has ended drops the task without having run it.
+            let flusher = Flusher(Arc::clone(self));
+            self.runtime.spawn(flusher.flush());
         }
         Ok(taken)
     }
@@ -243,36 +250,48 @@ impl End for HostConnection {
 }
 
 /// Sends what the kernel did not take. As a kernel does it, this outlives the socket.
-async fn flush(connection: Arc<HostConnection>) {
-    loop {
-        let ready = connection.stream.writable().await;
-        let mut sending = lock(&connection.sending);
-        let Sending::Flushing { rest, then } = &mut *sending else {
-            break;
-        };
-        let outcome = ready.and_then(|()| connection.stream.try_write(rest));
-        match outcome {
-            Ok(sent) => rest.advance(sent),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                *sending = Sending::Failed(NetError::from_host(&error));
-                break;
+struct Flusher(Arc<HostConnection>);
+
+impl Flusher {
+    async fn flush(self) {
+        let connection = &self.0;
+        loop {
+            let ready = connection.stream.writable().await;
+            let mut sending = lock(&connection.sending);
+            let Sending::Flushing { rest, then } = &mut *sending else {
+                return;
+            };
+            let outcome = ready.and_then(|()| connection.stream.try_write(rest));
+            match outcome {
+                Ok(sent) => rest.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    *sending = Sending::Failed(NetError::from_host(&error));
+                    return;
+                }
+            }
+            if rest.is_empty() {
+                *sending = match then {
+                    Then::GoOn => Sending::Open,
+                    Then::Finish => {
+                        let _ = rustix::net::shutdown(&connection.stream, rustix::net::Shutdown::Write);
+                        Sending::Finished
+                    }
+                };
+                return;
             }
         }
-        if rest.is_empty() {
-            *sending = match then {
-                Then::GoOn => Sending::Open,
-                Then::Finish => {
-                    let _ = rustix::net::shutdown(&connection.stream, rustix::net::Shutdown::Write);
-                    Sending::Finished
-                }
-            };
-            break;
-        }
     }
-    connection.writers.wake_all();
 }
 
-fn would_block<T>(error: &io::Error, nothing: T) -> Result<T, NetError> {
-    if error.kind() == io::ErrorKind::WouldBlock { Ok(nothing) } else { Err(NetError::from_host(error)) }
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        let mut sending = lock(&self.0.sending);
+        // Not done: the runtime has ended. Nobody would send the rest any more, nor wake who waits for that.
+        if matches!(*sending, Sending::Flushing { .. }) {
+            *sending = Sending::Failed(NetError::ConnectionAborted);
+        }
+        drop(sending);
+        self.0.writers.wake_all();
+    }
 }
