@@ -81,6 +81,9 @@ impl HostConnection {
         inside: Option<(Arc<Binding>, SocketAddr)>,
     ) -> Result<Arc<Self>, NetError> {
         let remote = stream.peer_addr().map_err(|error| NetError::from_host(&error))?;
+        // Connections in memory hold nothing back either. WASI has no option by which a guest could say so, and small
+        // writes would wait for the peer's delayed acknowledgements. Not being able to is no reason to fail.
+        let _ = stream.set_nodelay(true);
         let (binding, local) = match inside {
             Some((binding, local)) => (Some(binding), local),
             None => (None, stream.local_addr().map_err(|error| NetError::from_host(&error))?),
