@@ -89,12 +89,12 @@ async fn links_are_followed_inside_of_the_container_only() {
 #[tokio::test]
 async fn a_path_stays_below_the_directory_it_starts_at() {
     let host = Host::new();
-    let infra = infra(root().mount("/work", memory(None), None, false));
-    let setup = ["write secret s", "mkdir work/in", "write work/in/file f"];
+    let infra = infra(root().mount("/srv", memory(None), None, false));
+    let setup = ["write secret s", "mkdir srv/in", "write srv/in/file f"];
     run(&host, &infra, "fs-torture", &setup).await;
     let mut config =
         super::sample(&host, "fs-torture", &["read .:in/../in/file", "read .:../secret", "read ..", "read /secret"]);
-    config.working_dir = "/work".into();
+    config.working_dir = "/srv".into();
     let ran = super::run_in(&host, &infra, config, None).await;
     let operations = ["read .:in/../in/file", "read .:../secret", "read ..", "read /secret"];
     assert_eq!(super::outcomes(&ran.stdout, &operations), ["ok f", "not-permitted", "not-permitted", "not-permitted"]);
