@@ -128,7 +128,8 @@ def forward(running, port):
     running.wait()
     if code == 125:
         sys.stderr.write(words)
-    return code
+    # A server is stopped by the suite, which wants no more of it than that it ends.
+    return 0 if port and code in (130, 143) else code
 
 
 sys.exit(main())
