@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   request ──► kept connection ─────────────────────────────► response
-//!      │          └─ closed before anything was sent ─┐
+//!      │          └─ closed before a response began ──┐   if nothing was sent, or the request changes nothing
 //!      └──► resolve ──► for each address: ◄───────────┘
 //!                         a sibling's HTTP service? ──► direct: in memory ──► response
 //!                         else connect, TLS ──► HTTP/1.1 ──────────────────► response
@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use http::uri::Scheme;
 use http::{HeaderName, Request, Response};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Body as _;
 use nacelle_infra::network::ContainerNetwork;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -138,11 +139,16 @@ impl Outgoing {
     ) -> Result<Response<WasiBody>, Error> {
         let request = match self.pool.take(target) {
             None => request,
-            Some(kept) => match kept.send(request, &self.pool, timeouts).await {
-                Ok(response) => return Ok(response),
-                Err(pool::Failed::Unsent(request)) => *request,
-                Err(pool::Failed::Sent(error)) => return Err(error),
-            },
+            Some(kept) => {
+                let again = again(&request);
+                match kept.send(request, &self.pool, timeouts).await {
+                    Ok(response) => return Ok(response),
+                    Err(pool::Failed::Unsent(request)) => *request,
+                    // The server may have closed the connection before it saw the request.
+                    Err(pool::Failed::Lost(error)) => again.ok_or(error)?,
+                    Err(pool::Failed::Sent(error)) => return Err(error),
+                }
+            }
         };
         let deadline = Instant::now() + timeouts.connect;
         let resolved = tokio::time::timeout_at(deadline, self.network.resolve(&target.host)).await;
@@ -152,7 +158,7 @@ impl Outgoing {
             connect::Way::Connection(connection) => {
                 connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {
                     pool::Failed::Unsent(_) => Error::ConnectionTerminated,
-                    pool::Failed::Sent(error) => error,
+                    pool::Failed::Lost(error) | pool::Failed::Sent(error) => error,
                 })
             }
         }
@@ -176,6 +182,19 @@ impl Outgoing {
         }
         Err(failure.unwrap_or(Error::DestinationNotFound))
     }
+}
+
+/// The same request once more, if it does no harm to send it twice: it has no body, and its method is safe.
+fn again(request: &Request<WasiBody>) -> Option<Request<WasiBody>> {
+    let has_no_body = request.body().is_end_stream() || request.body().size_hint().exact() == Some(0);
+    if !request.method().is_safe() || !has_no_body {
+        return None;
+    }
+    let mut again = Request::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    again.method_mut().clone_from(request.method());
+    again.uri_mut().clone_from(request.uri());
+    again.headers_mut().clone_from(request.headers());
+    Some(again)
 }
 
 /// The hooks of one store.
@@ -238,6 +257,20 @@ mod tests {
             assert!(is_forbidden(name), "{name}");
         }
         assert!(!is_forbidden(&http::header::ACCEPT));
+    }
+
+    #[test]
+    fn only_what_changes_nothing_is_sent_again() {
+        let empty = || Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let full = || http_body_util::Full::from("body").map_err(|never| match never {}).boxed_unsync();
+        let request = |method: &str, body| {
+            Request::builder().method(method).uri("http://guest/x").header("a", "b").body(body).unwrap()
+        };
+        let same = again(&request("GET", empty())).unwrap();
+        assert_eq!((same.method().as_str(), same.uri().path(), same.headers().len()), ("GET", "/x", 1));
+        assert!(again(&request("HEAD", empty())).is_some());
+        assert!(again(&request("POST", empty())).is_none());
+        assert!(again(&request("GET", full())).is_none());
     }
 
     #[test]

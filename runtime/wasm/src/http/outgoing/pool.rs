@@ -6,17 +6,20 @@
 //!                 └──given up, failed──► dropped
 //! ```
 //!
-//! A request is sent again only where the library knows that nothing of it was sent. Each connection has a task that
+//! A request is sent again where the library knows that nothing of it was sent, or where a kept connection ended instead
+//! of a response and the request changes nothing (RFC 9110, section 9.2.2). Each connection has a task that
 //! moves its bytes; it ends with the connection, which the container's network ends at the latest.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::header::CONNECTION;
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -44,6 +47,8 @@ pub(super) struct Connection {
 pub(super) enum Failed {
     /// Nothing of it was sent.
     Unsent(Box<Request<WasiBody>>),
+    /// Some of it may have been, and the connection ended before a response began.
+    Lost(Error),
     /// Some of it may have been.
     Sent(Error),
 }
@@ -126,6 +131,7 @@ impl Connection {
                         *request.uri_mut() = uri;
                         Failed::Unsent(Box::new(request))
                     }
+                    None if is_lost(failed.error()) => Failed::Lost(error::of_hyper(failed.error())),
                     None => Failed::Sent(error::of_hyper(failed.error())),
                 });
             }
@@ -134,9 +140,27 @@ impl Connection {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failed::Sent(Error::HttpUpgradeFailed));
         }
+        if says_close(response.headers()) {
+            // The body's bytes still come; the connection's task looks after itself.
+            return Ok(response.map(|body| body.map_err(|failure| error::of_hyper(&failure)).boxed_unsync()));
+        }
         let pool = Arc::downgrade(pool);
         Ok(response.map(|body| Received::new(body, self, pool).boxed_unsync()))
     }
+}
+
+/// Whether a server closes the connection after its response.
+fn says_close(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
+}
+
+/// Whether a connection ended where a response should have begun.
+fn is_lost(failure: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(failure).and_then(|source| source.downcast_ref::<std::io::Error>());
+    failure.is_incomplete_message()
+        || failure.is_canceled()
+        || cause.is_some_and(|error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
 }
 
 /// Moves a connection's bytes, and looks after the pool now and then.
@@ -155,10 +179,16 @@ async fn drive(connection: impl Future<Output = hyper::Result<()>>, pool: Weak<P
     }
 }
 
-/// What a request line says to a server that is no proxy.
+/// What a request line says to a server that is no proxy. It begins with a slash, also where the guest's path is empty
+/// (RFC 9112, section 3.2.1).
 fn origin_form(uri: &Uri) -> Uri {
     let target = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Uri::from(target)
+    let target = Uri::from(target);
+    if target.path().starts_with('/') {
+        return target;
+    }
+    let with_query = uri.query().and_then(|query| PathAndQuery::try_from(format!("/?{query}")).ok());
+    Uri::from(with_query.unwrap_or_else(|| PathAndQuery::from_static("/")))
 }
 
 /// A response's body, which keeps its connection when it has been read to its end.
@@ -217,5 +247,32 @@ impl Body for Received {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_line_begins_with_a_slash() {
+        let of = |target: &str| {
+            let mut parts = Uri::from_static("http://guest").into_parts();
+            parts.path_and_query = Some(target.parse().unwrap());
+            origin_form(&Uri::from_parts(parts).unwrap()).to_string()
+        };
+        assert_eq!((of("/a?b=%22"), of("/"), of("?x=1")), ("/a?b=%22".into(), "/".into(), "/?x=1".into()));
+        assert_eq!(origin_form(&Uri::from_static("http://guest")).to_string(), "/");
+    }
+
+    #[test]
+    fn a_server_says_that_it_closes() {
+        let says = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONNECTION, http::HeaderValue::from_static(value));
+            says_close(&headers)
+        };
+        assert!(says("close") && says("Close") && says("x-option, close"));
+        assert!(!says("keep-alive") && !says_close(&HeaderMap::new()));
     }
 }
