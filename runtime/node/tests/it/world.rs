@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nacelle_container::Backend;
 use nacelle_node::{Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart};
@@ -11,6 +11,9 @@ use nacelle_spec::{CheckedPod, Objects, Source, load};
 use tokio::sync::mpsc;
 
 use crate::fake::FakeBackend;
+
+/// Nothing here takes that long, however slow the machine.
+const HANG: Duration = Duration::from_secs(60);
 
 /// More notices than any case makes.
 pub(crate) const ROOMY: usize = 4096;
@@ -86,8 +89,16 @@ impl World {
     /// Nothing of any pod is left on this machine, and nothing keeps an image.
     pub(crate) fn assert_clean(&self) {
         assert_eq!(entries(&self.state("pods")), Vec::<String>::new());
-        let images = self.node.images().list().unwrap();
-        assert!(images.iter().all(|image| !image.in_use), "{images:?}");
+        // A pull that was given up may be at work on a file, on a thread of its own: it holds its image until that ends.
+        let deadline = Instant::now() + HANG;
+        loop {
+            let images = self.node.images().list().unwrap();
+            if images.iter().all(|image| !image.in_use) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{images:?}");
+            std::thread::yield_now();
+        }
     }
 }
 
