@@ -4,7 +4,7 @@
 //! the connection, which is no failure.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use nacelle_infra::network::{NetError, TcpRead};
@@ -15,6 +15,7 @@ use wasmtime::component::{Destination, Resource, Source, StreamConsumer, StreamP
 use super::bindings::wasi::sockets::types::ErrorCode;
 use crate::sockets::tcp::{Listener, Receiver, Sender, Tcp};
 use crate::sockets::{MAX_CHUNK, SocketsView};
+use crate::turn::take_turn;
 
 /// How a stream ended, for its future.
 pub(super) type Ending = oneshot::Sender<Result<(), ErrorCode>>;
@@ -78,6 +79,7 @@ impl<D: 'static> StreamProducer<D> for Received {
             return waiting(stream.poll_readable(cx), finish);
         }
         loop {
+            ready!(take_turn(cx, finish));
             match stream.try_read(room) {
                 Ok(TcpRead::Bytes(bytes)) => {
                     destination.set_buffer(bytes);
@@ -124,6 +126,7 @@ impl<D: 'static> StreamConsumer<D> for Sent {
             return waiting(stream.poll_writable(cx), finish);
         }
         loop {
+            ready!(take_turn(cx, finish));
             let sent = stream.writable().and_then(|room| {
                 let bytes = source.remaining();
                 match bytes.get(..room.min(MAX_CHUNK)).unwrap_or(bytes) {
