@@ -22,7 +22,8 @@ use nacelle_infra::network::ContainerNetwork;
 use tokio::io::AsyncRead;
 
 use crate::output::OutputSender;
-use crate::{ContainerConfig, ExitCause};
+use crate::stats::Stats;
+use crate::{ContainerConfig, Cpu, ExitCause, PodUid, Resources};
 
 /// What a container is given of its pod. Values of this process: what can cross its border is in [`ContainerConfig`].
 #[derive(Clone)]
@@ -55,6 +56,9 @@ pub trait Backend: Send + Sync {
         stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError>;
+
+    /// Changes what all containers of a pod may use together, those to be created included.
+    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu);
 }
 
 /// One container, from its creation to its removal.
@@ -85,6 +89,12 @@ pub trait Container: Send + Sync {
     /// What the container has used so far.
     fn stats(&self) -> Stats;
 
+    /// Changes what the container may use while it runs, all of it or nothing. Fuel is not changed.
+    ///
+    /// # Errors
+    /// [`UpdateError`], see its variants.
+    async fn update(&self, resources: &Resources) -> Result<(), UpdateError>;
+
     /// Frees all that the container holds.
     async fn remove(&self);
 }
@@ -94,19 +104,6 @@ pub trait Container: Send + Sync {
 pub struct ExecRequest {
     /// The arguments, `argv[0]` included.
     pub argv: Vec<String>,
-}
-
-/// What a container has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// CPU time of the guest and of host work done for it, in nanoseconds.
-    pub cpu_nanos: u64,
-    /// Bytes of memory now.
-    pub memory_bytes: u64,
-    /// The highest `memory_bytes` so far.
-    pub memory_peak_bytes: u64,
-    /// Time the container waited because its CPU quota was used up, in nanoseconds.
-    pub throttled_nanos: u64,
 }
 
 /// Why a container could not be created or started.
@@ -149,6 +146,25 @@ pub enum CreateError {
     /// Anything else.
     #[error("{0}")]
     Other(String),
+}
+
+/// Why a running container cannot be given other resources. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateError {
+    /// It uses more memory than the new limit.
+    #[error("memory limit of {limit} bytes is below the {used} bytes in use")]
+    MemoryInUse {
+        /// The new limit in bytes.
+        limit: u64,
+        /// What is in use, in bytes.
+        used: u64,
+    },
+    /// The container has ended.
+    #[error("container is not running")]
+    NotRunning,
+    /// This backend cannot do it.
+    #[error("{0}")]
+    Unsupported(String),
 }
 
 /// Why a program could not be started inside a running container.

@@ -21,7 +21,9 @@ pub struct ContainerConfig {
     /// An absolute path in the container's tree.
     pub working_dir: String,
     /// What the container may use.
-    pub limits: Limits,
+    pub resources: Resources,
+    /// What all containers of its pod may use together.
+    pub pod_cpu: Cpu,
     /// Whether and how the container has a standard input.
     pub stdin: StdinMode,
     /// How a component that exports an HTTP handler is served.
@@ -43,13 +45,24 @@ pub enum Program {
     },
 }
 
-/// Limits of one container; `None` means unlimited.
+/// What one container may use; `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct Resources {
+    /// CPU time.
+    pub cpu: Cpu,
     /// Bytes of memory.
     pub memory: Option<u64>,
-    /// Thousandths of a CPU: 1000 is one core's full time.
-    pub cpu_millis: Option<u64>,
+    /// Units of fuel, roughly instructions, that its guest may execute in this incarnation: a total, not a rate.
+    pub fuel: Option<u64>,
+}
+
+/// A share of the CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// At most so many thousandths of a CPU, over each period of 100 ms: 1000 is one core's full time.
+    pub limit_millis: Option<u64>,
+    /// Kubernetes' request in thousandths of a CPU: the weight when there is less than all want. 0 gets what is left.
+    pub request_millis: u64,
 }
 
 /// Whether a container has a standard input.

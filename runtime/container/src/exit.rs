@@ -25,6 +25,11 @@ pub enum ExitCause {
         /// The total in bytes that the refused growth would have reached.
         asked: u64,
     },
+    /// The guest executed as much as its fuel budget allows.
+    FuelExhausted {
+        /// The budget in units of fuel.
+        limit: u64,
+    },
     /// The runtime ended the container on request.
     Stopped {
         /// `true` when the program ended within its grace period, `false` when it was cut off.
@@ -57,13 +62,14 @@ pub enum TrapKind {
 
 impl ExitCause {
     /// The exit code as Kubernetes and shells show it: a program's own status, 134 for a trap (as for SIGABRT),
-    /// 137 for one that was killed (as for SIGKILL), 143 for one that ended on the termination signal without
+    /// 152 for one whose fuel was used up (as for SIGXCPU), 137 for one that was killed (as for SIGKILL), 143 for one that ended on the termination signal without
     /// a status of its own, 128 when the runtime failed.
     pub fn code(&self) -> u8 {
         match self {
             Self::Exited { code } => *code,
             Self::Trapped { .. } => 134,
             Self::OomKilled { .. } | Self::Stopped { graceful: false } => 137,
+            Self::FuelExhausted { .. } => 152,
             Self::Stopped { graceful: true } => 143,
             Self::HostFailure { .. } => 128,
         }
@@ -81,6 +87,7 @@ mod tests {
         assert_eq!(trap.code(), 128 + 6);
         assert_eq!(ExitCause::OomKilled { limit: 1, asked: 2 }.code(), 128 + 9);
         assert_eq!(ExitCause::Stopped { graceful: false }.code(), 128 + 9);
+        assert_eq!(ExitCause::FuelExhausted { limit: 1 }.code(), 128 + 24);
         assert_eq!(ExitCause::Stopped { graceful: true }.code(), 128 + 15);
     }
 }

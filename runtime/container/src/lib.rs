@@ -13,8 +13,9 @@ mod exit;
 mod id;
 pub mod log;
 pub mod output;
+pub mod stats;
 
-pub use backend::{Backend, Container, ContainerInfra, CreateError, ExecError, ExecRequest, Stats};
-pub use config::{ContainerConfig, HttpConfig, Limits, Program, StdinMode};
+pub use backend::{Backend, Container, ContainerInfra, CreateError, ExecError, ExecRequest, UpdateError};
+pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};

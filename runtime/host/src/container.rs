@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nacelle_container::log::{LogConfig, LogPump, LogSummary};
-use nacelle_container::{Container, ContainerId, ContainerInfra, ExitCause, Program, Stats, StdinMode, output};
+use nacelle_container::stats::Stats;
+use nacelle_container::{
+    Container, ContainerId, ContainerInfra, ExitCause, Program, Resources, StdinMode, UpdateError, output,
+};
 use nacelle_infra::Incarnation;
 use nacelle_infra::network::ContainerNetwork;
 use sha2::{Digest as _, Sha256};
@@ -51,9 +54,10 @@ pub(crate) async fn start(
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
 
+    let pod_cpu = pod.cpu();
     let prepared = spawn_blocking(move || match infra.as_ref() {
         // The guard goes back too: until the container is known to the pod, the pod must not go.
-        Some(present) => prepare(present, request, log, &digests).map(|prepared| (prepared, infra)),
+        Some(present) => prepare(present, request, pod_cpu, log, &digests).map(|prepared| (prepared, infra)),
         None => Err(StartError::config(format!("pod {} is being removed", request.id.pod))),
     });
     let (Prepared { config, infra: own, log }, infra) = prepared.await.map_err(StartError::create)??;
@@ -187,6 +191,10 @@ impl Running {
 
     pub(crate) fn stats(&self) -> Stats {
         self.container.stats()
+    }
+
+    pub(crate) async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        self.container.update(resources).await
     }
 
     /// Ends the container, waits for the rest of its log, and frees what it holds. Only the first call does anything.

@@ -1,6 +1,7 @@
 //! What a host cannot do, in the terms in which Kubernetes reports it.
 
-use nacelle_container::{ContainerId, PodUid};
+use nacelle_container::{ContainerId, PodUid, UpdateError};
+use nacelle_infra::budget::InUse;
 use serde::{Deserialize, Serialize};
 
 /// A container could not be started. Nothing of it is left.
@@ -78,6 +79,45 @@ impl PodError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("no container {0}")]
 pub struct NoSuchContainer(pub ContainerId);
+
+/// A container or a pod could not be given other resources. It has what it had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum UpdateFailed {
+    /// It uses more memory than the new limit.
+    #[error("memory limit of {limit} bytes is below the {used} bytes in use")]
+    MemoryInUse {
+        /// The new limit in bytes.
+        limit: u64,
+        /// What is in use, in bytes.
+        used: u64,
+    },
+    /// It is not there, or has ended.
+    #[error("it is not running")]
+    NotThere,
+    /// Its backend cannot do it.
+    #[error("{message}")]
+    Unsupported {
+        /// Why.
+        message: String,
+    },
+}
+
+impl From<UpdateError> for UpdateFailed {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::MemoryInUse { limit, used } => Self::MemoryInUse { limit, used },
+            UpdateError::NotRunning => Self::NotThere,
+            UpdateError::Unsupported(message) => Self::Unsupported { message },
+        }
+    }
+}
+
+impl From<InUse> for UpdateFailed {
+    fn from(InUse { limit, used }: InUse) -> Self {
+        Self::MemoryInUse { limit, used }
+    }
+}
 
 /// Something of a pod could not be removed. The next sweep tries again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nacelle_container::log::LiveLine;
-use nacelle_container::{Backend, ContainerId, ExitCause, PodUid, Stats};
+use nacelle_container::stats::Stats;
+use nacelle_container::{Backend, ContainerId, ExitCause, PodUid, Resources};
 use nacelle_infra::network::{NodeNetwork, PodNetwork};
 use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, StorageUsage, VolumeFile};
 use tokio::io::AsyncRead;
@@ -18,8 +19,8 @@ use crate::container::{self, Running};
 use crate::pod::Pod;
 use crate::program::Digests;
 use crate::{
-    ContainerRequest, HostConfig, HostEvent, NoSuchContainer, PodCreated, PodError, PodRequest, RemoveError,
-    StartError, Started, Stdin,
+    ContainerRequest, HostConfig, HostEvent, NoSuchContainer, PodCreated, PodError, PodRequest, PodResources,
+    RemoveError, StartError, Started, Stdin, UpdateFailed,
 };
 
 /// The backends that a host may use. Which one runs a container is decided by its program.
@@ -109,14 +110,14 @@ impl Host {
                 network: request.network,
                 volumes: request.volumes,
                 fs_group: request.fs_group,
-                memory_limit: request.memory_limit,
+                memory_limit: request.resources.memory,
                 ephemeral_storage_limit: request.ephemeral_storage_limit,
             };
             let infra = Infra::create(config, &this.shared.dirs, &this.shared.network).await;
             let infra = infra.map_err(|error| pod_error(&uid, error))?;
             let ips = infra.network().ips().to_vec();
             // No other can have this uid: the infra holds the lock of its directory.
-            this.pods().insert(uid.clone(), Arc::new(Pod::new(uid, infra, events)));
+            this.pods().insert(uid.clone(), Arc::new(Pod::new(uid, request.resources.cpu, infra, events)));
             Ok(PodCreated { ips })
         });
         created.await.map_err(PodError::sandbox)?
@@ -231,6 +232,30 @@ impl Host {
     /// [`NoSuchContainer`] when it was not started or is removed.
     pub fn stats(&self, id: &ContainerId) -> Result<Stats, NoSuchContainer> {
         Ok(self.running(id)?.stats())
+    }
+
+    /// Changes what a container may use while it runs: all of it or nothing.
+    ///
+    /// # Errors
+    /// [`UpdateFailed`]; the container has what it had.
+    pub async fn update_container(&self, id: &ContainerId, resources: &Resources) -> Result<(), UpdateFailed> {
+        let running = self.running(id).map_err(|_| UpdateFailed::NotThere)?;
+        running.update(resources).await.map_err(UpdateFailed::from)
+    }
+
+    /// Changes what the containers of a pod may use together, those to be started included: all of it or nothing.
+    ///
+    /// # Errors
+    /// [`UpdateFailed`]; the pod has what it had.
+    pub async fn update_pod(&self, uid: &PodUid, resources: &PodResources) -> Result<(), UpdateFailed> {
+        let pod = self.pod(uid).ok_or(UpdateFailed::NotThere)?;
+        match pod.infra().await.as_ref() {
+            Some(infra) => infra.memory().set_limit(resources.memory).map_err(UpdateFailed::from)?,
+            None => return Err(UpdateFailed::NotThere),
+        }
+        pod.set_cpu(resources.cpu);
+        self.shared.backends.wasm.update_pod(uid, &resources.cpu).await;
+        Ok(())
     }
 
     /// The pipe to a container's standard input, if it has one that the host made.

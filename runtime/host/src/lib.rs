@@ -26,8 +26,8 @@ mod program;
 mod request;
 mod stdin;
 
-pub use error::{NoSuchContainer, PodError, RemoveError, StartError};
+pub use error::{NoSuchContainer, PodError, RemoveError, StartError, UpdateFailed};
 pub use event::{ContainerExited, HostEvent, PodCreated, Started};
 pub use host::{Attach, Backends, Host};
-pub use request::{ContainerRequest, HostConfig, ImageSource, PodRequest, VolumeMount};
+pub use request::{ContainerRequest, HostConfig, ImageSource, PodRequest, PodResources, VolumeMount};
 pub use stdin::Stdin;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nacelle_container::{ContainerId, PodUid};
+use nacelle_container::{ContainerId, Cpu, PodUid};
 use nacelle_infra::Infra;
 use nacelle_infra::network::PodNetwork;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
@@ -21,6 +21,8 @@ pub(crate) struct Pod {
     /// for starts that are under way, and no start follows it.
     infra: Arc<RwLock<Option<Infra>>>,
     containers: Mutex<BTreeMap<ContainerId, Slot>>,
+    /// What all its containers may use together.
+    cpu: Mutex<Cpu>,
     /// Tells of limits of storage that were passed.
     teller: AbortHandle,
 }
@@ -42,7 +44,7 @@ enum Slot {
 
 impl Pod {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(uid: PodUid, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
+    pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
         let network = Arc::clone(infra.network());
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
@@ -52,8 +54,18 @@ impl Pod {
                 let _ = sender.send(HostEvent::StorageExceeded { pod: uid.clone(), exceeded });
             }
         });
-        let (teller, containers) = (teller.abort_handle(), Mutex::default());
-        Self { network, events, infra: Arc::new(RwLock::new(Some(infra))), containers, teller }
+        let (teller, containers, cpu) = (teller.abort_handle(), Mutex::default(), Mutex::new(cpu));
+        Self { network, events, infra: Arc::new(RwLock::new(Some(infra))), containers, cpu, teller }
+    }
+
+    /// What all containers may use together.
+    pub(crate) fn cpu(&self) -> Cpu {
+        *self.cpu.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what containers that are created from now on are told.
+    pub(crate) fn set_cpu(&self, cpu: Cpu) {
+        *self.cpu.lock().unwrap_or_else(PoisonError::into_inner) = cpu;
     }
 
     /// The pod's infra, for as long as the guard lives; `None` inside once the pod is being removed.

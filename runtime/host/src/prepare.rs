@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nacelle_container::log::{LogConfig, LogWriter};
-use nacelle_container::{ContainerConfig, Program};
+use nacelle_container::{ContainerConfig, Cpu, Program};
 use nacelle_infra::fs::DiskUsage;
 use nacelle_infra::{FsConfig, FsError, Incarnation, Infra, MountConfig, normalize_path};
 
@@ -24,6 +24,7 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(
     pod: &Infra,
     request: ContainerRequest,
+    pod_cpu: Cpu,
     log: LogConfig,
     digests: &Digests,
 ) -> Result<Prepared, StartError> {
@@ -55,7 +56,8 @@ pub(crate) fn prepare(
         argv: request.argv,
         env,
         working_dir,
-        limits: request.limits,
+        resources: request.resources,
+        pod_cpu,
         stdin: request.stdin,
         http: request.http,
         hostname: pod.hostname().to_owned(),

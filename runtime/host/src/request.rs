@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nacelle_container::log::LogConfig;
-use nacelle_container::{ContainerId, HttpConfig, Limits, PodUid, StdinMode};
+use nacelle_container::{ContainerId, Cpu, HttpConfig, PodUid, Resources, StdinMode};
 use nacelle_infra::VolumeConfig;
 use nacelle_infra::network::PodNetworkConfig;
 use serde::{Deserialize, Serialize};
@@ -28,10 +28,19 @@ pub struct PodRequest {
     pub volumes: Vec<VolumeConfig>,
     /// Kubernetes' `securityContext.fsGroup`.
     pub fs_group: Option<u32>,
-    /// Bytes of memory that its containers, memory volumes and sockets may use together; `None` means no limit.
-    pub memory_limit: Option<u64>,
+    /// What its containers may use together.
+    pub resources: PodResources,
     /// Bytes that its containers, logs and emptyDirs may use on a disk together; `None` means no limit.
     pub ephemeral_storage_limit: Option<u64>,
+}
+
+/// What the containers of a pod may use together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodResources {
+    /// CPU time; the request is the pod's weight against other pods.
+    pub cpu: Cpu,
+    /// Bytes of memory that its containers, memory volumes and sockets may use; `None` means no limit.
+    pub memory: Option<u64>,
 }
 
 /// A container to be created and started in a pod that exists.
@@ -53,7 +62,7 @@ pub struct ContainerRequest {
     /// Kubernetes' `readOnlyRootFilesystem`.
     pub read_only_root: bool,
     /// What the container may use.
-    pub limits: Limits,
+    pub resources: Resources,
     /// Bytes that its root and its logs may use on a disk, over all of its incarnations; `None` means no limit.
     pub ephemeral_storage_limit: Option<u64>,
     /// Whether it has a standard input.

@@ -12,9 +12,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes against a limit, and against the parent's.
 #[derive(Debug)]
 pub struct Budget {
-    limit: Option<u64>,
+    /// [`UNLIMITED`] for none.
+    limit: AtomicU64,
     parent: Option<Arc<Self>>,
     used: AtomicU64,
+}
+
+/// The limit of a budget without one: its counter ends there, too.
+const UNLIMITED: u64 = u64::MAX;
+
+/// A limit that was refused, because more is in use. The budget has the limit it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a limit of {limit} bytes is below the {used} bytes in use")]
+pub struct InUse {
+    /// The limit that was to be set, in bytes.
+    pub limit: u64,
+    /// What is in use, in bytes.
+    pub used: u64,
 }
 
 /// A charge that a budget refused. Nothing was charged.
@@ -30,7 +44,7 @@ pub struct OverBudget {
 impl Budget {
     /// A budget of `limit` bytes (none: as much as the parent gives), whose charges count in `parent` as well.
     pub fn new(limit: Option<u64>, parent: Option<Arc<Self>>) -> Arc<Self> {
-        Arc::new(Self { limit, parent, used: AtomicU64::new(0) })
+        Arc::new(Self { limit: AtomicU64::new(limit.unwrap_or(UNLIMITED)), parent, used: AtomicU64::new(0) })
     }
 
     /// A budget that refuses nothing and still counts.
@@ -44,7 +58,7 @@ impl Budget {
     ///
     /// [`OverBudget`] where one of the limits would be exceeded. A budget without a limit ends at 2⁶⁴ bytes.
     pub fn charge(&self, bytes: u64) -> Result<(), OverBudget> {
-        let limit = self.limit.unwrap_or(u64::MAX);
+        let limit = self.limit.load(Ordering::Relaxed);
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes).filter(|sum| *sum <= limit)
@@ -74,13 +88,30 @@ impl Budget {
 
     /// What could be charged at the moment, here and above, in bytes.
     pub fn available(&self) -> u64 {
-        let here = self.limit.unwrap_or(u64::MAX).saturating_sub(self.used());
+        let here = self.limit.load(Ordering::Relaxed).saturating_sub(self.used());
         self.parent.as_ref().map_or(here, |parent| here.min(parent.available()))
     }
 
     /// The own limit in bytes, without those above.
     pub fn limit(&self) -> Option<u64> {
-        self.limit
+        Some(self.limit.load(Ordering::Relaxed)).filter(|limit| *limit != UNLIMITED)
+    }
+
+    /// Sets the own limit in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`InUse`] when more is in use than it allows.
+    pub fn set_limit(&self, limit: Option<u64>) -> Result<(), InUse> {
+        let new = limit.unwrap_or(UNLIMITED);
+        let old = self.limit.swap(new, Ordering::SeqCst);
+        let used = self.used.load(Ordering::SeqCst);
+        if used > new {
+            // Unless somebody else has set another one meanwhile.
+            let _ = self.limit.compare_exchange(new, old, Ordering::SeqCst, Ordering::SeqCst);
+            return Err(InUse { limit: new, used });
+        }
+        Ok(())
     }
 
     fn subtract(&self, bytes: u64) {
@@ -204,6 +235,19 @@ mod tests {
         assert_eq!(container.charge(40), Err(OverBudget { limit: 100, asked: 40 }));
         assert_eq!((container.used(), sibling.used(), pod.used()), (0, 70, 70));
         container.charge(30).unwrap();
+    }
+
+    #[test]
+    fn a_limit_changes_but_not_below_what_is_in_use() {
+        let budget = Budget::new(Some(100), None);
+        budget.charge(60).unwrap();
+        assert_eq!(budget.set_limit(Some(59)), Err(InUse { limit: 59, used: 60 }));
+        assert_eq!(budget.limit(), Some(100));
+        budget.set_limit(Some(60)).unwrap();
+        assert!(budget.charge(1).is_err());
+        budget.set_limit(None).unwrap();
+        budget.charge(1000).unwrap();
+        assert_eq!(budget.limit(), None);
     }
 
     #[test]

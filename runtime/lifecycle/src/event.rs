@@ -160,6 +160,8 @@ pub enum ExitReason {
     Error,
     /// The container wanted more memory than its limit.
     OomKilled,
+    /// It executed as much as its fuel budget allows.
+    FuelExhausted,
     /// The container was made but its program could not be started.
     StartError,
     /// The container was lost sight of: the node cannot say how it ended.
@@ -173,6 +175,7 @@ impl ExitReason {
             Self::Completed => "Completed",
             Self::Error => "Error",
             Self::OomKilled => "OOMKilled",
+            Self::FuelExhausted => "FuelExhausted",
             Self::StartError => "StartError",
             Self::ContainerStatusUnknown => "ContainerStatusUnknown",
         }

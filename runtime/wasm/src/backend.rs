@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
-use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, CreateError, Program};
+use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
 use tokio::io::AsyncRead;
 use wasmtime::Engine;
 
@@ -107,7 +107,7 @@ impl Backend for WasmBackend {
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
             outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
             output,
-            memory: MemoryAccount::new(config.limits.memory, Arc::clone(&infra.memory)),
+            memory: MemoryAccount::new(config.resources.memory, Arc::clone(&infra.memory)),
             infra,
             control: Arc::new(Control::new()),
             config,
@@ -116,4 +116,6 @@ impl Backend for WasmBackend {
         let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.bounds);
         Ok(Arc::new(container.await?))
     }
+
+    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
 }

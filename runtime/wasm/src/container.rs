@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::output::{OutputSender, Stream};
-use nacelle_container::{Container, CreateError, ExecError, ExecRequest, ExitCause, Stats};
+use nacelle_container::stats::{CpuStats, MemoryStats, Stats};
+use nacelle_container::{Container, CreateError, ExecError, ExecRequest, ExitCause, Resources, UpdateError};
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::TickGuard;
@@ -50,7 +51,7 @@ impl WasmContainer {
         ticks: TickGuard,
         bounds: Bounds,
     ) -> Result<Self, CreateError> {
-        let cpu = Arc::new(CpuAccount::new(launch.config.limits.cpu_millis));
+        let cpu = Arc::new(CpuAccount::new(launch.config.resources.cpu.limit_millis));
         let (start, start_gate) = oneshot::channel();
         let (ready, is_ready) = oneshot::channel();
         let (exit_sender, exit) = watch::channel(None);
@@ -165,12 +166,14 @@ impl Container for WasmContainer {
     }
 
     fn stats(&self) -> Stats {
-        Stats {
-            cpu_nanos: self.cpu.used(),
-            memory_bytes: self.memory.used(),
-            memory_peak_bytes: self.memory.peak(),
-            throttled_nanos: self.cpu.throttled(),
-        }
+        let cpu =
+            CpuStats { usage_nanos: self.cpu.used(), throttled_nanos: self.cpu.throttled(), ..CpuStats::default() };
+        let memory = MemoryStats { usage: self.memory.used(), peak: self.memory.peak(), ..MemoryStats::default() };
+        Stats { cpu, memory, fuel: None, processes: 0 }
+    }
+
+    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
+        Err(UpdateError::Unsupported("not yet".into()))
     }
 
     async fn remove(&self) {

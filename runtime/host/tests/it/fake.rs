@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use nacelle_container::log::LogConfig;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
+use nacelle_container::stats::Stats;
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, CreateError, ExecError, ExecRequest, ExitCause,
-    HttpConfig, Limits, PodUid, Stats, StdinMode,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
+    ExitCause, HttpConfig, PodUid, Resources, StdinMode, UpdateError,
 };
-use nacelle_host::{Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest};
+use nacelle_host::{
+    Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest, PodResources,
+};
 use nacelle_infra::VolumeConfig;
 use nacelle_infra::fs::{Errno, OpenHow};
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
@@ -87,6 +90,8 @@ impl Backend for FakeBackend {
         self.containers.lock().unwrap().insert(id, Arc::clone(&container));
         Ok(container)
     }
+
+    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
 }
 
 #[async_trait]
@@ -117,7 +122,11 @@ impl Container for FakeContainer {
     }
 
     fn stats(&self) -> Stats {
-        Stats { cpu_nanos: 7, ..Stats::default() }
+        Stats { processes: 7, ..Stats::default() }
+    }
+
+    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
+        Ok(())
     }
 
     async fn remove(&self) {
@@ -223,7 +232,7 @@ pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {
         network: PodNetworkConfig { names, ..PodNetworkConfig::default() },
         volumes,
         fs_group: None,
-        memory_limit: None,
+        resources: PodResources::default(),
         ephemeral_storage_limit: None,
     }
 }
@@ -241,7 +250,7 @@ pub(crate) fn request(id: ContainerId) -> ContainerRequest {
         working_dir: String::new(),
         mounts: Vec::new(),
         read_only_root: false,
-        limits: Limits::default(),
+        resources: Resources::default(),
         ephemeral_storage_limit: None,
         stdin: StdinMode::Closed,
         http: HttpConfig::default(),

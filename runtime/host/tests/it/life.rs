@@ -55,7 +55,7 @@ async fn a_container_gets_what_its_request_says() {
     assert_eq!(container.write_file("/new", b"x").unwrap_err(), Errno::ROFS);
     assert_eq!(container.read("/etc/hostname").unwrap(), "web\n");
     assert_eq!(container.infra.network.hostname(), "web");
-    assert_eq!(fixture.host.stats(&id("uid", 0)).unwrap().cpu_nanos, 7);
+    assert_eq!(fixture.host.stats(&id("uid", 0)).unwrap().processes, 7);
     fixture.host.remove_pod(&PodUid::new("uid")).await.unwrap();
 }
 

@@ -12,6 +12,9 @@ pub(super) fn describe(cause: &ExitCause) -> ContainerExit {
         ExitCause::OomKilled { limit, asked } => {
             (ExitReason::OomKilled, Some(format!("memory limit is {limit} bytes, and the guest asked for {asked}")))
         }
+        ExitCause::FuelExhausted { limit } => {
+            (ExitReason::FuelExhausted, Some(format!("the guest executed all of its {limit} units of fuel")))
+        }
         ExitCause::HostFailure { message } => (ExitReason::Error, Some(format!("the runtime failed: {message}"))),
     };
     ContainerExit { reason, code: cause.code(), message }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nacelle_container::PodUid;
-use nacelle_host::{PodCreated, PodError, PodRequest};
+use nacelle_container::{Cpu, PodUid};
+use nacelle_host::{PodCreated, PodError, PodRequest, PodResources};
 use nacelle_image::ImageContent;
 use nacelle_infra::network::DnsConfig;
 use nacelle_infra::{HostPathKind, Medium, VolumeConfig, VolumeFile, VolumeSource};
@@ -39,7 +39,7 @@ pub(super) async fn create(context: &Arc<Context>) -> Event {
         network: network::config(&live.pod, &context.origin.publish, &host),
         volumes,
         fs_group: live.pod.fs_group(),
-        memory_limit: live.pod.memory_limit(),
+        resources: PodResources { cpu: Cpu::default(), memory: live.pod.memory_limit() },
         ephemeral_storage_limit: live.pod.ephemeral_storage_limit().map(ByteSize::bytes),
     };
     match context.node.host.create_pod(request, context.host_events.clone()).await {

@@ -1,6 +1,6 @@
 //! A container's manifest and its image, resolved into what the host starts.
 
-use nacelle_container::{ContainerId, HttpConfig, Limits, StdinMode};
+use nacelle_container::{ContainerId, Cpu, HttpConfig, Resources, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
 use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
@@ -85,7 +85,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         mounts,
         read_only_root: container.security_context.as_ref().and_then(|context| context.read_only_root_filesystem)
             == Some(true),
-        limits: limits(container).map_err(Failed::config)?,
+        resources: resources(container).map_err(Failed::config)?,
         ephemeral_storage_limit: found.ephemeral_storage_limit().map(ByteSize::bytes),
         stdin: match (container.stdin, container.stdin_once) {
             (Some(true), once) => StdinMode::Open { once: once == Some(true) },
@@ -154,7 +154,7 @@ fn working_dir(container: &Container, image: &ImageConfig) -> String {
 }
 
 /// A limit of zero is none, as container runtimes have it.
-fn limits(container: &Container) -> Result<Limits, String> {
+fn resources(container: &Container) -> Result<Resources, String> {
     let amount = |name: &str| {
         let quantity = container.resources.as_ref()?.limits.as_ref()?.get(name)?;
         Some(Amount::parse(&quantity.0).map_err(|error| format!("resources.limits.{name}: {error}")))
@@ -163,7 +163,8 @@ fn limits(container: &Container) -> Result<Limits, String> {
     let cpu = amount("cpu").transpose()?;
     let memory = memory.map(|amount| amount.bytes()).transpose().map_err(|error| error.to_string())?;
     let cpu_millis = cpu.map(|amount| amount.millis()).transpose().map_err(|error| error.to_string())?;
-    Ok(Limits { memory: memory.filter(|bytes| *bytes > 0), cpu_millis: cpu_millis.filter(|millis| *millis > 0) })
+    let cpu = Cpu { limit_millis: cpu_millis.filter(|millis| *millis > 0), request_millis: 0 };
+    Ok(Resources { cpu, memory: memory.filter(|bytes| *bytes > 0), fuel: None })
 }
 
 #[cfg(test)]

@@ -83,11 +83,11 @@ async fn an_empty_word_and_a_limit_of_zero_are_none() {
     world.run("args: [x], workingDir: /data, resources: {limits: {memory: 64Mi, cpu: 250m}}").await;
     let configs = world.backend.configs();
     assert_eq!(
-        (configs[0].working_dir.as_str(), configs[0].limits.memory, configs[0].limits.cpu_millis),
+        (configs[0].working_dir.as_str(), configs[0].resources.memory, configs[0].resources.cpu.limit_millis),
         ("/", None, None)
     );
     assert_eq!(configs[1].working_dir, "/data");
-    assert_eq!((configs[1].limits.memory, configs[1].limits.cpu_millis), (Some(64 << 20), Some(250)));
+    assert_eq!((configs[1].resources.memory, configs[1].resources.cpu.limit_millis), (Some(64 << 20), Some(250)));
     assert_eq!(configs[1].argv, ["app.wasm", "x"]);
 }
 

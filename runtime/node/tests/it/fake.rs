@@ -14,8 +14,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
+use nacelle_container::stats::Stats;
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerInfra, CreateError, ExecError, ExecRequest, ExitCause, Stats,
+    Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest, ExitCause, PodUid,
+    Resources, UpdateError,
 };
 use nacelle_infra::fs::{MountNamespace, OpenHow};
 use tokio::io::AsyncRead;
@@ -70,6 +72,8 @@ impl Backend for FakeBackend {
         };
         Ok(Arc::new(guest))
     }
+
+    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
 }
 
 struct FakeContainer {
@@ -120,6 +124,10 @@ impl Container for FakeContainer {
 
     fn stats(&self) -> Stats {
         Stats::default()
+    }
+
+    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
+        Ok(())
     }
 
     async fn remove(&self) {

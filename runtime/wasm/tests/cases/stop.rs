@@ -18,7 +18,7 @@ async fn a_spinner_can_be_killed_while_others_run() {
     spinner.container.terminate().await;
     assert_eq!(spinner.container.wait().await, ExitCause::Stopped { graceful: false });
     spinner.container.remove().await;
-    assert_eq!(spinner.container.stats().memory_bytes, 0);
+    assert_eq!(spinner.container.stats().memory.usage, 0);
 }
 
 #[tokio::test]

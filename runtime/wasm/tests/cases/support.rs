@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use nacelle_container::output::{self, OutputReceiver, Stream};
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, CreateError, ExitCause, HttpConfig, Limits,
-    PodUid, Program, StdinMode,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExitCause, HttpConfig, PodUid,
+    Program, Resources, StdinMode,
 };
 use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
@@ -154,7 +154,8 @@ fn config(path: &Path, digest: &str) -> ContainerConfig {
         argv: vec!["guest".into()],
         env: Vec::new(),
         working_dir: "/".into(),
-        limits: Limits::default(),
+        resources: Resources::default(),
+        pod_cpu: Cpu::default(),
         stdin: StdinMode::Closed,
         http: HttpConfig::default(),
         hostname: "pod-host".into(),
