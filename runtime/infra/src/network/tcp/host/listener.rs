@@ -118,8 +118,8 @@ impl HostListener {
         let permits = (self.account.connection()?, self.account.descriptor()?);
         match self.shared.poll_next(&self.acceptor, &self.runtime, Option::take)? {
             None => Ok(None),
-            Some(Ok((stream, _))) => {
-                HostConnection::new(self.family, stream, slot, permits, self.runtime.clone(), None).map(Some)
+            Some(Ok(accepted)) => {
+                HostConnection::new(self.family, accepted, slot, permits, self.runtime.clone(), None).map(Some)
             }
             Some(Err(error)) => Err(match NetError::from_host(&error) {
                 // What happened to a connection before it was accepted (accept(2)).
