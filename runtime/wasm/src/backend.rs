@@ -75,7 +75,7 @@ impl WasmBackend {
             executor: Arc::new(executor),
             ticker,
             tls: Tls::new(config.http_roots),
-            bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait },
+            bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait, idle: config.http_idle },
         })
     }
 
