@@ -7,30 +7,27 @@ use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
 use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
 use tokio::io::AsyncRead;
-use wasmtime::Engine;
 
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
-use crate::engine::{self, Ticker};
 use crate::executor::Executor;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
-use crate::linker;
 use crate::memory::MemoryAccount;
-use crate::programs::Programs;
+use crate::model::Model;
+use crate::programs::{Programs, Ready};
+use crate::runtime::Runtime;
 
 /// Runs WebAssembly components and core modules.
 ///
 /// Guests run on threads of the backend's own; its async methods may be called on any tokio runtime. Dropping the
 /// backend while containers run ends neither: they keep what they need.
 pub struct WasmBackend {
-    engine: Engine,
     programs: Programs,
     executor: Arc<Executor>,
-    ticker: Ticker,
     tls: Arc<Tls>,
     bounds: Bounds,
 }
@@ -64,16 +61,12 @@ impl WasmBackend {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cache = Cache::open(&config.cache_dir)
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
-        let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
-        let engine = engine::run_engine(config.pooling).map_err(engine_error)?;
-        let linker = linker::linker(&engine).map_err(engine_error)?;
+        let runtimes =
+            [Runtime::started(Model::Sequential, config.pooling)?, Runtime::new(Model::Concurrent, config.pooling)?];
         let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
-        let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
         Ok(Self {
-            programs: Programs::new(engine.clone(), linker, cache, config.compiler),
-            engine,
+            programs: Programs::new(runtimes, cache, config.compiler),
             executor: Arc::new(executor),
-            ticker,
             tls: Tls::new(config.http_roots),
             bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait, idle: config.http_idle },
         })
@@ -100,9 +93,9 @@ impl Backend for WasmBackend {
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
         let Program::Wasm { path, digest } = &config.program;
-        let entry = self.programs.get(path, digest).await?;
+        let Ready { entry, engine, ticks } = self.programs.get(path, digest).await?;
         let launch = Launch {
-            engine: self.engine.clone(),
+            engine,
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
             outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
@@ -113,7 +106,7 @@ impl Backend for WasmBackend {
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.bounds);
+        let container = WasmContainer::create(launch, stdin, executor, ticks, self.bounds);
         Ok(Arc::new(container.await?))
     }
 

@@ -15,6 +15,7 @@ use wasmtime::Engine;
 use crate::config::Compiler;
 use crate::engine;
 use crate::format::Format;
+use crate::model::Model;
 
 /// Exit code of a worker whose input is not a program that can run here.
 const BAD_PROGRAM: u8 = 2;
@@ -91,6 +92,13 @@ async fn in_child(exe: &Path, args: &[String], job: Job<'_>) -> Result<(), Compi
     }
 }
 
+/// What the program at `path` needs. Of one that cannot be compiled it does not matter.
+pub(crate) fn model(path: &Path) -> Model {
+    let fits = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= MAX_PROGRAM_BYTES);
+    let program = if fits { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+    Model::of(&program)
+}
+
 fn compile_here(engine: &Engine, input: &Path, output: &Path, digest: &str) -> Result<(), CompileError> {
     let failed = |what: &str, path: &Path, error: std::io::Error| {
         CompileError::Failed(format!("cannot {what} {}: {error}", path.display()))
@@ -146,9 +154,14 @@ fn worker(args: Vec<OsString>) -> Result<(), CompileError> {
     let [input, output, digest, compatibility] =
         <[OsString; 4]>::try_from(args).map_err(|_| failed("usage: INPUT OUTPUT DIGEST COMPATIBILITY"))?;
     let digest = digest.to_str().ok_or_else(|| failed("the digest is not UTF-8"))?;
-    let engine = engine::compile_engine().map_err(|error| CompileError::Failed(format!("{error:#}")))?;
-    if compatibility.to_str() != Some(&engine::compatibility_key(&engine)) {
-        return Err(failed("the program that compiles is another version than the one that runs: restart it"));
+    let mut engine = None;
+    for model in Model::ALL {
+        let one = engine::compile_engine(model).map_err(|error| CompileError::Failed(format!("{error:#}")))?;
+        if compatibility.to_str() == Some(&engine::compatibility_key(&one)) {
+            engine = Some(one);
+        }
     }
+    let engine = engine
+        .ok_or_else(|| failed("the program that compiles is another version than the one that runs: restart it"))?;
     compile_here(&engine, Path::new(&input), Path::new(&output), digest)
 }

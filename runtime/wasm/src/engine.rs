@@ -1,4 +1,8 @@
-//! The wasmtime engine: its settings, and the thread that ticks its epoch.
+//! The wasmtime engines: their settings, and the threads that tick their epochs.
+//!
+//! There are two, as guests pay for concurrency whether they use it or not: each call of the host is then a task of its
+//! own, and opening, reading and closing a file in memory takes a fifth more time. Which of them a program needs is
+//! [`Model`]'s to say.
 //!
 //! Compiled code depends on these settings: [`compatibility_key`] covers them, and the cache is keyed by it.
 
@@ -12,6 +16,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
 use crate::config::Pooling;
+use crate::model::Model;
 
 /// How often a running guest gives its thread back: the length of a slice.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
@@ -29,27 +34,29 @@ const KEPT_TABLE: usize = 16 * 1024;
 /// How many slots are given back to the kernel at a time.
 const DECOMMIT_BATCH: usize = 16;
 
-/// Settings that compiled code depends on: the same for every engine of this crate.
-fn base_config() -> Config {
+/// Settings that compiled code depends on: the same for every engine of one model.
+fn base_config(model: Model) -> Config {
+    let concurrent = model == Model::Concurrent;
     let mut config = Config::new();
     config
         .epoch_interruption(true)
         .wasm_component_model(true)
-        .wasm_component_model_async(true)
+        .concurrency_support(concurrent)
+        .wasm_component_model_async(concurrent)
         .max_wasm_stack(MAX_WASM_STACK)
         .async_stack_size(ASYNC_STACK);
     config
 }
 
 /// An engine that compiles but never runs a guest.
-pub(crate) fn compile_engine() -> wasmtime::Result<Engine> {
-    Engine::new(&base_config())
+pub(crate) fn compile_engine(model: Model) -> wasmtime::Result<Engine> {
+    Engine::new(&base_config(model))
 }
 
 /// An engine that runs guests.
-pub(crate) fn run_engine(pooling: Pooling) -> wasmtime::Result<Engine> {
+pub(crate) fn run_engine(model: Model, pooling: Pooling) -> wasmtime::Result<Engine> {
     if let Pooling::Pooled { instances } = pooling {
-        let mut config = base_config();
+        let mut config = base_config(model);
         config.allocation_strategy(pool(instances));
         match Engine::new(&config) {
             Ok(engine) => return Ok(engine),
@@ -58,7 +65,7 @@ pub(crate) fn run_engine(pooling: Pooling) -> wasmtime::Result<Engine> {
             }
         }
     }
-    Engine::new(&base_config())
+    Engine::new(&base_config(model))
 }
 
 fn pool(instances: u32) -> PoolingAllocationConfig {
