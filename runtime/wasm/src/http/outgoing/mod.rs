@@ -31,6 +31,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::body::{Sent, Timed};
 use super::{error, limits};
+use crate::sched::Spawner;
 use pool::Pool;
 pub(crate) use tls::Tls;
 
@@ -38,6 +39,7 @@ pub(crate) use tls::Tls;
 pub(crate) struct Outgoing {
     network: Arc<ContainerNetwork>,
     tls: Arc<Tls>,
+    spawner: Spawner,
     pool: Arc<Pool>,
     slots: Arc<Semaphore>,
 }
@@ -107,8 +109,8 @@ impl Timeouts {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Outgoing {
-    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>) -> Arc<Self> {
-        Arc::new(Self { network, tls, pool: Pool::new(), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
+    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>, spawner: Spawner) -> Arc<Self> {
+        Arc::new(Self { network, tls, spawner, pool: Pool::new(), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
     }
 
     async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Answer, Error> {
@@ -154,7 +156,9 @@ impl Outgoing {
         let resolved = tokio::time::timeout_at(deadline, self.network.resolve(&target.host)).await;
         let addresses = resolved.map_err(|_| Error::DnsTimeout)?.map_err(|error| error::of_resolve(&error))?;
         match self.reach(target, &addresses, deadline).await? {
-            connect::Way::Direct(service, client) => direct::send(&service, request, client, timeouts.first_byte).await,
+            connect::Way::Direct(service, client) => {
+                direct::send(&service, request, client, timeouts.first_byte, &self.spawner).await
+            }
             connect::Way::Connection(connection) => {
                 connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {
                     pool::Failed::Unsent(_) => Error::ConnectionTerminated,
