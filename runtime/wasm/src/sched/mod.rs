@@ -94,3 +94,6 @@ impl Drop for Executor {
         self.shared.close();
     }
 }
+
+#[cfg(test)]
+mod tests;
