@@ -1,9 +1,11 @@
 //! Shared set-up of the benchmarks: a node in a world of its own, and the bare engine as the baseline.
 
 mod bare;
+mod parked;
 mod pods;
 
 pub use bare::{Bare, Surroundings};
+pub use parked::{Parked, Sleeper, State as ParkedState};
 pub use pods::{World, stop};
 
 use std::path::{Path, PathBuf};

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
 use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
+use nacelle_infra::memory::Part;
 use tokio::io::AsyncRead;
 use wasmtime::Engine;
 
+use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
@@ -19,7 +21,7 @@ use crate::flag::Control;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::linker;
-use crate::memory::MemoryAccount;
+use crate::memory::{self, MemoryRefused};
 use crate::programs::Programs;
 
 /// Runs WebAssembly components and core modules.
@@ -65,7 +67,7 @@ impl WasmBackend {
         let cache = Cache::open(&config.cache_dir)
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
-        let engine = engine::run_engine(config.pooling).map_err(engine_error)?;
+        let engine = engine::run_engine(config.pooling, Layout::of(config.address_space)).map_err(engine_error)?;
         let linker = linker::linker(&engine).map_err(engine_error)?;
         let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
         let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
@@ -101,13 +103,16 @@ impl Backend for WasmBackend {
     ) -> Result<Arc<dyn Container>, CreateError> {
         let Program::Wasm { path, digest } = &config.program;
         let entry = self.programs.get(path, digest).await?;
+        memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
+            |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
+        )?;
+        let buffers = Arc::clone(infra.memory.part(Part::Buffers));
         let launch = Launch {
             engine: self.engine.clone(),
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
-            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers),
             output,
-            memory: MemoryAccount::new(config.resources.memory, Arc::clone(&infra.memory)),
             infra,
             control: Arc::new(Control::new()),
             config,

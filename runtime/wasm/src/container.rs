@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::output::{OutputSender, Stream};
-use nacelle_container::stats::{CpuStats, MemoryStats, Stats};
+use nacelle_container::stats::{CpuStats, Stats};
 use nacelle_container::{Container, CreateError, ExecError, ExecRequest, ExitCause, Resources, UpdateError};
+use nacelle_infra::budget::InUse;
+use nacelle_infra::memory::ContainerMemory;
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::TickGuard;
@@ -22,7 +24,7 @@ use crate::executor::{CpuAccount, Executor};
 use crate::flag::Control;
 use crate::guest::{Launch, StartReply};
 use crate::http::{Bounds, Server};
-use crate::memory::MemoryAccount;
+use crate::memory;
 use crate::program::Entry;
 use crate::stdio::{Output, Reader};
 use crate::trap::Ended;
@@ -36,7 +38,7 @@ pub(crate) struct WasmContainer {
     control: Arc<Control>,
     start: Mutex<Option<oneshot::Sender<StartReply>>>,
     exit: watch::Receiver<Option<ExitCause>>,
-    memory: Arc<MemoryAccount>,
+    memory: Arc<ContainerMemory>,
     cpu: Arc<CpuAccount>,
     /// Keeps the guest's threads when the backend is dropped first.
     _executor: Arc<Executor>,
@@ -59,7 +61,7 @@ impl WasmContainer {
             control: Arc::clone(&launch.control),
             start: Mutex::new(Some(start)),
             exit,
-            memory: Arc::clone(&launch.memory),
+            memory: Arc::clone(&launch.infra.memory),
             cpu: Arc::clone(&cpu),
             _executor: Arc::clone(&executor),
         };
@@ -168,12 +170,16 @@ impl Container for WasmContainer {
     fn stats(&self) -> Stats {
         let cpu =
             CpuStats { usage_nanos: self.cpu.used(), throttled_nanos: self.cpu.throttled(), ..CpuStats::default() };
-        let memory = MemoryStats { usage: self.memory.used(), peak: self.memory.peak(), ..MemoryStats::default() };
-        Stats { cpu, memory, fuel: None, processes: 0 }
+        Stats { cpu, memory: memory::stats(&self.memory), fuel: None, processes: 0 }
     }
 
-    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
-        Err(UpdateError::Unsupported("not yet".into()))
+    async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        if self.exit.borrow().is_some() {
+            return Err(UpdateError::NotRunning);
+        }
+        // Memory first: it is what can be refused.
+        let in_use = |InUse { limit, used }| UpdateError::MemoryInUse { limit, used };
+        self.memory.set_limit(resources.memory).map_err(in_use)
     }
 
     async fn remove(&self) {

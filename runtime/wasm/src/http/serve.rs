@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nacelle_container::{CreateError, ExitCause};
+use nacelle_infra::budget::{Budget, Ledger};
+use nacelle_infra::memory::Part;
 use nacelle_infra::network::{ContainerNetwork, Family, NetError, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -93,7 +95,8 @@ async fn serve(instances: &Arc<Instances>, bounds: Bounds, ready: Ready, start: 
         }
     };
     let _ = reply.send(Ok(()));
-    accept(listener, &service, &control).await;
+    let buffers = instances.launch.infra.memory.part(Part::Buffers);
+    accept(listener, &service, buffers, &control).await;
     service.drain().await;
     ExitCause::Exited { code: 0 }.into()
 }
@@ -137,7 +140,8 @@ fn listen(network: &Arc<ContainerNetwork>, port: u16, service: &Arc<HttpService>
 }
 
 /// Serves connections until the container is asked to terminate, and those it has to their end.
-async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, control: &Arc<Control>) {
+/// What connections hold is charged to `buffers`.
+async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, buffers: &Arc<Budget>, control: &Arc<Control>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -147,8 +151,13 @@ async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, control: &A
             _ = connections.join_next(), if connections.len() >= limits::CONNECTIONS => {}
             accepted = listener.accept(), if connections.len() < limits::CONNECTIONS => match accepted.and_then(open) {
                 Ok((stream, client)) => {
+                    let Ok(memory) = Ledger::with_floor(Arc::clone(buffers), limits::CONNECTION_MEMORY) else {
+                        tracing::debug!(%client, "no memory for an HTTP connection: it is closed");
+                        continue;
+                    };
                     let (service, control) = (Arc::clone(service), Arc::clone(control));
                     connections.spawn(async move {
+                        let _memory = memory;
                         connection::serve(stream, client, service, control.terminate.wait()).await;
                     });
                 }
