@@ -14,15 +14,16 @@ use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
-use crate::engine::{self, Ticker};
-use crate::executor::Executor;
+use crate::engine;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::linker;
 use crate::memory::{self, MemoryRefused};
+use crate::pods::Pods;
 use crate::programs::Programs;
+use crate::sched::{Executor, Spawner};
 
 /// Runs WebAssembly components and core modules.
 ///
@@ -32,7 +33,7 @@ pub struct WasmBackend {
     engine: Engine,
     programs: Programs,
     executor: Arc<Executor>,
-    ticker: Ticker,
+    pods: Pods,
     tls: Arc<Tls>,
     bounds: Bounds,
 }
@@ -69,13 +70,14 @@ impl WasmBackend {
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
         let engine = engine::run_engine(config.pooling, Layout::of(config.address_space)).map_err(engine_error)?;
         let linker = linker::linker(&engine).map_err(engine_error)?;
-        let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
-        let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
+        let ticked = engine.clone();
+        let interrupt = move || ticked.increment_epoch();
+        let executor = Executor::new(config.worker_threads, interrupt).map_err(WasmError::Thread)?;
         Ok(Self {
             programs: Programs::new(engine.clone(), linker, cache, config.compiler),
             engine,
             executor: Arc::new(executor),
-            ticker,
+            pods: Pods::default(),
             tls: Tls::new(config.http_roots),
             bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait },
         })
@@ -107,20 +109,25 @@ impl Backend for WasmBackend {
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
         let buffers = Arc::clone(infra.memory.part(Part::Buffers));
+        let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
+        let cpu = pod.container(config.resources.cpu);
+        let spawner = Spawner::Group(cpu.clone());
         let launch = Launch {
             engine: self.engine.clone(),
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
-            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
             output,
             infra,
             control: Arc::new(Control::new()),
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.bounds);
+        let container = WasmContainer::create(launch, stdin, executor, cpu, self.bounds);
         Ok(Arc::new(container.await?))
     }
 
-    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
+    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
+        self.pods.update(pod, *cpu);
+    }
 }

@@ -32,6 +32,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::body::{Sent, Timed};
 use super::{error, held, limits};
+use crate::sched::Spawner;
 use pool::Pool;
 pub(crate) use tls::Tls;
 
@@ -39,6 +40,7 @@ pub(crate) use tls::Tls;
 pub(crate) struct Outgoing {
     network: Arc<ContainerNetwork>,
     tls: Arc<Tls>,
+    spawner: Spawner,
     pool: Arc<Pool>,
     slots: Arc<Semaphore>,
 }
@@ -108,9 +110,15 @@ impl Timeouts {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Outgoing {
-    /// What is buffered on the way is charged to `buffers`.
-    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>, buffers: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self { network, tls, pool: Pool::new(buffers), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
+    /// What is buffered on the way is charged to `buffers`, what is done for it to the group of `spawner`.
+    pub(crate) fn new(
+        network: Arc<ContainerNetwork>,
+        tls: Arc<Tls>,
+        buffers: Arc<Budget>,
+        spawner: Spawner,
+    ) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(limits::OUTGOING));
+        Arc::new(Self { network, tls, spawner, pool: Pool::new(buffers), slots })
     }
 
     async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Answer, Error> {
@@ -156,7 +164,9 @@ impl Outgoing {
         let resolved = tokio::time::timeout_at(deadline, self.network.resolve(&target.host)).await;
         let addresses = resolved.map_err(|_| Error::DnsTimeout)?.map_err(|error| error::of_resolve(&error))?;
         match self.reach(target, &addresses, deadline).await? {
-            connect::Way::Direct(service, client) => direct::send(&service, request, client, timeouts.first_byte).await,
+            connect::Way::Direct(service, client) => {
+                direct::send(&service, request, client, timeouts.first_byte, &self.spawner).await
+            }
             connect::Way::Connection(connection) => {
                 connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {
                     pool::Failed::Unsent(_) => Error::ConnectionTerminated,
