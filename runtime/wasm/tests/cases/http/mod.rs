@@ -98,6 +98,6 @@ async fn connections_and_requests_are_charged_and_refused_at_the_limit() {
     assert!(made.container.stats().memory.refused >= 2);
     made.container.update(&Resources::default()).await.unwrap();
     assert_eq!(pod.get(8080, "/").await.status, StatusCode::OK);
+    // What its sockets hold goes with its network, which is not the backend's.
     made.container.remove().await;
-    assert_eq!(made.container.stats().memory.buffers, 0);
 }
