@@ -24,6 +24,7 @@ mod incarnation;
 mod infra;
 pub mod network;
 mod removal;
+pub mod stats;
 mod storage;
 mod volume;
 

@@ -27,6 +27,7 @@ use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::readiness::Reactor;
 use crate::network::sync::{Fan, lock};
 use crate::network::tcp::{TcpOptions, TcpRead};
+use crate::network::traffic::Traffic;
 use crate::network::{Family, NetError};
 
 /// The most that is read or written at once, in bytes.
@@ -46,6 +47,7 @@ pub(crate) struct HostConnection {
     ended: AtomicBool,
     reactor: Reactor,
     runtime: Handle,
+    traffic: Arc<Traffic>,
     _slot: SocketSlot,
     _permits: (Permit, Descriptor),
     _binding: Option<Arc<Binding>>,
@@ -77,7 +79,7 @@ impl HostConnection {
         stream: TcpStream,
         slot: SocketSlot,
         permits: (Permit, Descriptor),
-        runtime: Handle,
+        (runtime, traffic): (Handle, Arc<Traffic>),
         inside: Option<(Arc<Binding>, SocketAddr)>,
     ) -> Result<Arc<Self>, NetError> {
         let remote = stream.peer_addr().map_err(|error| NetError::from_host(&error))?;
@@ -104,6 +106,7 @@ impl HostConnection {
             ended: AtomicBool::new(false),
             reactor: Reactor::default(),
             runtime,
+            traffic,
             _slot: slot,
             _permits: permits,
             _binding: binding,
@@ -132,9 +135,15 @@ impl HostConnection {
         });
         match received {
             Ok(bytes) if bytes.is_empty() => Ok(TcpRead::End),
-            Ok(bytes) => Ok(TcpRead::Bytes(bytes)),
+            Ok(bytes) => {
+                self.traffic.received(bytes.len());
+                Ok(TcpRead::Bytes(bytes))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.reactor.blocked(TcpRead::Empty),
-            Err(error) => Err(NetError::from_host(&error)),
+            Err(error) => {
+                self.traffic.receive_failed();
+                Err(NetError::from_host(&error))
+            }
         }
     }
 
@@ -165,8 +174,13 @@ impl HostConnection {
         let sent = match self.stream.try_write(&bytes) {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(NetError::from_host(&error)),
+            Err(error) => {
+                self.traffic.transmit_failed();
+                return Err(NetError::from_host(&error));
+            }
         };
+        // What the kernel does not take now, the flusher sends: it has left the guest.
+        self.traffic.transmitted(taken);
         if sent < taken {
             bytes.advance(sent);
             // What is kept must not hold a larger allocation than it needs.
