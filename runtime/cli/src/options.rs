@@ -58,6 +58,8 @@ pub(crate) struct RunOptions {
     pub(crate) run_for: Option<Duration>,
     pub(crate) replace: bool,
     pub(crate) keep_trying: bool,
+    /// Whether to show what the pods use.
+    pub(crate) stats: bool,
     pub(crate) verbosity: Verbosity,
     pub(crate) state_dir: PathBuf,
     pub(crate) compile_cache: Option<PathBuf>,
@@ -91,6 +93,7 @@ impl RunOptions {
                     run_for,
                     replace: args.replace,
                     keep_trying: args.keep_trying,
+                    stats: args.stats,
                     verbosity,
                     state_dir,
                     compile_cache: around.dirs().compile_cache(),

@@ -29,6 +29,7 @@ pub use nacelle_container::{Cpu, Resources};
 pub use nacelle_host::{ContainerStats, PodStats};
 pub use nacelle_infra::network::{DirectionStats, InterfaceStats, NetworkStats};
 pub use nacelle_infra::stats::{FileSpace, FileUsage, InfraStats, PodMemoryStats, VolumeStats};
+pub use nacelle_spec::QosClass;
 pub use rates::{CpuRate, Rates};
 pub use sample::{HostInterface, MachineMemory, MachineSample, PodInfo, PodSample, ProcessSample, Sample};
 

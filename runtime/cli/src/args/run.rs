@@ -47,6 +47,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) keep_trying: bool,
 
+    /// Show what the pods use: a table that is drawn anew each second, on a terminal; a table at the end; with --output
+    /// json a line per pod and second
+    #[arg(long)]
+    pub(crate) stats: bool,
+
     #[command(flatten)]
     pub(crate) state: StateArgs,
 

@@ -13,6 +13,7 @@ mod failure;
 mod narrate;
 mod print;
 mod reload;
+mod stats;
 mod stuck;
 mod supervisor;
 mod view;
@@ -115,9 +116,15 @@ pub(crate) async fn run_pods(
         stopping: Arc::clone(&stopping),
         events: events.clone(),
         pods: handles.iter().enumerate().map(|(number, handle)| (handle.pod().uid().to_owned(), number)).collect(),
+        usage: options.stats.then(|| stats::Usage::new(handles.clone())),
     })
     .map_err(CliError::output)?;
-    let printing = tokio::task::spawn_blocking(move || printer.run(notice_queue));
+    // One: the latest is enough.
+    let (samples, sample_queue) = mpsc::channel(1);
+    if options.stats {
+        tokio::spawn(stats::watch(Arc::clone(&node), samples));
+    }
+    let printing = tokio::task::spawn_blocking(move || printer.run(notice_queue, sample_queue));
 
     for (number, handle) in handles.iter().enumerate() {
         tokio::spawn(watch(number, handle.clone(), events.clone()));
