@@ -19,7 +19,7 @@ const MIB: u64 = 1 << 20;
 /// So many seconds after 2026-01-02T03:04:00Z.
 pub(crate) fn at(seconds: f64) -> Timestamp {
     let start: Timestamp = "2026-01-02T03:04:00Z".parse().unwrap();
-    start + std::time::Duration::from_secs_f64(seconds)
+    start + jiff::SignedDuration::from_secs_f64(seconds)
 }
 
 /// A container without limits, that started with its pod.

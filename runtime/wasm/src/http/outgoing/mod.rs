@@ -32,6 +32,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::body::{Sent, Timed};
 use super::{error, limits};
+use crate::sched::Spawner;
 use pool::Pool;
 pub(crate) use tls::Tls;
 
@@ -39,6 +40,7 @@ pub(crate) use tls::Tls;
 pub(crate) struct Outgoing {
     network: Arc<ContainerNetwork>,
     tls: Arc<Tls>,
+    spawner: Spawner,
     pool: Arc<Pool>,
     slots: Arc<Semaphore>,
 }
@@ -108,8 +110,8 @@ impl Timeouts {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Outgoing {
-    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>) -> Arc<Self> {
-        Arc::new(Self { network, tls, pool: Pool::new(), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
+    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>, spawner: Spawner) -> Arc<Self> {
+        Arc::new(Self { network, tls, spawner, pool: Pool::new(), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
     }
 
     async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Answer, Error> {
@@ -156,12 +158,12 @@ impl Outgoing {
         let addresses = resolved.map_err(|_| Error::DnsTimeout)?.map_err(|error| error::of_resolve(&error))?;
         match self.reach(target, &addresses, deadline).await? {
             connect::Way::Direct(service, client, None) => {
-                direct::send(&service, request, client, timeouts.first_byte).await
+                direct::send(&service, request, client, timeouts.first_byte, &self.spawner).await
             }
             connect::Way::Direct(service, client, Some(meter)) => {
                 let request = metered::request(request, &meter);
-                let response = direct::send(&service, request, client, timeouts.first_byte).await?;
-                Ok(metered::response(response, &meter))
+                let sent = direct::send(&service, request, client, timeouts.first_byte, &self.spawner);
+                Ok(metered::response(sent.await?, &meter))
             }
             connect::Way::Connection(connection) => {
                 connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {

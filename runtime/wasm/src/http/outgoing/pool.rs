@@ -30,6 +30,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::{Target, Timeouts};
 use crate::http::{error, limits};
+use crate::sched::Spawner;
 
 /// The connections that one container keeps, the one kept last at the end.
 #[derive(Debug)]
@@ -98,14 +99,14 @@ impl Pool {
 
 impl Connection {
     /// Speaks HTTP/1.1 on `stream`.
-    pub(super) async fn open<S>(stream: S, target: &Target, pool: &Arc<Pool>) -> Result<Self, Error>
+    pub(super) async fn open<S>(stream: S, target: &Target, pool: &Arc<Pool>, spawner: &Spawner) -> Result<Self, Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let handshake = Builder::new().max_buf_size(limits::HEAD_BYTES).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(|failure| error::of_hyper(&failure))?;
         let pool = Arc::downgrade(pool);
-        tokio::spawn(async move {
+        spawner.spawn(async move {
             if let Err(error) = drive(connection, pool).await {
                 tracing::debug!(%error, "a connection of an outgoing HTTP request failed");
             }
