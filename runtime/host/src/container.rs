@@ -11,9 +11,9 @@ use nacelle_container::stats::Stats;
 use nacelle_container::{
     Container, ContainerId, ContainerInfra, ExitCause, Program, Resources, StdinMode, UpdateError, output,
 };
+use nacelle_infra::Incarnation;
 use nacelle_infra::network::ContainerNetwork;
 use nacelle_infra::stats::FileUsage;
-use nacelle_infra::{ContainerStorageUsage, Incarnation};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -229,9 +229,8 @@ impl Running {
         self.last.get().copied().unwrap_or_else(|| self.container.stats())
     }
 
-    /// Its stats without what only the pod knows. `files`: what it has on a disk.
-    /// Blocks on file I/O.
-    pub(crate) fn describe(&self, id: &ContainerId, files: ContainerStorageUsage) -> ContainerStats {
+    /// Its stats without what only the pod knows: the bytes that it has on a disk. Blocks on file I/O.
+    pub(crate) fn describe(&self, id: &ContainerId) -> ContainerStats {
         let inodes = self.infra().as_ref().map_or(0, |infra| infra.files.usage().inodes);
         let cause = self.cause.get();
         ContainerStats {
@@ -242,8 +241,8 @@ impl Running {
             running: cause.is_none(),
             resources: *self.resources.lock().unwrap_or_else(PoisonError::into_inner),
             stats: self.stats(),
-            root: FileUsage { bytes: files.root, inodes },
-            logs: FileUsage { bytes: files.logs, inodes: stats::log_files(&self.log_path) },
+            root: FileUsage { bytes: 0, inodes },
+            logs: FileUsage { bytes: 0, inodes: stats::log_files(&self.log_path) },
             oom_kills: u64::from(matches!(cause, Some(ExitCause::OomKilled { .. }))),
         }
     }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use nacelle_container::{ContainerId, Cpu, PodUid};
+use nacelle_infra::Infra;
 use nacelle_infra::network::PodNetwork;
 use nacelle_infra::stats::InfraStats;
-use nacelle_infra::{ContainerStorageUsage, Infra};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
 use tokio::task::{AbortHandle, spawn_blocking};
 
@@ -111,14 +111,17 @@ impl Pod {
 
     /// Blocks on file I/O.
     fn describe(&self, infra: InfraStats) -> PodStats {
-        let files = |name: &str| infra.storage.containers.get(name).copied().unwrap_or_default();
         // Of one moment: what is removed meanwhile counts once.
         let (past, started) = {
             let containers = self.containers();
             (containers.past.clone(), containers.started())
         };
-        let described = started.iter().map(|(id, running)| running.describe(id, files(&id.name)));
-        let (cpu, containers) = past.with(described.collect());
+        let described = started.iter().map(|(id, running)| running.describe(id));
+        let (cpu, mut containers) = past.with(described.collect());
+        for container in &mut containers {
+            let files = infra.storage.containers.get(&container.name).copied().unwrap_or_default();
+            (container.root.bytes, container.logs.bytes) = (files.root, files.logs);
+        }
         PodStats { time: Timestamp::now(), created_at: self.created_at, cpu_limits: self.cpu(), cpu, containers, infra }
     }
 
@@ -154,7 +157,7 @@ impl Pod {
 
     /// Forgets a container that was removed, but for what it has used.
     pub(crate) fn forget(&self, id: &ContainerId) {
-        let last = self.running(id).map(|running| running.describe(id, ContainerStorageUsage::default()));
+        let last = self.running(id).map(|running| running.describe(id));
         let mut containers = self.containers();
         if containers.slots.remove(id).is_some()
             && let Some(last) = last

@@ -46,6 +46,10 @@ impl PullBars {
 
     /// Shows a table below the bars, in place of the one that is there. What is too wide for the terminal is cut.
     pub(crate) fn show_table(&self, text: &str) {
+        if self.table.get().is_none() && text.lines().count() < 2 {
+            // Headings alone, before there was ever more.
+            return;
+        }
         let bar = self.table.get_or_init(|| {
             let bar = self.multi.add(ProgressBar::new_spinner());
             bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));

@@ -144,6 +144,9 @@ fn fuel(fuel: FuelStats) -> String {
 }
 
 fn seconds(nanos: u64) -> String {
+    if nanos < 1_000_000_000 {
+        return format!("{}ms", nanos / 1_000_000);
+    }
     let hundredths = nanos / 10_000_000;
     format!("{}.{:02}s", hundredths / 100, hundredths % 100)
 }

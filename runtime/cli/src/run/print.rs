@@ -51,7 +51,7 @@ pub(crate) struct Setup {
 pub(crate) struct Printer {
     setup: Setup,
     out: LogPrinter<BufWriter<File>>,
-    bars: PullBars,
+    bars: Arc<PullBars>,
     statuses: HashMap<String, Arc<PodStatus>>,
     /// The last warning about each container, so that one that comes again is not said again.
     warned: HashMap<(String, Option<String>), String>,
@@ -69,8 +69,13 @@ impl Printer {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let out = LogPrinter::new(BufWriter::with_capacity(64 * 1024, stdout), setup.prefixes.clone());
         let visible = setup.streams.stderr.terminal && setup.verbosity != Verbosity::Quiet;
-        let bars = PullBars::new(visible && setup.format == OutputFormat::Text);
+        let bars = Arc::new(PullBars::new(visible && setup.format == OutputFormat::Text));
         Ok(Self { setup, out, bars, statuses: HashMap::new(), warned: HashMap::new(), closed: false })
+    }
+
+    /// What is at the bottom of the terminal: whoever else writes to it does so while it is not there.
+    pub(crate) fn bars(&self) -> Arc<PullBars> {
+        Arc::clone(&self.bars)
     }
 
     /// Prints until the last sender of notices is gone. Must be called on a thread of a tokio runtime that may block.
