@@ -50,7 +50,7 @@ pub(crate) enum Record<'a> {
         namespace: &'a str,
         pod: &'a str,
         /// The kubelet's figures.
-        stats: PodStats,
+        stats: Box<PodStats>,
         /// What those have no place for; containers that have ended included.
         containers: Vec<Details<'a>>,
     },

@@ -1,6 +1,6 @@
 //! What a pod uses, as a JSON line: the kubelet's own figures of it, and beside them what those have no place for.
 
-use nacelle_node::stats::summary::{self, PodStats};
+use nacelle_node::stats::summary;
 use nacelle_node::stats::{ContainerStats, PodSample, Rates};
 use serde::Serialize;
 
@@ -49,7 +49,7 @@ struct Fuel {
 
 /// The line, newline included.
 pub(crate) fn line(pod: &PodSample, rates: &Rates) -> Vec<u8> {
-    let stats: PodStats = summary::pod(pod, rates);
+    let stats = Box::new(summary::pod(pod, rates));
     let record = Record::Stats {
         time: pod.time,
         namespace: &pod.info.namespace,
