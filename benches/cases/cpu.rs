@@ -51,7 +51,7 @@ fn limits() {
         WATCHED.as_secs()
     );
     println!("{:>8} {:>10} {:>12} {:>10} {:>14}", "limit", "allowed", "used", "off by", "kernel's quota");
-    for millis in [50, 100, 200, 500, 1000] {
+    for millis in [50_u32, 100, 200, 500, 1000] {
         let runtime = Runtime::new().unwrap();
         let allowed = WATCHED.mul_f64(f64::from(millis) / 1000.0);
         let used = runtime.block_on(async {
@@ -65,7 +65,7 @@ fn limits() {
             stop(pods).await;
             used
         });
-        let kernel = Limited::start(u64::from(millis.unsigned_abs())).map(|limited| {
+        let kernel = Limited::start(u64::from(millis)).map(|limited| {
             sleep(Duration::from_millis(300));
             let before = limited.used();
             sleep(WATCHED);

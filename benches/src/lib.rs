@@ -2,11 +2,13 @@
 
 mod bare;
 mod cgroup;
+mod parked;
 mod pods;
 mod threads;
 
 pub use bare::{Bare, Metering, Surroundings};
 pub use cgroup::Limited;
+pub use parked::{Parked, Sleeper, State as ParkedState};
 pub use pods::{World, stop};
 pub use threads::cpu_of_threads;
 

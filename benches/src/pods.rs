@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use nacelle_host::Backends;
-use nacelle_node::{Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{AddressSpace, Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::mpsc;
@@ -37,6 +37,7 @@ impl World {
             compile_cache: None,
             node_name: "bench".to_owned(),
             compiler: Compiler::InProcess,
+            address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
         };

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
 use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
+use nacelle_infra::memory::Part;
 use tokio::io::AsyncRead;
 use wasmtime::Engine;
 
+use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
@@ -18,7 +20,7 @@ use crate::flag::Control;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::linker;
-use crate::memory::MemoryAccount;
+use crate::memory::{self, MemoryRefused};
 use crate::pods::Pods;
 use crate::programs::Programs;
 use crate::sched::{Executor, Spawner};
@@ -66,7 +68,7 @@ impl WasmBackend {
         let cache = Cache::open(&config.cache_dir)
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
-        let engine = engine::run_engine(config.pooling).map_err(engine_error)?;
+        let engine = engine::run_engine(config.pooling, Layout::of(config.address_space)).map_err(engine_error)?;
         let linker = linker::linker(&engine).map_err(engine_error)?;
         let ticked = engine.clone();
         let interrupt = move || ticked.increment_epoch();
@@ -103,6 +105,10 @@ impl Backend for WasmBackend {
     ) -> Result<Arc<dyn Container>, CreateError> {
         let Program::Wasm { path, digest } = &config.program;
         let entry = self.programs.get(path, digest).await?;
+        memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
+            |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
+        )?;
+        let buffers = Arc::clone(infra.memory.part(Part::Buffers));
         let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
         let cpu = pod.container(config.resources.cpu);
         let spawner = Spawner::Group(cpu.clone());
@@ -110,9 +116,8 @@ impl Backend for WasmBackend {
             engine: self.engine.clone(),
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
-            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), spawner),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
             output,
-            memory: MemoryAccount::new(config.resources.memory, Arc::clone(&infra.memory)),
             infra,
             control: Arc::new(Control::new()),
             config,

@@ -13,14 +13,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::output::{OutputSender, Stream};
-use nacelle_container::stats::{MemoryStats, Stats};
+use nacelle_container::stats::Stats;
 use nacelle_container::{Container, CreateError, ExecError, ExecRequest, ExitCause, Resources, UpdateError};
+use nacelle_infra::budget::InUse;
+use nacelle_infra::memory::ContainerMemory;
 use tokio::sync::{oneshot, watch};
 
 use crate::flag::Control;
 use crate::guest::{Launch, StartReply};
 use crate::http::{Bounds, Server};
-use crate::memory::MemoryAccount;
+use crate::memory;
 use crate::program::Entry;
 use crate::sched::{Executor, Group};
 use crate::stdio::{Output, Reader};
@@ -35,7 +37,7 @@ pub(crate) struct WasmContainer {
     control: Arc<Control>,
     start: Mutex<Option<oneshot::Sender<StartReply>>>,
     exit: watch::Receiver<Option<ExitCause>>,
-    memory: Arc<MemoryAccount>,
+    memory: Arc<ContainerMemory>,
     cpu: Group,
     /// Keeps the guest's threads when the backend is dropped first.
     _executor: Arc<Executor>,
@@ -57,7 +59,7 @@ impl WasmContainer {
             control: Arc::clone(&launch.control),
             start: Mutex::new(Some(start)),
             exit,
-            memory: Arc::clone(&launch.memory),
+            memory: Arc::clone(&launch.infra.memory),
             cpu: cpu.clone(),
             _executor: Arc::clone(&executor),
         };
@@ -172,11 +174,16 @@ impl Container for WasmContainer {
     }
 
     fn stats(&self) -> Stats {
-        let memory = MemoryStats { usage: self.memory.used(), peak: self.memory.peak(), ..MemoryStats::default() };
-        Stats { cpu: self.cpu.usage().into(), memory, fuel: None, processes: 0 }
+        Stats { cpu: self.cpu.usage().into(), memory: memory::stats(&self.memory), fuel: None, processes: 0 }
     }
 
     async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        if self.exit.borrow().is_some() {
+            return Err(UpdateError::NotRunning);
+        }
+        // Memory first: it is what can be refused.
+        let in_use = |InUse { limit, used }| UpdateError::MemoryInUse { limit, used };
+        self.memory.set_limit(resources.memory).map_err(in_use)?;
         self.cpu.set_share(resources.cpu);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
+use crate::address_space::Layout;
 use crate::config::Pooling;
 
 /// Bytes of stack that guest code may use before it traps.
@@ -22,9 +23,22 @@ const KEPT_TABLE: usize = 16 * 1024;
 /// How many slots are given back to the kernel at a time.
 const DECOMMIT_BATCH: usize = 16;
 
-/// Settings that compiled code depends on: the same for every engine of this crate.
-fn base_config() -> Config {
+/// Bytes by which a memory may grow without being moved, where none are reserved at the start.
+const GROWTH: u64 = 64 * 1024;
+
+/// Settings that compiled code depends on: the same for every engine of this crate with this layout.
+fn base_config(layout: Layout) -> Config {
     let mut config = Config::new();
+    if layout == Layout::Small {
+        config
+            .memory_reservation(0)
+            .memory_reservation_for_growth(GROWTH)
+            .memory_guard_size(0)
+            .guard_before_linear_memory(false)
+            .gc_heap_reservation(0)
+            .gc_heap_reservation_for_growth(GROWTH)
+            .gc_heap_guard_size(0);
+    }
     config
         .epoch_interruption(true)
         .wasm_component_model(true)
@@ -35,14 +49,14 @@ fn base_config() -> Config {
 }
 
 /// An engine that compiles but never runs a guest.
-pub(crate) fn compile_engine() -> wasmtime::Result<Engine> {
-    Engine::new(&base_config())
+pub(crate) fn compile_engine(layout: Layout) -> wasmtime::Result<Engine> {
+    Engine::new(&base_config(layout))
 }
 
-/// An engine that runs guests.
-pub(crate) fn run_engine(pooling: Pooling) -> wasmtime::Result<Engine> {
-    if let Pooling::Pooled { instances } = pooling {
-        let mut config = base_config();
+/// An engine that runs guests. Without ample address space there is no pool.
+pub(crate) fn run_engine(pooling: Pooling, layout: Layout) -> wasmtime::Result<Engine> {
+    if let (Pooling::Pooled { instances }, Layout::Ample) = (pooling, layout) {
+        let mut config = base_config(layout);
         config.allocation_strategy(pool(instances));
         match Engine::new(&config) {
             Ok(engine) => return Ok(engine),
@@ -51,7 +65,7 @@ pub(crate) fn run_engine(pooling: Pooling) -> wasmtime::Result<Engine> {
             }
         }
     }
-    Engine::new(&base_config())
+    Engine::new(&base_config(layout))
 }
 
 fn pool(instances: u32) -> PoolingAllocationConfig {

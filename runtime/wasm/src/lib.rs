@@ -11,6 +11,7 @@
 //! that knows Kubernetes.
 
 mod adapt;
+mod address_space;
 mod aot;
 mod backend;
 mod cache;
@@ -37,7 +38,7 @@ mod trap;
 pub use backend::{WasmBackend, WasmError};
 pub use cache::{Pruned, prune_cache};
 pub use compile::compile_worker_main;
-pub use config::{Compiler, Pooling, TlsRoots, WasmConfig};
+pub use config::{AddressSpace, Compiler, Pooling, TlsRoots, WasmConfig};
 
 /// Lower-case hexadecimal digits of `bytes`.
 fn hex(bytes: &[u8]) -> String {

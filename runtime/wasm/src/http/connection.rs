@@ -34,6 +34,11 @@ use crate::sched::Spawner;
 
 /// What answers requests.
 pub(super) trait Handler: Send + Sync + 'static {
+    /// A client's body, charged to whoever pays for what is buffered of it.
+    fn hold(&self, body: WasiBody) -> WasiBody {
+        body
+    }
+
     /// Answers one. Dropping the future means that the client has gone.
     fn respond(
         &self,
@@ -55,7 +60,7 @@ pub(super) async fn serve<S, H>(
 {
     let activity = Arc::new(Activity::new());
     let service = service_fn(|request: Request<Incoming>| {
-        let request = request.map(incoming);
+        let request = request.map(|body| handler.hold(incoming(body)));
         let (handler, begun) = (Arc::clone(&handler), Begun::new(&activity));
         async move {
             let response = handler.respond(request, client).await;

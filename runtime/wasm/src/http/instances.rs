@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use super::exchange::Exchange;
+use super::exchange::{Admitted, Exchange};
 use super::limits;
 use super::slot::{Dispatched, Reply, Waiting};
 use super::worker::{NoRoom, Worker};
@@ -67,9 +67,9 @@ impl Instances {
         self: &Arc<Self>,
         request: http::Request<WasiBody>,
         reply: Reply,
-        permit: OwnedSemaphorePermit,
+        admitted: Admitted,
     ) -> Arc<Exchange> {
-        match self.waiting.dispatch(request, reply, permit) {
+        match self.waiting.dispatch(request, reply, admitted) {
             Dispatched::Taken(exchange) => exchange,
             Dispatched::Unserved(job, slot, exchange) => {
                 if let Ok(permit) = Arc::clone(&self.instances).try_acquire_owned() {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nacelle_container::{CreateError, ExitCause};
+use nacelle_infra::budget::Ledger;
+use nacelle_infra::memory::Part;
 use nacelle_infra::network::{ContainerNetwork, Family, NetError, TcpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -134,8 +136,10 @@ fn listen(network: &Arc<ContainerNetwork>, port: u16, service: &Arc<HttpService>
 }
 
 /// Serves connections until the container is asked to terminate, and those it has to their end.
+/// What connections hold is charged to the container's buffers.
 async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, instances: &Arc<Instances>) {
-    let control = &instances.launch.control;
+    let launch = &instances.launch;
+    let (control, buffers) = (&launch.control, launch.infra.memory.part(Part::Buffers));
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
     loop {
         tokio::select! {
@@ -143,16 +147,20 @@ async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, instances: 
             () = control.terminate.wait() => break,
             (accepted, permit) = accept_one(&mut listener, &room) => match accepted.and_then(open) {
                 Ok((stream, client)) => {
+                    let Ok(memory) = Ledger::with_floor(Arc::clone(buffers), limits::CONNECTION_MEMORY) else {
+                        tracing::debug!(%client, "no memory for an HTTP connection: it is closed");
+                        continue;
+                    };
                     let (service, control) = (Arc::clone(service), Arc::clone(control));
                     let spawner = Spawner::Group(instances.cpu.clone());
                     instances.cpu.spawn(async move {
+                        let _held = (memory, permit);
                         let serve = connection::serve(stream, client, service, spawner, control.terminate.wait());
                         tokio::select! {
                             biased;
                             () = control.kill.wait() => {}
                             () = serve => {}
                         }
-                        drop(permit);
                     });
                 }
                 // The network is closed: nothing will come any more.

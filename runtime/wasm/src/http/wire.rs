@@ -102,7 +102,8 @@ fn set_length<B: Body>(headers: &mut HeaderMap, body: &B) -> bool {
     false
 }
 
-fn head_bytes(headers: &HeaderMap) -> usize {
+/// Bytes of a head's fields.
+pub(super) fn head_bytes(headers: &HeaderMap) -> usize {
     // A colon, a space and the line's end with each.
     headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()).saturating_add(4)).sum()
 }

@@ -16,7 +16,10 @@ use super::*;
 fn executor(threads: usize) -> (Executor, Arc<AtomicU64>) {
     let interrupts = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&interrupts);
-    let executor = Executor::new(threads, move || drop(count.fetch_add(1, Ordering::SeqCst))).unwrap();
+    let interrupt = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+    };
+    let executor = Executor::new(threads, interrupt).unwrap();
     (executor, interrupts)
 }
 

@@ -25,13 +25,14 @@ use http::uri::Scheme;
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Body as _;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::ContainerNetwork;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::body::{Sent, Timed};
-use super::{error, limits};
+use super::{error, held, limits};
 use crate::sched::Spawner;
 use pool::Pool;
 pub(crate) use tls::Tls;
@@ -110,8 +111,15 @@ impl Timeouts {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Outgoing {
-    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>, spawner: Spawner) -> Arc<Self> {
-        Arc::new(Self { network, tls, spawner, pool: Pool::new(), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
+    /// What is buffered on the way is charged to `buffers`, what is done for it to the group of `spawner`.
+    pub(crate) fn new(
+        network: Arc<ContainerNetwork>,
+        tls: Arc<Tls>,
+        buffers: Arc<Budget>,
+        spawner: Spawner,
+    ) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(limits::OUTGOING));
+        Arc::new(Self { network, tls, spawner, pool: Pool::new(buffers), slots })
     }
 
     async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Answer, Error> {
@@ -119,7 +127,7 @@ impl Outgoing {
         let target = Target::of(&request)?;
         let timeouts = Timeouts::of(options);
         let (parts, body) = request.into_parts();
-        let (body, sent) = Sent::new(body);
+        let (body, sent) = Sent::new(held::body(body, self.pool.payer()));
         let request = Request::from_parts(parts, body.boxed_unsync());
         let response = self.route(&target, request, timeouts).await?;
         let response = response.map(|body| {
