@@ -19,7 +19,7 @@ use crate::container::{self, Running};
 use crate::pod::Pod;
 use crate::program::Digests;
 use crate::{
-    ContainerRequest, HostConfig, HostEvent, NoSuchContainer, PodCreated, PodError, PodRequest, PodResources,
+    ContainerRequest, HostConfig, HostEvent, NoSuchContainer, PodCreated, PodError, PodRequest, PodResources, PodStats,
     RemoveError, StartError, Started, Stdin, UpdateFailed,
 };
 
@@ -232,6 +232,12 @@ impl Host {
     /// [`NoSuchContainer`] when it was not started or is removed.
     pub fn stats(&self, id: &ContainerId) -> Result<Stats, NoSuchContainer> {
         Ok(self.running(id)?.stats())
+    }
+
+    /// What a pod and its containers have used so far, from one moment; `None` when there is no such pod, or it is being
+    /// removed.
+    pub async fn pod_stats(&self, uid: &PodUid) -> Option<PodStats> {
+        self.pod(uid)?.stats().await
     }
 
     /// Changes what a container may use while it runs: all of it or nothing.

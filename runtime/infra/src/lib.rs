@@ -25,6 +25,7 @@ mod infra;
 pub mod memory;
 pub mod network;
 mod removal;
+pub mod stats;
 mod storage;
 mod volume;
 

@@ -15,6 +15,7 @@ mod network;
 mod node;
 mod notice;
 mod prune;
+pub mod stats;
 mod storage;
 
 pub use clock::Clock;

@@ -21,6 +21,7 @@ use crate::driver::{Context, Driver, FrontEnd, Live, Origin, Outlets, Shared, Wi
 use crate::handle::PodHandle;
 use crate::notice::Notice;
 use crate::prune::compile_cache;
+use crate::stats::{Registry, Sample};
 use crate::{facts, network};
 
 /// The characters of generated names: no vowels, so no words (Kubernetes' `utilrand`).
@@ -89,10 +90,11 @@ impl Node {
             blocks.pod_cidrs = config.pod_cidrs;
         }
         let network = NodeNetwork::new(blocks)?;
+        let stats = Registry::new(&config.state_dir);
         let host_config = HostConfig { state_dir: config.state_dir, log: LogConfig::default() };
         let host = Host::new(host_config, backends, Arc::clone(&network));
         let facts = facts::of_this_machine(&config.node_name);
-        let shared = Shared { host, network, images, facts, insecure_registries: config.insecure_registries };
+        let shared = Shared { host, network, images, facts, insecure_registries: config.insecure_registries, stats };
         Ok(Arc::new(Self { shared: Arc::new(shared), name: config.node_name }))
     }
 
@@ -109,6 +111,11 @@ impl Node {
     /// The image store.
     pub fn images(&self) -> &Arc<Store> {
         &self.shared.images
+    }
+
+    /// What the pods and this machine have used by now. Takes a moment: emptyDirs are counted.
+    pub async fn stats(&self) -> Sample {
+        self.shared.stats.sample(&self.shared.host, &self.name).await
     }
 
     /// The NetworkPolicies that are in force from now on, in place of the former ones.
@@ -139,10 +146,10 @@ impl Node {
             Outlets { events, host_events, front: Arc::new(FrontEnd::new(notices)) },
             clock,
         );
-        let live = context.live.clone();
+        let (live, last_stats) = (context.live.clone(), Arc::clone(&context.last_stats));
         let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
         tokio::spawn(Driver::new(Arc::new(context), wires).run());
-        PodHandle { pod, commands, live, status: statuses, gone: going }
+        PodHandle { pod, commands, live, status: statuses, gone: going, last_stats }
     }
 }
 

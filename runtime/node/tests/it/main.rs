@@ -12,5 +12,6 @@ mod live;
 mod network;
 mod order;
 mod restarts;
+mod stats;
 mod storage;
 mod world;
