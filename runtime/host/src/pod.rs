@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacelle_container::{ContainerId, Cpu, PodUid};
 use nacelle_infra::Infra;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::PodNetwork;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::container::Running;
-use crate::{HostEvent, StartError};
+use crate::{HostEvent, MemoryUsage, StartError};
 
 /// A pod that was created.
 #[derive(Debug)]
 pub(crate) struct Pod {
     pub(crate) network: Arc<PodNetwork>,
+    memory: Arc<Budget>,
     pub(crate) events: mpsc::UnboundedSender<HostEvent>,
     /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
     /// for starts that are under way, and no start follows it.
@@ -45,7 +47,7 @@ enum Slot {
 impl Pod {
     /// Must be called within a tokio runtime.
     pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
-        let network = Arc::clone(infra.network());
+        let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
             let Some(mut told) = told else { return };
@@ -55,7 +57,7 @@ impl Pod {
             }
         });
         let (teller, containers, cpu) = (teller.abort_handle(), Mutex::default(), Mutex::new(cpu));
-        Self { network, events, infra: Arc::new(RwLock::new(Some(infra))), containers, cpu, teller }
+        Self { network, memory, events, infra: Arc::new(RwLock::new(Some(infra))), containers, cpu, teller }
     }
 
     /// What all containers may use together.
@@ -94,6 +96,20 @@ impl Pod {
             Some(Slot::Started(running)) => Some(Arc::clone(running)),
             Some(Slot::Starting) | None => None,
         }
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.memory
+    }
+
+    /// What the pod and its containers use of the node's memory.
+    pub(crate) fn memory_usage(&self) -> MemoryUsage {
+        let slots = self.slots();
+        let containers = slots.iter().filter_map(|(id, slot)| match slot {
+            Slot::Started(running) => Some((id.name.clone(), running.stats().memory.usage)),
+            Slot::Starting => None,
+        });
+        MemoryUsage { total: self.memory.used(), containers: containers.collect() }
     }
 
     /// Removes all containers. Each is killed before any is waited for.

@@ -6,8 +6,10 @@
 //!
 //! Knows nothing of what is counted, and must not.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::alarm::Alarm;
 
 /// Bytes against a limit, and against the parent's.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Budget {
     limit: AtomicU64,
     parent: Option<Arc<Self>>,
     used: AtomicU64,
+    /// Few budgets have one.
+    alarm: OnceLock<Alarm>,
 }
 
 /// The limit of a budget without one: its counter ends there, too.
@@ -44,7 +48,8 @@ pub struct OverBudget {
 impl Budget {
     /// A budget of `limit` bytes (none: as much as the parent gives), whose charges count in `parent` as well.
     pub fn new(limit: Option<u64>, parent: Option<Arc<Self>>) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicU64::new(limit.unwrap_or(UNLIMITED)), parent, used: AtomicU64::new(0) })
+        let (limit, used) = (AtomicU64::new(limit.unwrap_or(UNLIMITED)), AtomicU64::new(0));
+        Arc::new(Self { limit, parent, used, alarm: OnceLock::new() })
     }
 
     /// A budget that refuses nothing and still counts.
@@ -59,7 +64,8 @@ impl Budget {
     /// [`OverBudget`] where one of the limits would be exceeded. A budget without a limit ends at 2⁶⁴ bytes.
     pub fn charge(&self, bytes: u64) -> Result<(), OverBudget> {
         let limit = self.limit.load(Ordering::Relaxed);
-        self.used
+        let before = self
+            .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes).filter(|sum| *sum <= limit)
             })
@@ -69,6 +75,9 @@ impl Budget {
         {
             self.subtract(bytes);
             return Err(refused);
+        }
+        if let Some(alarm) = self.alarm.get() {
+            alarm.rose(before, before.saturating_add(bytes));
         }
         Ok(())
     }
@@ -112,6 +121,21 @@ impl Budget {
             return Err(InUse { limit: new, used });
         }
         Ok(())
+    }
+
+    /// Has [`Self::alarmed`] return when so many bytes are in use, or at once when they are; `None` for never.
+    pub fn set_alarm(&self, mark: Option<u64>) {
+        let alarm = self.alarm.get_or_init(Alarm::default);
+        alarm.set(mark);
+        // What was charged before the mark stood rings nothing.
+        if mark.is_some_and(|mark| self.used() >= mark) {
+            alarm.ring();
+        }
+    }
+
+    /// Waits for the mark of [`Self::set_alarm`] to be reached. For one waiter; may return once too often.
+    pub async fn alarmed(&self) {
+        self.alarm.get_or_init(Alarm::default).rung().await;
     }
 
     fn subtract(&self, bytes: u64) {
@@ -248,6 +272,33 @@ mod tests {
         budget.set_limit(None).unwrap();
         budget.charge(1000).unwrap();
         assert_eq!(budget.limit(), None);
+    }
+
+    #[tokio::test]
+    async fn an_alarm_rings_each_time_its_mark_is_reached() {
+        let node = Budget::new(Some(100), None);
+        let pod = Budget::new(None, Some(Arc::clone(&node)));
+        let rung = async |node: &Budget| {
+            tokio::select! {
+                biased;
+                () = node.alarmed() => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        node.set_alarm(Some(50));
+        pod.charge(49).unwrap();
+        assert!(!rung(&node).await);
+        pod.charge(1).unwrap();
+        pod.charge(10).unwrap();
+        assert!(rung(&node).await && !rung(&node).await);
+        pod.release(20);
+        pod.charge(20).unwrap();
+        assert!(rung(&node).await);
+        node.set_alarm(Some(60));
+        assert!(rung(&node).await, "it was there already");
+        node.set_alarm(None);
+        pod.charge(40).unwrap();
+        assert!(!rung(&node).await);
     }
 
     #[test]
