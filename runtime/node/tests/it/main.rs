@@ -11,6 +11,8 @@ mod images;
 mod live;
 mod network;
 mod order;
+mod pressure;
 mod restarts;
+mod room;
 mod storage;
 mod world;
