@@ -52,11 +52,7 @@ fn pods_that_do_not_fit_together_run_one_after_the_other() -> Result<()> {
     let finished = nacelle.run(["run", "--node-cpu", "1", "-f", &manifest.to_string_lossy()])?;
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     assert_eq!(finished.stdout.lines().collect::<Vec<_>>(), ["one/c | Hello, one!", "two/c | Hello, two!"]);
-    assert!(
-        finished.stderr.contains("FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu."),
-        "{}",
-        finished.stderr
-    );
+    assert!(finished.stderr.contains("two waits: 0/1 nodes are available: 1 Insufficient cpu."), "{}", finished.stderr);
     Ok(())
 }
 

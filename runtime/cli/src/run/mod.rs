@@ -181,7 +181,7 @@ fn start_all(pods: &[PodToRun], start: impl Fn(&PodToRun) -> PodHandle) -> Vec<P
 fn wait(room: Room) -> Wait {
     match room {
         Room::Awaited { message, is_up_to_others: true } => Wait::ForOthers(message),
-        Room::Awaited { .. } => Wait::ForTime,
+        Room::Awaited { message, is_up_to_others: false } => Wait::ForTime(message),
         Room::Given | Room::Refused => Wait::No,
     }
 }

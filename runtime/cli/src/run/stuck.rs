@@ -26,8 +26,18 @@ pub(crate) enum Wait {
     No,
     /// Room that only the end of other pods can give, with the scheduler's words.
     ForOthers(String),
-    /// Pods that are leaving already, or memory: it will come.
-    ForTime,
+    /// Pods that are leaving already, or memory: it will come. With the scheduler's words.
+    ForTime(String),
+}
+
+impl Wait {
+    /// The scheduler's words.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::ForOthers(message) | Self::ForTime(message) => Some(message),
+            Self::No => None,
+        }
+    }
 }
 
 /// What events said that a status does not say.
@@ -239,7 +249,7 @@ mod tests {
     fn room_is_waited_for_once() {
         let mut memory = Memory::default();
         let view = pod("p", RestartPolicy::Always, apps(&[("a", waiting("ContainerCreating"))]));
-        memory.waits(Wait::ForTime);
+        memory.waits(Wait::ForTime("pressure".to_owned()));
         assert_eq!(stuck(&view, &memory), None);
         memory.waits(Wait::ForOthers("full".to_owned()));
         assert_eq!(stuck(&view, &memory).map(|stuck| stuck.reason), Some("Unschedulable".to_owned()));

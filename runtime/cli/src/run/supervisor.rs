@@ -222,10 +222,14 @@ impl Supervisor {
                 self.judge(pod)
             }
             Event::Room { pod, wait } => {
-                if let Some(watched) = self.pods.get_mut(pod) {
-                    watched.memory.waits(wait);
-                }
-                self.judge(pod)
+                let said = wait.message().filter(|_| !self.is_stopping()).map(str::to_owned);
+                let Some(watched) = self.pods.get_mut(pod) else { return Vec::new() };
+                let said = said.map(|message| format!("{} waits: {message}", watched.view.name));
+                watched.memory.waits(wait);
+                let mut actions = self.judge(pod);
+                // Where that ends the run, it has been said why.
+                actions.extend(said.filter(|_| !self.is_stopping()).map(Action::Say));
+                actions
             }
             Event::Signal(signal) => self.on_signal(signal),
             Event::TimeIsUp => {
