@@ -26,7 +26,7 @@ mod storage;
 pub use admission::ResizeFit;
 pub use capacity::{DEFAULT_MAX_PODS, HeldAgainst, NodeResources, ResourceConfig};
 pub use clock::Clock;
-pub use config::{Compiler, NodeConfig};
+pub use config::{AddressSpace, Compiler, NodeConfig};
 pub use desk::Room;
 pub use eviction::{
     EvictionConfig, NodeConditions, Pressure, Signal as EvictionSignal, Threshold, ThresholdError, ThresholdValue,
