@@ -152,3 +152,15 @@ async fn a_pod_gets_no_more_than_the_node_has() {
     assert!(is_running(&pod.status()));
     end(&pod).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_evicts_too() {
+    // No disk is that empty.
+    let hard = Some(vec!["nodefs.available<100%".parse().unwrap()]);
+    let world = small(EvictionConfig { hard, ..EvictionConfig::default() });
+    let manifest = fills("pod", 0, 1, "").replace("{medium: Memory}", "{}");
+    let (pod, _queue) = world.start(&manifest, ROOMY);
+    let message = evicted(&pod).await;
+    assert!(message.starts_with("The node was low on resource: ephemeral-storage. Threshold quantity: "), "{message}");
+    assert!(world.node.conditions().borrow().disk.present);
+}
