@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use nacelle_host::Backends;
-use nacelle_node::{AddressSpace, Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{AddressSpace, Compiler, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig};
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::mpsc;
@@ -39,6 +39,7 @@ impl World {
             compiler: Compiler::InProcess,
             address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
+            resources: ResourceConfig::default(),
             pod_cidrs: Vec::new(),
         };
         let wasm = WasmBackend::new(WasmConfig { worker_threads, ..WasmConfig::new(dir.path().join("compiled")) })?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use nacelle_container::{ContainerId, Cpu, PodUid};
 use nacelle_infra::Infra;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::PodNetwork;
 use nacelle_infra::stats::InfraStats;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
@@ -13,12 +14,13 @@ use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::container::Running;
 use crate::stats::Past;
-use crate::{HostEvent, PodStats, StartError};
+use crate::{HostEvent, MemoryUsage, PodStats, StartError};
 
 /// A pod that was created.
 #[derive(Debug)]
 pub(crate) struct Pod {
     pub(crate) network: Arc<PodNetwork>,
+    memory: Arc<Budget>,
     pub(crate) events: mpsc::UnboundedSender<HostEvent>,
     /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
     /// for starts that are under way, and no start follows it.
@@ -66,7 +68,7 @@ enum Slot {
 impl Pod {
     /// Must be called within a tokio runtime.
     pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
-        let network = Arc::clone(infra.network());
+        let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
             let Some(mut told) = told else { return };
@@ -77,7 +79,7 @@ impl Pod {
         });
         let (teller, containers, cpu) = (teller.abort_handle(), Mutex::default(), Mutex::new(cpu));
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
-        Self { network, events, infra, created_at, containers, cpu, teller }
+        Self { network, memory, events, infra, created_at, containers, cpu, teller }
     }
 
     /// What all containers may use together.
@@ -141,6 +143,17 @@ impl Pod {
             Some(Slot::Started(running)) => Some(Arc::clone(running)),
             Some(Slot::Starting) | None => None,
         }
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.memory
+    }
+
+    /// What the pod and its containers use of the node's memory.
+    pub(crate) fn memory_usage(&self) -> MemoryUsage {
+        let started = self.containers().started();
+        let containers = started.into_iter().map(|(id, running)| (id.name, running.stats().memory.usage));
+        MemoryUsage { total: self.memory.used(), containers: containers.collect() }
     }
 
     /// Removes all containers. Each is killed before any is waited for.

@@ -12,6 +12,29 @@ use std::time::Duration;
 pub enum Event {
     /// The node accepted the pod: work begins, and `activeDeadlineSeconds` counts from here.
     Start,
+    /// There is no room for the pod: it stays `Pending` until its [`Start`](Self::Start), after which this means nothing.
+    Unschedulable {
+        /// Shown in the condition `PodScheduled`, and told in an event when it is another one than before.
+        message: String,
+        /// The node that pods of lower priority are leaving for this one: `status.nominatedNodeName`.
+        nominated_node: Option<String>,
+    },
+    /// The pod was bound to the node without being asked, and the node will not have it: it fails. Means nothing after
+    /// its [`Start`](Self::Start).
+    Reject {
+        /// Shown as `status.reason`.
+        reason: Rejection,
+        /// Shown as `status.message`, after the kubelet's introduction.
+        message: String,
+    },
+    /// A pod of higher priority takes the place of this one, which stops as if it were deleted. The status gets the
+    /// condition `DisruptionTarget` at once.
+    Preempt {
+        /// The `metadata.uid` of the other pod.
+        preemptor: String,
+        /// The `spec.schedulerName` of the other pod.
+        scheduler: String,
+    },
     /// The time given by [`Lifecycle::next_wake`](crate::Lifecycle::next_wake) has come. Harmless at any other time.
     Tick,
     /// The pod's infra (network, volumes) stands.
@@ -99,6 +122,37 @@ pub enum Event {
     /// The pod's infra is gone; answers [`RemoveSandbox`](crate::Effect::RemoveSandbox).
     SandboxRemoved,
 }
+
+/// Why a node does not take a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// Not enough of the CPU is left.
+    OutOfCpu,
+    /// Not enough memory is left.
+    OutOfMemory,
+    /// Not enough local storage is left.
+    OutOfEphemeralStorage,
+    /// There are as many pods as there may be.
+    OutOfPods,
+    /// The node is under pressure.
+    NodeCondition,
+}
+
+impl Rejection {
+    /// The word in the status, and the reason of the event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfCpu => "OutOfcpu",
+            Self::OutOfMemory => "OutOfmemory",
+            Self::OutOfEphemeralStorage => "OutOfephemeral-storage",
+            Self::OutOfPods => "OutOfpods",
+            Self::NodeCondition => EVICTED,
+        }
+    }
+}
+
+/// The word for pods that go, or do not come, because the node is short of something.
+pub(crate) const EVICTED: &str = "Evicted";
 
 /// Why the node puts a pod out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

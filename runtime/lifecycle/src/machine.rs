@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::order;
 use crate::phase::Phase;
 use crate::sandbox::{Addresses, Sandbox};
+use crate::scheduling::Scheduling;
 use crate::status::Conditions;
 use crate::time::after;
 use crate::words;
@@ -25,6 +26,7 @@ use crate::words;
 pub struct Lifecycle {
     pub(crate) pod: CheckedPod,
     pub(crate) course: Course,
+    pub(crate) scheduling: Scheduling,
     pub(crate) sandbox: Sandbox,
     pub(crate) addresses: Addresses,
     /// Init containers and sidecars first, in order of declaration.
@@ -45,6 +47,7 @@ impl Lifecycle {
         Self {
             pod,
             course: Course::New,
+            scheduling: Scheduling::Undecided,
             sandbox: Sandbox::Absent,
             addresses: Addresses::default(),
             containers,
@@ -62,7 +65,7 @@ impl Lifecycle {
         let mut effects = Vec::new();
         self.record(event, &mut effects);
         self.pursue(&mut effects);
-        self.conditions.update(self.phase(), self.sandbox, &self.containers, self.now);
+        self.conditions.update(self.phase(), self.sandbox, &self.scheduling, &self.containers, self.now);
         self.conditions.disrupted(self.course.disruption(), self.now);
         effects
     }
@@ -109,6 +112,7 @@ impl Lifecycle {
         match event {
             Event::Tick => {}
             Event::Start => self.start(effects),
+            Event::Unschedulable { message, nominated_node } => self.wait(message, nominated_node, effects),
             Event::SandboxCreated { pod_ips, host_ips } => {
                 if self.sandbox == Sandbox::Creating {
                     self.sandbox = Sandbox::Ready;
@@ -186,6 +190,19 @@ impl Lifecycle {
                 }
                 self.stop(Cause::Evicted { eviction, message }, eviction.grace());
             }
+            Event::Preempt { preemptor, scheduler } => {
+                if matches!(self.course, Course::New | Course::Active { .. }) {
+                    emit(words::preempted(&pod, &preemptor));
+                }
+                self.stop(Cause::Preempted { message: words::preemption(&scheduler) }, None);
+            }
+            Event::Reject { reason, message } => {
+                if let Course::New = self.course {
+                    emit(words::rejected(reason, &message));
+                    self.scheduling = Scheduling::Refused;
+                    self.stop(Cause::Rejected { reason, message: words::rejection(&message) }, None);
+                }
+            }
         }
     }
 
@@ -198,7 +215,18 @@ impl Lifecycle {
             self.started_at = Some(self.now);
             let deadline = self.pod.active_deadline().map(|deadline| after(self.now, deadline));
             self.course = Course::Active { deadline };
+            self.scheduling = Scheduling::Bound;
             effects.push(Effect::Emit(words::scheduled(&self.pod)));
+        }
+    }
+
+    /// There is no room.
+    fn wait(&mut self, message: String, nominated_node: Option<String>, effects: &mut Vec<Effect>) {
+        if let Course::New = self.course {
+            if !matches!(&self.scheduling, Scheduling::Waiting { message: told, .. } if *told == message) {
+                effects.push(Effect::Emit(words::unschedulable(&message)));
+            }
+            self.scheduling = Scheduling::Waiting { message, nominated_node };
         }
     }
 
@@ -279,7 +307,9 @@ impl Lifecycle {
             effects.push(Effect::StopContainer { container: container.name.clone(), attempt, grace });
         }
         if !self.containers.iter().any(Container::is_live) {
-            self.account_for_the_lost();
+            if self.scheduling.shows_containers() {
+                self.account_for_the_lost();
+            }
             let phase = cause.final_phase(order::apps_succeeded(&self.containers));
             self.course = Course::Ended { phase, cause: cause.clone() };
         }

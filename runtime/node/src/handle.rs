@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use nacelle_spec::{CheckedPod, Objects};
 use tokio::sync::{mpsc, watch};
 
+use crate::desk::Room;
 use crate::driver::Live;
 use crate::notice::PodRef;
 use crate::stats::PodSample;
@@ -25,6 +26,7 @@ pub struct PodHandle {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) live: watch::Sender<Live>,
     pub(crate) status: watch::Receiver<Arc<PodStatus>>,
+    pub(crate) room: watch::Receiver<Room>,
     /// Becomes `true` when nothing of the pod is left.
     pub(crate) gone: watch::Receiver<bool>,
     pub(crate) last_stats: Arc<OnceLock<PodSample>>,
@@ -68,6 +70,17 @@ impl PodHandle {
     /// The status now.
     pub fn status(&self) -> Arc<PodStatus> {
         Arc::clone(&self.status.borrow())
+    }
+
+    /// Whether the node has room for the pod. Room that another pod leaves is given before that one is
+    /// [finished](Self::finished); the status may show it later.
+    pub fn room(&self) -> Room {
+        self.room.borrow().clone()
+    }
+
+    /// The same as it changes.
+    pub fn watch_room(&self) -> watch::Receiver<Room> {
+        self.room.clone()
     }
 
     /// The status as it changes.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::priority::Priority;
 use crate::qos::{self, QosClass};
 use crate::{Diagnostic, annotations, defaults, validate};
 
@@ -154,6 +155,17 @@ impl CheckedPod {
         let mut pod = Pod::clone(&self.pod);
         pod.metadata.labels.clone_from(&other.pod.metadata.labels);
         pod.metadata.annotations.clone_from(&other.pod.metadata.annotations);
+        Self { pod: Arc::new(pod) }
+    }
+
+    /// The same pod with what its PriorityClass comes to.
+    #[must_use]
+    pub fn with_priority(&self, priority: &Priority) -> Self {
+        let mut pod = Pod::clone(&self.pod);
+        let spec = pod.spec.get_or_insert_default();
+        spec.priority = Some(priority.value);
+        spec.priority_class_name.clone_from(&priority.class);
+        spec.preemption_policy = Some(priority.preemption_policy.to_string());
         Self { pod: Arc::new(pod) }
     }
 

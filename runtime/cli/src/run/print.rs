@@ -307,9 +307,9 @@ async fn next(notices: &mut mpsc::Receiver<Notice>, samples: &mut mpsc::Receiver
 }
 
 /// Whether the event tells of what is told better from the pod's status: failed pulls and starts by the supervisor,
-/// back-offs and ends by [`remarks`].
+/// back-offs and ends by [`remarks`]. That a pod waits for room is the supervisor's to say, too.
 fn is_echo(event: &PodEvent) -> bool {
-    matches!(event.reason, "Failed" | "InspectFailed" | "ErrImageNeverPull" | "BackOff")
+    matches!(event.reason, "Failed" | "InspectFailed" | "ErrImageNeverPull" | "BackOff" | "FailedScheduling")
         || SANDBOX_FAILURES.contains(&event.reason)
 }
 

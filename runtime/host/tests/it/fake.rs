@@ -17,6 +17,7 @@ use nacelle_host::{
     Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest, PodResources,
 };
 use nacelle_infra::VolumeConfig;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{Errno, OpenHow};
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use tokio::io::AsyncRead;
@@ -231,7 +232,7 @@ impl Fixture {
 fn host(temp: &tempfile::TempDir, backend: &Arc<FakeBackend>) -> Host {
     let config = HostConfig { state_dir: temp.path().join("state"), log: LogConfig::default() };
     let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> }, network)
+    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> }, network, Budget::unlimited())
 }
 
 pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {

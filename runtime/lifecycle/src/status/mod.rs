@@ -18,6 +18,7 @@ impl Lifecycle {
     /// The pod's status. App containers are sorted by name, init containers and sidecars stand in order of
     /// declaration, as the kubelet has them.
     pub fn status(&self) -> PodStatus {
+        let shown = self.scheduling.shows_containers();
         let label = words::pod_label(&self.pod);
         let defaults = container::Defaults { pod_label: &label, with_init: self.has_init_containers() };
         let (apps, inits): (Vec<_>, Vec<_>) =
@@ -35,9 +36,10 @@ impl Lifecycle {
             phase: Some(self.phase().as_str().to_owned()),
             reason: explanation.map(|(reason, _)| reason.to_owned()),
             message: explanation.map(|(_, message)| message.to_owned()),
-            conditions: Some(self.conditions.render()),
-            container_statuses: Some(apps),
-            init_container_statuses: Some(inits).filter(|inits| !inits.is_empty()),
+            conditions: Some(self.conditions.render(&self.scheduling)),
+            container_statuses: Some(apps).filter(|_| shown),
+            init_container_statuses: Some(inits).filter(|inits| shown && !inits.is_empty()),
+            nominated_node_name: self.scheduling.nominated_node().map(str::to_owned),
             pod_ip: pod_ips.first().map(|ip| ip.ip.clone()),
             pod_ips: Some(pod_ips).filter(|ips| !ips.is_empty()),
             host_ip: host_ips.first().map(|ip| ip.ip.clone()),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nacelle_host::{Host, HostEvent};
 use nacelle_image::{PulledImage, Store};
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{HostPortConfig, NodeNetwork};
 use nacelle_lifecycle::Event;
 use nacelle_spec::{CheckedPod, DownwardFacts};
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::front::FrontEnd;
 use super::live::Live;
 use crate::clock::Clock;
+use crate::desk::Desk;
 use crate::network;
 use crate::notice::Notice;
 use crate::stats::{PodSample, Registry};
@@ -23,10 +25,21 @@ use crate::stats::{PodSample, Registry};
 pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) network: Arc<NodeNetwork>,
+    /// Of all pods together.
+    pub(crate) memory: Arc<Budget>,
+    /// Where pods get their room.
+    pub(crate) desk: Desk,
     pub(crate) images: Arc<Store>,
     pub(crate) facts: DownwardFacts,
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) stats: Registry,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Whoever waits for the alarm finds that there is no node any more.
+        self.memory.set_alarm(Some(0));
+    }
 }
 
 /// What the tasks of one pod share.

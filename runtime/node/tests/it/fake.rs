@@ -19,17 +19,24 @@ use async_trait::async_trait;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
 use nacelle_container::stats::{CpuStats, MemoryStats, Stats};
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest, ExitCause, PodUid,
-    Resources, UpdateError,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
+    ExitCause, PodUid, Resources, UpdateError,
 };
 use nacelle_infra::fs::{MountNamespace, OpenHow};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
+/// What a container was made from.
+struct Created {
+    config: ContainerConfig,
+    /// Until the container is removed: files in memory must go with it.
+    infra: Option<ContainerInfra>,
+}
+
 /// Remembers what it was asked to create.
 #[derive(Default)]
 pub(crate) struct FakeBackend {
-    created: Mutex<Vec<(ContainerConfig, ContainerInfra)>>,
+    created: Arc<Mutex<Vec<Created>>>,
     /// How many creations were begun.
     pub(crate) creations: watch::Sender<usize>,
 }
@@ -37,13 +44,14 @@ pub(crate) struct FakeBackend {
 impl FakeBackend {
     /// What was created, in order.
     pub(crate) fn configs(&self) -> Vec<ContainerConfig> {
-        self.created.lock().unwrap().iter().map(|(config, _)| config.clone()).collect()
+        self.created.lock().unwrap().iter().map(|created| created.config.clone()).collect()
     }
 
     /// What the latest container of that name was given of its pod.
     pub(crate) fn infra(&self, container: &str) -> ContainerInfra {
         let created = self.created.lock().unwrap();
-        created.iter().rfind(|(config, _)| config.id.name == container).expect("a container").1.clone()
+        let latest = created.iter().rfind(|created| created.config.id.name == container);
+        latest.expect("a container").infra.clone().expect("one that is not removed")
     }
 }
 
@@ -56,8 +64,8 @@ impl Backend for FakeBackend {
         _: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
-        let script = config.argv.clone();
-        self.created.lock().unwrap().push((config, infra.clone()));
+        let (script, id) = (config.argv.clone(), config.id.clone());
+        self.created.lock().unwrap().push(Created { config, infra: Some(infra.clone()) });
         self.creations.send_modify(|creations| *creations += 1);
         if script.iter().any(|word| word == "hang-create") {
             std::future::pending::<()>().await;
@@ -66,6 +74,8 @@ impl Backend for FakeBackend {
             return Err(CreateError::Other("cannot be created".into()));
         }
         let guest = FakeContainer {
+            id,
+            created: Arc::clone(&self.created),
             script,
             files: infra.files,
             cpu: Arc::default(),
@@ -81,6 +91,8 @@ impl Backend for FakeBackend {
 }
 
 struct FakeContainer {
+    id: ContainerId,
+    created: Arc<Mutex<Vec<Created>>>,
     script: Vec<String>,
     files: Arc<MountNamespace>,
     cpu: Arc<AtomicU64>,
@@ -140,6 +152,9 @@ impl Container for FakeContainer {
 
     async fn remove(&self) {
         self.kill().await;
+        for created in self.created.lock().unwrap().iter_mut().filter(|created| created.config.id == self.id) {
+            created.infra = None;
+        }
     }
 }
 

@@ -10,7 +10,6 @@ const fn row(path: &'static str, support: Support) -> Row {
 const YES: Support = Honoured("");
 
 const ONE_NODE: Support = Warned("there is one node, and the pod runs on it");
-const NO_PREEMPTION: Support = Warned("one node preempts no pod for another");
 const SERVER: Support = Warned("an API server maintains it");
 const NO_ACCOUNTS: Support = Warned("there is no API server to be authorised at");
 const NO_PROCESSES: Support = Warned("WebAssembly guests are not processes, so there are none to see or share");
@@ -25,8 +24,11 @@ const NO_TOKENS: Support = Rejected("there is no API server that could issue it"
 const NO_CLUSTER: Support = Rejected("a single node without a cluster has no such storage; use hostPath, or emptyDir");
 const REMOVED: Support = Rejected("Kubernetes no longer has it; use hostPath, or emptyDir");
 const CLAIMS: Support = Rejected("one node without a cluster has no devices to claim");
-/// Requests that decide nothing but the QoS class.
-const REQUEST: Support = Honoured("for the QoS class and the downward API; the limit where there is none");
+/// Requests of containers.
+const REQUEST: Support =
+    Honoured("of the node's room, for the QoS class and the downward API; the limit where there is none");
+/// Requests of the whole pod.
+const POD_REQUEST: Support = Honoured("in place of the containers' sum; the limit where there is none");
 
 /// Every field of a Pod.
 pub(super) const SECTIONS: &[Section] = &[
@@ -83,15 +85,34 @@ const POD: &[Row] = &[
     row("restartPolicy", YES),
     row("terminationGracePeriodSeconds", YES),
     row("affinity.**", ONE_NODE),
-    row("nodeName", ONE_NODE),
+    row(
+        "nodeName",
+        Honoured(
+            "there is one node, whatever the name. As in Kubernetes such a pod is not scheduled: where it does not fit, it fails (`OutOfcpu` and the like)",
+        ),
+    ),
     row("nodeSelector.**", ONE_NODE),
     row("schedulerName", Only(&["default-scheduler"], &ONE_NODE)),
-    row("tolerations.**", ONE_NODE),
+    row(
+        "tolerations[].key",
+        Honoured(
+            "`node.kubernetes.io/memory-pressure` lets a BestEffort pod in under pressure; there are no other taints",
+        ),
+    ),
+    row("tolerations[].operator", YES),
+    row("tolerations[].value", YES),
+    row("tolerations[].effect", YES),
+    row("tolerations[].tolerationSeconds", Warned("no taint here puts a pod out")),
     row("topologySpreadConstraints.**", ONE_NODE),
-    row("overhead.**", ONE_NODE),
-    row("preemptionPolicy", Only(&["PreemptLowerPriority"], &NO_PREEMPTION)),
-    row("priority", Only(&["0"], &NO_PREEMPTION)),
-    row("priorityClassName", NO_PREEMPTION),
+    row("overhead[cpu]", Honoured("added to the pod's requests; no RuntimeClass needs to say so")),
+    row("overhead[memory]", Honoured("added to the pod's requests; no RuntimeClass needs to say so")),
+    row("overhead[]", YES),
+    row("preemptionPolicy", Honoured("may only repeat what the PriorityClass says")),
+    row("priority", Honoured("may only repeat what the PriorityClass says")),
+    row(
+        "priorityClassName",
+        Honoured("a PriorityClass among the manifests, `system-node-critical` or `system-cluster-critical`"),
+    ),
     row("runtimeClassName", Warned("a container's image decides what runs it")),
     row("automountServiceAccountToken", Only(&["false"], &NO_ACCOUNTS)),
     row("serviceAccount", Only(&["default"], &NO_ACCOUNTS)),
@@ -119,18 +140,18 @@ const POD: &[Row] = &[
     row("securityContext.windowsOptions.**", NO_WINDOWS),
     row("os.name", Only(&["linux"], &Rejected("the node is Linux"))),
     row("ephemeralContainers.**", Unbuilt("")),
-    row("evictionResponders.**", Rejected("a pod is only evicted for its own storage, at once")),
+    row("evictionResponders.**", Rejected("pods are evicted for storage or memory, which cannot wait for an answer")),
     row("hostnameOverride", Unbuilt("use hostname")),
     row("readinessGates.**", Unbuilt("")),
     row("resourceClaims.**", CLAIMS),
     row("resources.limits[memory]", Honoured("of all containers together, with the pod's files in memory")),
     row("resources.limits[]", Unbuilt("memory can be limited for the whole pod; set other limits of each container")),
-    row("resources.requests[cpu]", Honoured("for the QoS class; the limit where there is none")),
-    row("resources.requests[memory]", Honoured("for the QoS class; the limit where there is none")),
+    row("resources.requests[cpu]", POD_REQUEST),
+    row("resources.requests[memory]", POD_REQUEST),
     row("resources.requests[]", Unbuilt("cpu and memory can be requested for the whole pod")),
     row("resources.claims.**", CLAIMS),
-    row("schedulingGates.**", Rejected("there is no scheduler that would wait for them")),
-    row("schedulingGroup.**", Rejected("there is no scheduler that would group pods")),
+    row("schedulingGates.**", Rejected("nobody would ever remove them")),
+    row("schedulingGroup.**", Rejected("pods are given room one by one")),
 ];
 
 const CONTAINER: &[Row] = &[
@@ -164,7 +185,7 @@ const CONTAINER: &[Row] = &[
     row("resources.limits[]", Unbuilt("cpu, memory and ephemeral-storage can be limited")),
     row("resources.requests[cpu]", REQUEST),
     row("resources.requests[memory]", REQUEST),
-    row("resources.requests[ephemeral-storage]", Honoured("for the downward API; the limit where there is none")),
+    row("resources.requests[ephemeral-storage]", REQUEST),
     row("resources.requests[]", Unbuilt("cpu, memory and ephemeral-storage can be requested")),
     row("resources.claims.**", CLAIMS),
     row("resizePolicy.**", Warned("a running container is not resized")),

@@ -85,11 +85,11 @@ const NOTHING: [String; 0] = [];
 
 #[test]
 fn a_field_without_effect_is_a_warning_with_its_reason() {
-    let said = said("  nodeName: n1\n  containers:\n  - {name: app, image: app, tty: true}\n");
+    let said = said("  nodeSelector: {disk: ssd}\n  containers:\n  - {name: app, image: app, tty: true}\n");
     assert_eq!(
         said,
         [
-            "p:6:3: warning: spec.nodeName: has no effect here: there is one node, and the pod runs on it",
+            "p:6:3: warning: spec.nodeSelector: has no effect here: there is one node, and the pod runs on it",
             "p:8:29: warning: spec.containers[0].tty: has no effect here: a WebAssembly guest has no terminal",
         ]
     );

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{HostAlias, Pod, PodDNSConfig, PodSpec};
 
 use super::names::{dns_label, dns_subdomain};
 use super::report::Report;
-use super::{container, metadata, ports, resources, security, volumes};
+use super::{container, metadata, ports, priority_class, resources, security, volumes};
 use crate::network::{MAX_KERNEL_HOSTNAME, fqdn, short_hostname};
 use crate::{Diagnostic, FieldPath};
 
@@ -44,6 +44,10 @@ fn check_spec(pod: &Pod, spec: &PodSpec, path: &FieldPath, report: &mut Report) 
     }
     report.non_negative(&path.field("terminationGracePeriodSeconds"), spec.termination_grace_period_seconds);
     check_names(spec, path, report);
+    priority_class::check_pod(spec, path, report);
+    if let Some(overhead) = &spec.overhead {
+        resources::check_overhead(overhead, &path.field("overhead"), report);
+    }
     check_fqdn(pod, spec, path, report);
     if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";

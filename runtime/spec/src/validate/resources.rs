@@ -52,6 +52,11 @@ pub(super) fn check_pod(resources: &ResourceRequirements, spec: &PodSpec, path: 
     }
 }
 
+/// What comes on top of a pod's requests.
+pub(super) fn check_overhead(overhead: &BTreeMap<String, Quantity>, path: &FieldPath, report: &mut Report) {
+    check_list(Some(overhead), path, report);
+}
+
 /// Reports what is wrong with each entry and gives back those that are right.
 fn check_list<'a>(
     list: Option<&'a BTreeMap<String, Quantity>>,

@@ -29,7 +29,11 @@ pub(super) struct Observer {
     policy: RestartPolicy,
     containers: Vec<Watched>,
     started: bool,
-    /// `Delete` or `Evict` has come.
+    /// There was no room so far.
+    waiting: bool,
+    /// A pod of higher priority came before anything else ended the pod.
+    preempted: bool,
+    /// `Delete`, `Evict` or `Preempt` has come.
     stopped: bool,
     /// The eviction that came before anything else ended the pod.
     evicted: Option<Eviction>,
@@ -108,6 +112,8 @@ impl Observer {
             policy: pod.restart_policy(),
             containers: pod.containers().map(watch).collect(),
             started: false,
+            waiting: false,
+            preempted: false,
             stopped: false,
             evicted: None,
             told_of_eviction: 0,
@@ -135,8 +141,16 @@ impl Observer {
         self.now = self.now.max(now);
         let (now, policy) = (self.now, self.policy);
         match event {
-            Event::Start => self.started = true,
+            Event::Start => {
+                self.started = true;
+                self.waiting &= self.stopped;
+            }
+            Event::Unschedulable { .. } => self.waiting |= !self.started && !self.stopped,
             Event::Delete { .. } => self.stopped = true,
+            Event::Preempt { .. } => {
+                self.preempted |= !self.stopped && !self.stopping && !self.phase.is_terminal();
+                self.stopped = true;
+            }
             Event::Evict { cause, .. } => {
                 if !self.stopped && !self.stopping && !self.phase.is_terminal() {
                     self.evicted = Some(*cause);
@@ -178,7 +192,11 @@ impl Observer {
                 }
                 watched.ends(exit.code, policy, now);
             }
-            Event::Tick | Event::SandboxFailed { .. } | Event::SandboxRemoved | Event::ImagePulling { .. } => {}
+            Event::Tick
+            | Event::Reject { .. }
+            | Event::SandboxFailed { .. }
+            | Event::SandboxRemoved
+            | Event::ImagePulling { .. } => {}
         }
     }
 
@@ -298,9 +316,10 @@ impl Observer {
     fn status(&mut self, status: &PodStatus, driver: &Driver) -> Result<(), Broken> {
         must!(status.phase.as_deref() == Some(self.phase.as_str()), "another phase in the status");
         let shown = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-        must!(shown().count() == self.containers.len(), "a container too many or too few in the status");
+        let expected = if self.waiting { 0 } else { self.containers.len() };
+        must!(shown().count() == expected, "a container too many or too few in the status");
         let terminal = self.phase.is_terminal();
-        for watched in &mut self.containers {
+        for watched in self.containers.iter_mut().filter(|_| expected > 0) {
             let mut same = shown().filter(|shown| shown.name == *watched.name);
             let (Some(shown), None) = (same.next(), same.next()) else {
                 return Err(Broken(format!("{} is not in the status exactly once", watched.name)));
@@ -309,13 +328,16 @@ impl Observer {
         }
         let conditions = status.conditions.clone().unwrap_or_default();
         let by_node = matches!(self.evicted, Some(Eviction::NodePressure { .. }));
-        must!(conditions.len() == 5 + usize::from(by_node && terminal), "a condition too many or too few");
+        let is_disrupted = self.preempted || (by_node && terminal);
+        let kept = if self.waiting { 1 } else { 5 };
+        must!(conditions.len() == kept + usize::from(is_disrupted), "a condition too many or too few");
         let disrupted = conditions.last().is_some_and(|condition| condition.type_ == "DisruptionTarget");
-        must!(disrupted == (by_node && terminal), "DisruptionTarget is {disrupted}");
+        must!(disrupted == is_disrupted, "DisruptionTarget is {disrupted}");
         let evicted = status.reason.as_deref() == Some("Evicted");
         must!(evicted == (self.evicted.is_some() && terminal), "shown as evicted: {evicted}");
         must!(!evicted || self.phase == Phase::Failed, "an evicted pod is {:?}", self.phase);
-        for (old, new) in self.conditions.iter().zip(&conditions) {
+        for new in &conditions {
+            let Some(old) = self.conditions.iter().find(|old| old.type_ == new.type_) else { continue };
             let changed = old.last_transition_time != new.last_transition_time;
             must!(!changed || old.status != new.status, "{} changed its time and not its status", new.type_);
             must!(

@@ -79,6 +79,9 @@ impl World {
             }
             13 => self.noise(tape),
             14 => match tape.choose(8) {
+                // Means something only before the start.
+                4 => self.happens(Event::Unschedulable { message: "full".into(), nominated_node: None }),
+                5 => self.happens(Event::Preempt { preemptor: "u2".into(), scheduler: "s".into() }),
                 6 => self.happens(Event::Delete {
                     grace: [None, Some(5), Some(0)][tape.choose(3)].map(Duration::from_secs),
                 }),

@@ -9,6 +9,7 @@ mod init;
 mod races;
 mod restart;
 mod sandbox;
+mod scheduling;
 mod sidecars;
 mod start_failures;
 mod whole_pods;
