@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::stats::{FileSpace, FileUsage, VolumeStats};
@@ -24,7 +25,7 @@ async fn infra(state: &std::path::Path) -> Infra {
     let network = PodNetworkConfig { names, ..PodNetworkConfig::default() };
     let config = InfraConfig { uid: "uid".into(), network, volumes, memory_limit: Some(1 << 20), ..Default::default() };
     let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-    Infra::create(config, &NodeDirs::new(state.join("state")), &node).await.unwrap()
+    Infra::create(config, &NodeDirs::new(state.join("state")), &node, &Budget::unlimited()).await.unwrap()
 }
 
 fn container(infra: &Infra) -> Incarnation {
