@@ -20,6 +20,7 @@ mod pod;
 mod ports;
 mod probes;
 mod report;
+mod resize;
 mod resources;
 mod security;
 mod selector;
@@ -30,6 +31,7 @@ pub use objects::{config_map, secret};
 
 pub(crate) use names::{is_env_name, relative_path_problem};
 pub(crate) use pod::pod;
+pub(crate) use resize::resize;
 
 #[cfg(test)]
 mod tests;
