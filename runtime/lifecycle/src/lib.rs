@@ -49,7 +49,7 @@
 //! # Which modules do what
 //!
 //! `machine` takes events in and derives effects; `course` is the pod's diagram above, `container` the container's,
-//! `sandbox` has its own; `order` says whose turn it is; `backoff` counts delays; `status` renders; `words` phrases the
+//! `sandbox` and `resize` have their own; `order` says whose turn it is; `backoff` counts delays; `status` renders; `words` phrases the
 //! events that users see. None of them may depend on a runtime, a clock, or anything of the workspace but
 //! `nacelle-spec`.
 
@@ -61,12 +61,15 @@ mod event;
 mod machine;
 mod order;
 mod phase;
+mod resize;
 mod sandbox;
 mod status;
 mod time;
 mod words;
 
 pub use effect::{Effect, EventKind, PodEvent, Subject};
-pub use event::{ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, SandboxFailure, StartFailure};
+pub use event::{
+    ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, ResizeVerdict, SandboxFailure, StartFailure,
+};
 pub use machine::Lifecycle;
 pub use phase::Phase;

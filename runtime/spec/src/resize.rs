@@ -31,6 +31,19 @@ impl CheckedPod {
         Self::from_checked(Arc::new(pod))
     }
 
+    /// The same pod with what `of` gives for a container; one for which it gives nothing keeps what it has.
+    #[must_use]
+    pub fn with_container_resources(&self, of: impl Fn(&str) -> Option<ResourceRequirements>) -> Self {
+        let mut pod = Pod::clone(self.object());
+        let spec = pod.spec.get_or_insert_default();
+        for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+            if let Some(resources) = of(&container.name) {
+                container.resources = Some(resources);
+            }
+        }
+        Self::from_checked(Arc::new(pod))
+    }
+
     /// The same pod with the resources of `new`, as the API server's `resize` subresource takes it, and
     /// `metadata.generation` counted on; `None` when nothing changes.
     ///

@@ -58,13 +58,14 @@ impl Conditions {
         }
     }
 
-    pub(crate) fn render(&self) -> Vec<PodCondition> {
-        self.kept.iter().chain(&self.disruption).map(Condition::render).collect()
+    /// As of this `metadata.generation`.
+    pub(crate) fn render(&self, generation: Option<i64>) -> Vec<PodCondition> {
+        self.kept.iter().chain(&self.disruption).map(|condition| condition.render(generation)).collect()
     }
 }
 
 impl Condition {
-    fn render(&self) -> PodCondition {
+    fn render(&self, generation: Option<i64>) -> PodCondition {
         let (status, reason, message) = match &self.verdict {
             Verdict::True { reason, message } => ("True", *reason, message.clone()),
             Verdict::False { reason, message } => ("False", *reason, message.clone()),
@@ -75,6 +76,7 @@ impl Condition {
             reason: reason.map(str::to_owned),
             message,
             last_transition_time: time(self.since),
+            observed_generation: generation,
             ..PodCondition::default()
         }
     }
