@@ -1,14 +1,16 @@
 //! What the downward API can say about this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 
 use nacelle_spec::DownwardFacts;
 
 /// Thousandths of a CPU per CPU.
 const MILLIS: u64 = 1000;
 
-/// The machine's capacity and addresses; pods' own addresses are added per pod.
-pub(crate) fn of_this_machine(node_name: &str) -> DownwardFacts {
+/// The machine's capacity and addresses; pods' own addresses are added per pod. `state_dir`, which exists, is where
+/// pods keep what they write to a disk.
+pub(crate) fn of_this_machine(node_name: &str, state_dir: &Path) -> DownwardFacts {
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| u64::try_from(cpus.get()).unwrap_or(1));
     DownwardFacts {
         node_name: node_name.to_owned(),
@@ -16,7 +18,7 @@ pub(crate) fn of_this_machine(node_name: &str) -> DownwardFacts {
         host_ips: vec![host_address()],
         node_cpu_millis: cpus * MILLIS,
         node_memory_bytes: memory_bytes().unwrap_or(0),
-        ..DownwardFacts::default()
+        node_ephemeral_storage_bytes: disk_bytes(state_dir).unwrap_or(0),
     }
 }
 
@@ -33,6 +35,11 @@ fn host_address() -> IpAddr {
         .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }
 
+fn disk_bytes(dir: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(dir).ok()?;
+    disk.f_blocks.checked_mul(disk.f_frsize)
+}
+
 fn memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -43,9 +50,9 @@ fn memory_bytes() -> Option<u64> {
 mod tests {
     #[test]
     fn a_machine_has_a_cpu_memory_and_an_address() {
-        let facts = super::of_this_machine("here");
+        let facts = super::of_this_machine("here", std::path::Path::new("/"));
         assert!(facts.node_cpu_millis >= 1000);
-        assert!(facts.node_memory_bytes > 0);
+        assert!(facts.node_memory_bytes > 0 && facts.node_ephemeral_storage_bytes > 0);
         assert_eq!(facts.host_ips.len(), 1);
     }
 }

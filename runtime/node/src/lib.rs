@@ -6,6 +6,7 @@
 //!
 //! No front end may be named here, and nothing is printed.
 
+mod capacity;
 mod clock;
 mod config;
 mod driver;
@@ -17,6 +18,7 @@ mod notice;
 mod prune;
 mod storage;
 
+pub use capacity::{Capacity, Unbounded};
 pub use clock::Clock;
 pub use config::{Compiler, NodeConfig};
 pub use handle::PodHandle;
@@ -24,7 +26,7 @@ pub use nacelle_container::log::LogLine;
 pub use nacelle_container::output::Stream;
 pub use nacelle_host::Backends;
 pub use nacelle_infra::network::{HostPortConfig as HostPort, Protocol};
-pub use nacelle_lifecycle::{EventKind, PodEvent, Subject};
+pub use nacelle_lifecycle::{EventKind, PodEvent, ResizeVerdict, Subject};
 pub use nacelle_wasm::compile_worker_main;
 pub use node::{Node, NodeError, PodStart};
 pub use notice::{Notice, PodRef};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -15,6 +15,7 @@ use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use crate::capacity::{Capacity, Unbounded};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::driver::{Context, Driver, FrontEnd, Live, Origin, Outlets, Shared, Wires};
@@ -79,16 +80,25 @@ impl Node {
     /// # Errors
     /// When a directory cannot be used.
     pub fn with_backends(config: NodeConfig, backends: Backends) -> Result<Arc<Self>, NodeError> {
+        Self::with(config, backends, Arc::new(Unbounded))
+    }
+
+    /// As [`Node::with_backends`], with a capacity of the caller's.
+    ///
+    /// # Errors
+    /// When a directory cannot be used.
+    pub fn with(config: NodeConfig, backends: Backends, capacity: Arc<dyn Capacity>) -> Result<Arc<Self>, NodeError> {
         let images = Arc::new(Store::open(&config.state_dir.join("images"))?);
         let mut blocks = NodeNetworkConfig::default();
         if !config.pod_cidrs.is_empty() {
             blocks.pod_cidrs = config.pod_cidrs;
         }
         let network = NodeNetwork::new(blocks)?;
+        let facts = facts::of_this_machine(&config.node_name, &config.state_dir);
         let host_config = HostConfig { state_dir: config.state_dir, log: LogConfig::default() };
         let host = Host::new(host_config, backends, Arc::clone(&network));
-        let facts = facts::of_this_machine(&config.node_name);
-        let shared = Shared { host, network, images, facts, insecure_registries: config.insecure_registries };
+        let insecure_registries = config.insecure_registries;
+        let shared = Shared { host, network, images, facts, capacity, insecure_registries };
         Ok(Arc::new(Self { shared: Arc::new(shared), name: config.node_name }))
     }
 
@@ -138,7 +148,8 @@ impl Node {
         let live = context.live.clone();
         let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
         tokio::spawn(Driver::new(Arc::new(context), wires).run());
-        PodHandle { pod, commands, live, status: statuses, gone: going }
+        let desired = Arc::new(Mutex::new(pod.clone()));
+        PodHandle { pod, desired, commands, live, status: statuses, gone: going }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::front::FrontEnd;
 use super::live::Live;
+use crate::capacity::Capacity;
 use crate::clock::Clock;
 use crate::network;
 use crate::notice::Notice;
@@ -24,13 +25,14 @@ pub(crate) struct Shared {
     pub(crate) network: Arc<NodeNetwork>,
     pub(crate) images: Arc<Store>,
     pub(crate) facts: DownwardFacts,
+    pub(crate) capacity: Arc<dyn Capacity>,
     pub(crate) insecure_registries: Vec<String>,
 }
 
 /// What the tasks of one pod share.
 pub(crate) struct Context {
     pub(crate) node: Arc<Shared>,
-    /// As it was started. Its labels and annotations may have changed since: see `live`.
+    /// As it was started. Its labels, annotations and resources may have changed since: see `live`.
     pub(crate) pod: CheckedPod,
     /// What may change while the pod runs.
     pub(crate) live: watch::Sender<Live>,

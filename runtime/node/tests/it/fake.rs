@@ -8,6 +8,7 @@
 //! | `ignore` | runs until it is killed |
 //! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
 //! | `exit N` | ends |
+//! | `burn` | executes all of its fuel |
 //! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
 
 use std::sync::{Arc, Mutex};
@@ -27,8 +28,19 @@ use tokio::sync::watch;
 #[derive(Default)]
 pub(crate) struct FakeBackend {
     created: Mutex<Vec<(ContainerConfig, ContainerInfra)>>,
+    /// What containers and pods were given while they ran, in order; what was refused is not in it.
+    pub(crate) updates: Arc<Mutex<Vec<Given>>>,
+    /// Bytes of memory that every guest uses.
+    pub(crate) in_use: Arc<Mutex<u64>>,
     /// How many creations were begun.
     pub(crate) creations: watch::Sender<usize>,
+}
+
+/// Something that was given other resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    Pod(Cpu),
+    Container(String, Resources),
 }
 
 impl FakeBackend {
@@ -53,7 +65,7 @@ impl Backend for FakeBackend {
         _: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
-        let script = config.argv.clone();
+        let (script, name) = (config.argv.clone(), config.id.name.clone());
         self.created.lock().unwrap().push((config, infra.clone()));
         self.creations.send_modify(|creations| *creations += 1);
         if script.iter().any(|word| word == "hang-create") {
@@ -63,7 +75,10 @@ impl Backend for FakeBackend {
             return Err(CreateError::Other("cannot be created".into()));
         }
         let guest = FakeContainer {
+            name,
             script,
+            updates: Arc::clone(&self.updates),
+            in_use: Arc::clone(&self.in_use),
             files: infra.files,
             output: Mutex::new(Some(output)),
             terminate: watch::Sender::new(false),
@@ -73,10 +88,15 @@ impl Backend for FakeBackend {
         Ok(Arc::new(guest))
     }
 
-    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
+    async fn update_pod(&self, _: &PodUid, cpu: &Cpu) {
+        self.updates.lock().unwrap().push(Given::Pod(*cpu));
+    }
 }
 
 struct FakeContainer {
+    name: String,
+    updates: Arc<Mutex<Vec<Given>>>,
+    in_use: Arc<Mutex<u64>>,
     script: Vec<String>,
     files: Arc<MountNamespace>,
     output: Mutex<Option<OutputSender>>,
@@ -126,7 +146,12 @@ impl Container for FakeContainer {
         Stats::default()
     }
 
-    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
+    async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        let used = *self.in_use.lock().unwrap();
+        if let Some(limit) = resources.memory.filter(|limit| *limit < used) {
+            return Err(UpdateError::MemoryInUse { limit, used });
+        }
+        self.updates.lock().unwrap().push(Given::Container(self.name.clone(), *resources));
         Ok(())
     }
 
@@ -163,6 +188,7 @@ async fn play(
                 return ExitCause::Stopped { graceful: true };
             }
             ("ignore", _) => std::future::pending().await,
+            ("burn", _) => return ExitCause::FuelExhausted { limit: 1000 },
             ("exit", code) => return ExitCause::Exited { code: code.parse().unwrap() },
             _ => {}
         }

@@ -11,6 +11,7 @@ mod images;
 mod live;
 mod network;
 mod order;
+mod resize;
 mod restarts;
 mod storage;
 mod world;

@@ -1,11 +1,13 @@
 //! A node over temporary directories, and the words in which cases speak of notices.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nacelle_container::Backend;
-use nacelle_node::{Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{
+    Backends, Capacity, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, ResizeVerdict,
+};
 use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
 use nacelle_spec::{CheckedPod, Objects, Source, load};
 use tokio::sync::mpsc;
@@ -18,9 +20,23 @@ const HANG: Duration = Duration::from_secs(60);
 /// More notices than any case makes.
 pub(crate) const ROOMY: usize = 4096;
 
+/// Room for everything, until it is told otherwise.
+#[derive(Default)]
+pub(crate) struct FakeCapacity {
+    /// What it says to every resize.
+    pub(crate) refusal: Mutex<Option<ResizeVerdict>>,
+}
+
+impl Capacity for FakeCapacity {
+    fn resize(&self, _: &CheckedPod, _: &CheckedPod) -> ResizeVerdict {
+        self.refusal.lock().unwrap().clone().unwrap_or(ResizeVerdict::Fits)
+    }
+}
+
 pub(crate) struct World {
     temp: tempfile::TempDir,
     pub(crate) backend: Arc<FakeBackend>,
+    pub(crate) capacity: Arc<FakeCapacity>,
     pub(crate) node: Arc<Node>,
 }
 
@@ -38,11 +54,12 @@ impl World {
             pod_cidrs: Vec::new(),
         };
         let wasm = Arc::clone(&backend) as Arc<dyn Backend>;
-        let node = Node::with_backends(config, Backends { wasm }).unwrap();
+        let capacity = Arc::new(FakeCapacity::default());
+        let node = Node::with(config, Backends { wasm }, Arc::clone(&capacity) as Arc<dyn Capacity>).unwrap();
         std::fs::create_dir(temp.path().join("manifests")).unwrap();
         // The header of a component: enough for the store to see what it is.
         std::fs::write(temp.path().join("manifests/app.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
-        Self { temp, backend, node }
+        Self { temp, backend, capacity, node }
     }
 
     /// Where images are taken from.
