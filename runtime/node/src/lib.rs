@@ -20,7 +20,7 @@ mod storage;
 
 pub use capacity::{Capacity, Unbounded};
 pub use clock::Clock;
-pub use config::{Compiler, NodeConfig};
+pub use config::{AddressSpace, Compiler, NodeConfig};
 pub use handle::PodHandle;
 pub use nacelle_container::log::LogLine;
 pub use nacelle_container::output::Stream;

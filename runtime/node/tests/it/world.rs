@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nacelle_container::Backend;
 use nacelle_node::{
-    Backends, Capacity, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, ResizeVerdict,
+    AddressSpace, Backends, Capacity, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, ResizeVerdict,
 };
 use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
 use nacelle_spec::{CheckedPod, Objects, Source, load};
@@ -50,6 +50,7 @@ impl World {
             compile_cache: None,
             node_name: "here".into(),
             compiler: Compiler::InProcess,
+            address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
         };
