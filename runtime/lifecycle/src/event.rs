@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nacelle_spec::CheckedPod;
+
 /// Something that happened to the pod, or the passing of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -35,6 +37,8 @@ pub enum Event {
         /// The `spec.schedulerName` of the other pod.
         scheduler: String,
     },
+    /// Another pod has less than before: a resize that waits for room may have it now.
+    RoomFreed,
     /// The time given by [`Lifecycle::next_wake`](crate::Lifecycle::next_wake) has come. Harmless at any other time.
     Tick,
     /// The pod's infra (network, volumes) stands.
@@ -119,6 +123,24 @@ pub enum Event {
         /// Shown as `status.message`.
         message: String,
     },
+    /// The pod shall have other resources. It differs from what it was in nothing but these and `metadata.generation`.
+    Resize {
+        /// The pod as it shall be.
+        pod: CheckedPod,
+    },
+    /// The node has looked whether it has room for the pod as it shall be; answers
+    /// [`ConsiderResize`](crate::Effect::ConsiderResize).
+    ResizeConsidered {
+        /// `metadata.generation` of the pod that it looked at.
+        generation: Option<i64>,
+        /// Whether it has.
+        verdict: ResizeVerdict,
+    },
+    /// What the pod was given has been carried out; answers [`ApplyResize`](crate::Effect::ApplyResize).
+    ResizeApplied {
+        /// Why it could not be, for people: nothing was changed then.
+        result: Result<(), String>,
+    },
     /// The pod's infra is gone; answers [`RemoveSandbox`](crate::Effect::RemoveSandbox).
     SandboxRemoved,
 }
@@ -164,6 +186,23 @@ pub enum Eviction {
     NodePressure {
         /// How long containers may take to stop; `None` means the pod's own `terminationGracePeriodSeconds`.
         grace: Option<Duration>,
+    },
+}
+
+/// Whether the node has room for a pod of another size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResizeVerdict {
+    /// It has.
+    Fits,
+    /// Not while other pods have what they have.
+    Deferred {
+        /// For people.
+        message: String,
+    },
+    /// It never will.
+    Infeasible {
+        /// For people.
+        message: String,
     },
 }
 

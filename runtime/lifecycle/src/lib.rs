@@ -50,7 +50,8 @@
 //! # Which modules do what
 //!
 //! `machine` takes events in and derives effects; `course` is the pod's diagram above, `container` the container's,
-//! `sandbox` and `scheduling` have their own; `order` says whose turn it is; `backoff` counts delays; `status` renders; `words` phrases the
+//! `sandbox`, `scheduling` and `resize` have their own; `order` says whose turn it is; `backoff` counts delays; `status`
+//! renders; `words` phrases the
 //! events that users see. None of them may depend on a runtime, a clock, or anything of the workspace but
 //! `nacelle-spec`.
 
@@ -62,6 +63,7 @@ mod event;
 mod machine;
 mod order;
 mod phase;
+mod resize;
 mod sandbox;
 mod scheduling;
 mod status;
@@ -70,7 +72,8 @@ mod words;
 
 pub use effect::{Effect, EventKind, PodEvent, Subject};
 pub use event::{
-    ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, Rejection, SandboxFailure, StartFailure,
+    ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, Rejection, ResizeVerdict, SandboxFailure,
+    StartFailure,
 };
 pub use machine::Lifecycle;
 pub use phase::Phase;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use nacelle_spec::{CheckedPod, ContainerKind};
 
 use crate::backoff::BackOff;
@@ -15,6 +16,7 @@ use crate::effect::{Effect, PodEvent};
 use crate::event::Event;
 use crate::order;
 use crate::phase::Phase;
+use crate::resize::Resize;
 use crate::sandbox::{Addresses, Sandbox};
 use crate::scheduling::Scheduling;
 use crate::status::Conditions;
@@ -24,6 +26,7 @@ use crate::words;
 /// One pod, from its acceptance by the node to the removal of its sandbox.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
+    /// With the resources that the node gives it.
     pub(crate) pod: CheckedPod,
     pub(crate) course: Course,
     pub(crate) scheduling: Scheduling,
@@ -32,11 +35,12 @@ pub struct Lifecycle {
     /// Init containers and sidecars first, in order of declaration.
     pub(crate) containers: Vec<Container>,
     pub(crate) conditions: Conditions,
+    pub(crate) resize: Resize,
     /// When `Start` came.
     pub(crate) started_at: Option<Timestamp>,
     sandbox_retries: BackOff,
     /// The latest time seen; a clock that goes back is held here.
-    now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Lifecycle {
@@ -44,6 +48,7 @@ impl Lifecycle {
     pub fn new(pod: CheckedPod, now: Timestamp) -> Self {
         let containers: Vec<Container> = pod.containers().map(Container::new).collect();
         let conditions = Conditions::new(&containers, now);
+        let resize = Resize::none(&pod);
         Self {
             pod,
             course: Course::New,
@@ -52,6 +57,7 @@ impl Lifecycle {
             addresses: Addresses::default(),
             containers,
             conditions,
+            resize,
             started_at: None,
             sandbox_retries: BackOff::delayed(),
             now,
@@ -78,7 +84,7 @@ impl Lifecycle {
             _ => None,
         };
         let containers = self.containers.iter().filter_map(Container::next_wake);
-        containers.chain(sandbox).chain(deadline).min()
+        containers.chain(sandbox).chain(deadline).chain(self.resize.next_wake()).min()
     }
 
     /// Whether nothing is started any more: the pod stops, or has ended. Pulls that are under way have lost their point.
@@ -100,7 +106,7 @@ impl Lifecycle {
         }
     }
 
-    /// The pod as given to [`new`](Self::new).
+    /// The pod as given to [`new`](Self::new), with the resources that the node has given it since.
     pub fn pod(&self) -> &CheckedPod {
         &self.pod
     }
@@ -111,6 +117,7 @@ impl Lifecycle {
         let mut emit = |event: PodEvent| effects.push(Effect::Emit(event));
         match event {
             Event::Tick => {}
+            Event::RoomFreed => self.ask_for_room_again(),
             Event::Start => self.start(effects),
             Event::Unschedulable { message, nominated_node } => self.wait(message, nominated_node, effects),
             Event::SandboxCreated { pod_ips, host_ips } => {
@@ -183,6 +190,9 @@ impl Lifecycle {
                     }
                 }
             }
+            Event::Resize { pod } => self.want(pod, effects),
+            Event::ResizeConsidered { generation, verdict } => self.considered(generation, verdict, effects),
+            Event::ResizeApplied { result } => self.applied(result, effects),
             Event::Delete { grace } => self.stop(Cause::Deleted, grace),
             Event::Evict { cause: eviction, message } => {
                 if matches!(self.course, Course::New | Course::Active { .. }) {
@@ -250,6 +260,8 @@ impl Lifecycle {
                 effects.push(Effect::Emit(words::deadline_exceeded()));
                 self.stop(Cause::DeadlineExceeded, None);
             } else {
+                // Before anything is started: what starts then has what the pod was given.
+                self.pursue_resize(effects);
                 self.bring_up(effects);
             }
         }
@@ -281,7 +293,10 @@ impl Lifecycle {
             match container.advance(may_start, now) {
                 None => {}
                 Some(Due::Pull) => effects.push(Effect::PullImage { container: name }),
-                Some(Due::Start { attempt }) => effects.push(Effect::StartContainer { container: name, attempt }),
+                Some(Due::Start { attempt }) => {
+                    container.resources = resources_of(&self.pod, &name);
+                    effects.push(Effect::StartContainer { container: name, attempt });
+                }
                 Some(Due::PullBackOffBegins) => {
                     effects.extend(words::pull_back_off(container).map(Effect::Emit));
                 }
@@ -345,6 +360,11 @@ impl Lifecycle {
             Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => {}
         }
     }
+}
+
+/// What the manifest gives a container.
+pub(crate) fn resources_of(pod: &CheckedPod, container: &str) -> ResourceRequirements {
+    pod.container(container).and_then(|container| container.spec.resources.clone()).unwrap_or_default()
 }
 
 /// The wait before the restart that the container is in, when there is one.

@@ -1,6 +1,10 @@
 //! The events that users see, in the words of the kubelet and the scheduler.
 
+mod resize;
+
 use nacelle_spec::CheckedPod;
+
+pub(crate) use resize::{resize_completed, resize_failed, resize_pending, resize_restarts, resize_started};
 
 use crate::backoff::go_duration;
 use crate::container::Container;

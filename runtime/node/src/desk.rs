@@ -2,11 +2,11 @@
 //!
 //! A decision is sent while the books are locked, so each pod hears of them in order. Nothing here waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use nacelle_lifecycle::Event;
-use nacelle_spec::{CheckedPod, Requests};
+use nacelle_lifecycle::{Event, ResizeVerdict};
+use nacelle_spec::CheckedPod;
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Applicant, Decision, ResizeFit, Scheduler, Wait};
@@ -47,11 +47,13 @@ pub(crate) struct Desk {
 struct Books {
     scheduler: Scheduler,
     guests: BTreeMap<String, Guest>,
+    /// Who waits for room for a resize.
+    deferred: BTreeSet<String>,
 }
 
 impl Desk {
     pub(crate) fn new(node_name: String, room: NodeResources, clock: Clock) -> Self {
-        let books = Books { scheduler: Scheduler::new(room), guests: BTreeMap::new() };
+        let books = Books { scheduler: Scheduler::new(room), guests: BTreeMap::new(), deferred: BTreeSet::new() };
         Self { node_name, clock, books: Mutex::new(books) }
     }
 
@@ -80,6 +82,8 @@ impl Desk {
         let mut books = self.books();
         let decisions = books.scheduler.leave(uid, self.clock.now());
         self.tell(&books, decisions);
+        books.deferred.remove(uid);
+        self.room_freed(&mut books);
     }
 
     /// Nothing of a pod is left.
@@ -95,12 +99,38 @@ impl Desk {
         self.tell(&books, decisions);
     }
 
-    /// A pod that has room wants to ask for something else. When it fits, it has it from now on.
-    pub(crate) fn resize(&self, uid: &str, requests: Requests) -> ResizeFit {
+    /// A pod that has room shall have other resources. When they fit, it asks for those from now on; one that has to wait
+    /// hears when room was freed.
+    pub(crate) fn resize(&self, wanted: &CheckedPod) -> ResizeVerdict {
+        let uid = wanted.uid();
         let mut books = self.books();
-        let (fit, decisions) = books.scheduler.resize(uid, requests, self.clock.now());
+        let (fit, decisions) = books.scheduler.resize(uid, wanted.requests(), self.clock.now());
         self.tell(&books, decisions);
-        fit
+        books.deferred.remove(uid);
+        match fit {
+            ResizeFit::Fits => {
+                if let Some(guest) = books.guests.get_mut(uid) {
+                    guest.pod = wanted.clone();
+                }
+                self.room_freed(&mut books);
+                ResizeVerdict::Fits
+            }
+            ResizeFit::Deferred(message) => {
+                books.deferred.insert(uid.to_owned());
+                ResizeVerdict::Deferred { message }
+            }
+            ResizeFit::Infeasible(message) => ResizeVerdict::Infeasible { message },
+        }
+    }
+
+    /// Those who wait for room for a resize may ask again.
+    fn room_freed(&self, books: &mut Books) {
+        for uid in std::mem::take(&mut books.deferred) {
+            if let Some(guest) = books.guests.get(&uid) {
+                // As everywhere: a driver that has ended has nothing left to decide.
+                let _ = guest.events.send(Event::RoomFreed);
+            }
+        }
     }
 
     /// The pods that could be put out: they have room, and have not been asked to go.

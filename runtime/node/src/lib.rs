@@ -24,7 +24,6 @@ mod prune;
 pub mod stats;
 mod storage;
 
-pub use admission::ResizeFit;
 pub use capacity::{DEFAULT_MAX_PODS, HeldAgainst, NodeResources, ResourceConfig};
 pub use clock::Clock;
 pub use config::{AddressSpace, Compiler, NodeConfig};
@@ -37,7 +36,7 @@ pub use nacelle_container::log::LogLine;
 pub use nacelle_container::output::Stream;
 pub use nacelle_host::Backends;
 pub use nacelle_infra::network::{HostPortConfig as HostPort, Protocol};
-pub use nacelle_lifecycle::{EventKind, PodEvent, Subject};
+pub use nacelle_lifecycle::{EventKind, PodEvent, ResizeVerdict, Subject};
 pub use nacelle_wasm::compile_worker_main;
 pub use node::{Node, NodeError, PodStart};
 pub use notice::{Notice, PodRef};

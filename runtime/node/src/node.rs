@@ -11,12 +11,11 @@ use nacelle_host::{Backends, Host, HostConfig};
 use nacelle_image::{Store, StoreError};
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{HostPortConfig, NetworkConfigError, NodeNetwork, NodeNetworkConfig};
-use nacelle_spec::{CheckedPod, Objects, Requests};
+use nacelle_spec::{CheckedPod, Objects};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use crate::admission::ResizeFit;
 use crate::capacity::{Machine, NodeResources, Plan};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
@@ -157,12 +156,6 @@ impl Node {
         self.conditions.clone()
     }
 
-    /// Whether the pod of that uid may ask for so much from now on. When it fits it is booked, and other pods have to do
-    /// with what is left; nothing else about the pod changes.
-    pub fn resize(&self, uid: &str, requests: Requests) -> ResizeFit {
-        self.shared.desk.resize(uid, requests)
-    }
-
     /// Starts a pod as soon as there is room for it. What becomes of it is told through `notices` and the handle; a pod that cannot run is a pod
     /// with a status that says so.
     ///
@@ -192,7 +185,8 @@ impl Node {
         let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
         let room = self.shared.desk.arrive(&pod, is_bound, events);
         tokio::spawn(Driver::new(Arc::new(context), wires).run());
-        PodHandle { pod, commands, live, status: statuses, room, gone: going, last_stats }
+        let desired = Arc::new(Mutex::new(pod.clone()));
+        PodHandle { pod, desired, commands, live, status: statuses, room, gone: going, last_stats }
     }
 
     /// Begins to look after the node, unless somebody does.

@@ -57,6 +57,9 @@ pub struct CheckedPod {
     pod: Arc<Pod>,
 }
 
+// Nothing in a pod is unequal to itself: there are no floating-point numbers in it.
+impl Eq for CheckedPod {}
+
 impl CheckedPod {
     /// Fills in Kubernetes' defaults and validates.
     ///
@@ -69,6 +72,11 @@ impl CheckedPod {
             return Err(diagnostics);
         }
         Ok((Self { pod: Arc::new(pod) }, diagnostics))
+    }
+
+    /// A pod that was made from checked ones by means that keep it so.
+    pub(crate) fn from_checked(pod: Arc<Pod>) -> Self {
+        Self { pod }
     }
 
     /// The whole object, defaults filled in.
@@ -145,6 +153,7 @@ impl CheckedPod {
         pod.metadata.name = Some(name.to_owned());
         pod.metadata.namespace = Some(self.namespace().to_owned());
         pod.metadata.creation_timestamp = Some(Time(creation));
+        pod.metadata.generation = Some(1);
         pod.spec.get_or_insert_default().node_name = Some(node_name.to_owned());
         Self { pod: Arc::new(pod) }
     }

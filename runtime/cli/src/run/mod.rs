@@ -13,6 +13,7 @@ mod failure;
 mod narrate;
 mod print;
 mod reload;
+mod resize;
 mod resources;
 mod stats;
 mod stuck;

@@ -219,7 +219,8 @@ impl Printer {
         match self.setup.verbosity {
             Verbosity::Quiet => false,
             Verbosity::Verbose | Verbosity::Debug => true,
-            Verbosity::Normal if event.kind == EventKind::Normal => false,
+            // Why a container ends that is about to be resized: its status does not say it.
+            Verbosity::Normal if event.kind == EventKind::Normal => event.message.ends_with("resize requires restart"),
             Verbosity::Normal if is_echo(event) => false,
             Verbosity::Normal => {
                 let key = (pod.uid.clone(), container.map(str::to_owned));

@@ -66,16 +66,16 @@ impl Conditions {
         }
     }
 
-    /// Of a pod that no node has taken, what the scheduler says is all there is.
-    pub(crate) fn render(&self, scheduling: &Scheduling) -> Vec<PodCondition> {
+    /// As of this `metadata.generation`. Of a pod that no node has taken, what the scheduler says is all there is.
+    pub(crate) fn render(&self, scheduling: &Scheduling, generation: Option<i64>) -> Vec<PodCondition> {
         let all = scheduling.shows_containers();
         let kept = self.kept.iter().filter(|condition| all || condition.kind == POD_SCHEDULED);
-        kept.chain(&self.disruption).map(Condition::render).collect()
+        kept.chain(&self.disruption).map(|condition| condition.render(generation)).collect()
     }
 }
 
 impl Condition {
-    fn render(&self) -> PodCondition {
+    fn render(&self, generation: Option<i64>) -> PodCondition {
         let (status, reason, message) = match &self.verdict {
             Verdict::True { reason, message } => ("True", *reason, message.clone()),
             Verdict::False { reason, message } => ("False", *reason, message.clone()),
@@ -86,6 +86,7 @@ impl Condition {
             reason: reason.map(str::to_owned),
             message,
             last_transition_time: time(self.since),
+            observed_generation: generation,
             ..PodCondition::default()
         }
     }

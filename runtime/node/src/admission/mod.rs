@@ -17,6 +17,6 @@ mod resize;
 mod scheduler;
 mod words;
 
-pub use resize::ResizeFit;
+pub(crate) use resize::ResizeFit;
 
 pub(crate) use scheduler::{Applicant, Decision, Scheduler, Wait};

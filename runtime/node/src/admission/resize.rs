@@ -8,7 +8,7 @@ use crate::capacity::NodeResources;
 
 /// Whether other requests of a pod fit the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ResizeFit {
+pub(crate) enum ResizeFit {
     /// They do.
     Fits,
     /// Not now, but when others go: reason `Deferred` of the condition `PodResizePending`, with this message.

@@ -18,6 +18,8 @@ mod front;
 mod incarnation;
 mod live;
 mod pull;
+mod resize;
+mod resources;
 mod sandbox;
 mod start;
 
@@ -84,7 +86,7 @@ impl Driver {
                 biased;
                 Some(event) = self.wires.host_events.recv() => self.dispatch(event),
                 Some(event) = self.wires.events.recv() => self.step(event),
-                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.delete(grace),
+                Some(command) = self.wires.commands.recv() => self.command(command),
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
             }
         }
@@ -121,7 +123,10 @@ impl Driver {
         loop {
             tokio::select! {
                 () = &mut delivered => return,
-                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.hurry(grace),
+                Some(command) = self.wires.commands.recv() => match command {
+                    Command::Delete(grace) => self.hurry(grace),
+                    Command::Resize(_) => {}
+                },
             }
         }
     }
@@ -130,9 +135,14 @@ impl Driver {
         self.context.front.hurry(grace.unwrap_or_else(|| self.context.pod.termination_grace_period()));
     }
 
-    fn delete(&mut self, grace: Option<Duration>) {
-        self.hurry(grace);
-        self.step(Event::Delete { grace });
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Delete(grace) => {
+                self.hurry(grace);
+                self.step(Event::Delete { grace });
+            }
+            Command::Resize(pod) => self.step(Event::Resize { pod }),
+        }
     }
 
     fn step(&mut self, event: Event) {
@@ -190,6 +200,22 @@ impl Driver {
                     // It has ended, and its event is on its way.
                     None => tracing::debug!("asked to stop a container that has ended"),
                 }
+            }
+            Effect::ConsiderResize => {
+                let wanted = self.machine.desired();
+                let verdict = context.node.desk.resize(wanted);
+                context.report(Event::ResizeConsidered { generation: wanted.generation(), verdict });
+            }
+            Effect::Reallocate => {
+                let pod = self.machine.pod();
+                context.live.send_modify(|live| live.pod = live.pod.with_resources_of(pod));
+            }
+            Effect::ApplyResize { containers } => {
+                let (from, to) = (self.machine.present(), self.machine.pod().clone());
+                tokio::spawn(async move {
+                    let result = resize::apply(&context, &from, &to, &containers).await;
+                    context.report(Event::ResizeApplied { result });
+                });
             }
             Effect::RemoveSandbox => {
                 tokio::spawn(async move {

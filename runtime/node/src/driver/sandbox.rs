@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nacelle_container::{Cpu, PodUid};
-use nacelle_host::{PodCreated, PodError, PodRequest, PodResources};
+use nacelle_container::PodUid;
+use nacelle_host::{PodCreated, PodError, PodRequest};
 use nacelle_image::ImageContent;
 use nacelle_infra::network::DnsConfig;
 use nacelle_infra::{HostPathKind, Medium, VolumeConfig, VolumeFile, VolumeSource};
@@ -15,7 +15,7 @@ use nacelle_spec::{ByteSize, DownwardFacts, empty_dir_limit};
 
 use super::context::Context;
 use super::live::{self, Live};
-use super::pull;
+use super::{pull, resources};
 use crate::network::{self, HostNames};
 use crate::stats::PodInfo;
 
@@ -40,7 +40,7 @@ pub(super) async fn create(context: &Arc<Context>) -> Event {
         network: network::config(&live.pod, &context.origin.publish, &host),
         volumes,
         fs_group: live.pod.fs_group(),
-        resources: PodResources { cpu: Cpu::default(), memory: live.pod.memory_limit() },
+        resources: resources::of_pod(&live.pod),
         ephemeral_storage_limit: live.pod.ephemeral_storage_limit().map(ByteSize::bytes),
     };
     match context.node.host.create_pod(request, context.host_events.clone()).await {

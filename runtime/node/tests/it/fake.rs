@@ -9,6 +9,7 @@
 //! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
 //! | `burn MILLIS` | uses so much CPU time at once, and then waits for as long |
 //! | `exit N` | ends |
+//! | `exhaust` | executes all of its fuel |
 //! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,8 +38,19 @@ struct Created {
 #[derive(Default)]
 pub(crate) struct FakeBackend {
     created: Arc<Mutex<Vec<Created>>>,
+    /// What containers and pods were given while they ran, in order; what was refused is not in it.
+    pub(crate) updates: Arc<Mutex<Vec<Given>>>,
+    /// Bytes of memory that every guest uses.
+    pub(crate) in_use: Arc<Mutex<u64>>,
     /// How many creations were begun.
     pub(crate) creations: watch::Sender<usize>,
+}
+
+/// Something that was given other resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    Pod(Cpu),
+    Container(String, Resources),
 }
 
 impl FakeBackend {
@@ -64,7 +76,7 @@ impl Backend for FakeBackend {
         _: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
-        let (script, id) = (config.argv.clone(), config.id.clone());
+        let (script, id, name) = (config.argv.clone(), config.id.clone(), config.id.name.clone());
         self.created.lock().unwrap().push(Created { config, infra: Some(infra.clone()) });
         self.creations.send_modify(|creations| *creations += 1);
         if script.iter().any(|word| word == "hang-create") {
@@ -76,7 +88,10 @@ impl Backend for FakeBackend {
         let guest = FakeContainer {
             id,
             created: Arc::clone(&self.created),
+            name,
             script,
+            updates: Arc::clone(&self.updates),
+            in_use: Arc::clone(&self.in_use),
             files: infra.files,
             cpu: Arc::default(),
             output: Mutex::new(Some(output)),
@@ -87,12 +102,17 @@ impl Backend for FakeBackend {
         Ok(Arc::new(guest))
     }
 
-    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
+    async fn update_pod(&self, _: &PodUid, cpu: &Cpu) {
+        self.updates.lock().unwrap().push(Given::Pod(*cpu));
+    }
 }
 
 struct FakeContainer {
     id: ContainerId,
     created: Arc<Mutex<Vec<Created>>>,
+    name: String,
+    updates: Arc<Mutex<Vec<Given>>>,
+    in_use: Arc<Mutex<u64>>,
     script: Vec<String>,
     files: Arc<MountNamespace>,
     cpu: Arc<AtomicU64>,
@@ -146,7 +166,12 @@ impl Container for FakeContainer {
         Stats { cpu, memory, fuel: None, processes: u32::from(self.end.borrow().is_none()) }
     }
 
-    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
+    async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        let used = *self.in_use.lock().unwrap();
+        if let Some(limit) = resources.memory.filter(|limit| *limit < used) {
+            return Err(UpdateError::MemoryInUse { limit, used });
+        }
+        self.updates.lock().unwrap().push(Given::Container(self.name.clone(), *resources));
         Ok(())
     }
 
@@ -192,6 +217,7 @@ async fn play(
                 return ExitCause::Stopped { graceful: true };
             }
             ("ignore", _) => std::future::pending().await,
+            ("exhaust", _) => return ExitCause::FuelExhausted { limit: 1000 },
             ("exit", code) => return ExitCause::Exited { code: code.parse().unwrap() },
             _ => {}
         }

@@ -12,6 +12,7 @@ mod live;
 mod network;
 mod order;
 mod pressure;
+mod resize;
 mod restarts;
 mod room;
 mod stats;

@@ -1,11 +1,10 @@
 //! Room on the node: who gets it, who waits, and who has to go.
 
-use nacelle_node::{Notice, PodHandle, ResizeFit, ResourceConfig, Room};
-use nacelle_spec::Requests;
+use nacelle_node::{Notice, PodHandle, ResourceConfig, Room};
 use nacelle_spec::k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use tokio::sync::mpsc;
 
-use crate::world::{ROOMY, World, becomes, status_words, told, took};
+use crate::world::{ROOMY, World, becomes, parse, status_words, told, took};
 
 /// A node of one CPU.
 fn one_cpu() -> World {
@@ -156,19 +155,35 @@ async fn a_pod_of_higher_priority_takes_anothers_place() {
     world.assert_clean();
 }
 
+/// The condition `PodResizePending`: its reason and its message.
+fn pending(status: &PodStatus) -> Option<(String, String)> {
+    let condition = condition(status, "PodResizePending")?;
+    Some((condition.reason.clone()?, condition.message.clone()?))
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_runs_can_ask_for_something_else() {
     let world = one_cpu();
-    let cpu = |cpu_millis| Requests { cpu_millis, ..Requests::default() };
     let (first, _first_queue) = world.running(&asks("first", "600m", "")).await;
     let (second, _queue) = waits(&world, &asks("second", "600m", "")).await;
-    let uid = first.pod().uid();
-    let words = "Node didn't have enough capacity: cpu, requested: 2000, capacity: 1000";
-    assert_eq!(world.node.resize(uid, cpu(2000)), ResizeFit::Infeasible(words.to_owned()));
-    assert_eq!(world.node.resize(uid, cpu(400)), ResizeFit::Fits);
+    let resize = |cpu: &str| first.resize(&parse(&asks("first", cpu, "")).0).unwrap();
+    let refused = |reason: &str, message: &str| Some((reason.to_owned(), message.to_owned()));
+    assert!(resize("2"));
+    let infeasible = refused("Infeasible", "Node didn't have enough capacity: cpu, requested: 2000, capacity: 1000");
+    becomes(&first, |status| pending(status) == infeasible).await;
+    assert!(resize("400m"));
+    // What it gave back is enough for who waited.
     becomes(&second, is_running).await;
+    becomes(&first, |status| pending(status).is_none()).await;
+    assert!(resize("600m"));
     let words = "Node didn't have enough resource: cpu, requested: 600, used: 600, capacity: 1000";
-    assert_eq!(world.node.resize(uid, cpu(600)), ResizeFit::Deferred(words.to_owned()));
-    end(&second).await;
+    becomes(&first, |status| pending(status) == refused("Deferred", words)).await;
+    // It is asked again as soon as there is room.
+    let (_, time) = took(async {
+        end(&second).await;
+        becomes(&first, |status| pending(status).is_none()).await;
+    })
+    .await;
+    assert!(time.as_secs() < 180, "{time:?}");
     end(&first).await;
 }

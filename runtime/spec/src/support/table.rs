@@ -27,8 +27,12 @@ const CLAIMS: Support = Rejected("one node without a cluster has no devices to c
 /// Requests of containers.
 const REQUEST: Support =
     Honoured("of the node's room, for the QoS class and the downward API; the limit where there is none");
-/// Requests of the whole pod.
-const POD_REQUEST: Support = Honoured("in place of the containers' sum; the limit where there is none");
+const CPU_REQUEST: Support =
+    Honoured("of the node's room, and the weight where there is less CPU than all want; the limit where there is none");
+const NO_HUGE_PAGES: Support = Rejected("this node has no huge pages to give; a guest's memory is `memory`");
+const NO_DEVICES: Support =
+    Rejected("this node has cpu, memory, ephemeral-storage and nacelle.dev/fuel; no device plugin adds others");
+const NOT_FOR_PODS: Support = Rejected("only cpu and memory can be given to the whole pod; others go to a container");
 
 /// Every field of a Pod.
 pub(super) const SECTIONS: &[Section] = &[
@@ -144,11 +148,25 @@ const POD: &[Row] = &[
     row("hostnameOverride", Unbuilt("use hostname")),
     row("readinessGates.**", Unbuilt("")),
     row("resourceClaims.**", CLAIMS),
+    row("resources.limits[cpu]", Honoured("a quota of all containers together")),
     row("resources.limits[memory]", Honoured("of all containers together, with the pod's files in memory")),
-    row("resources.limits[]", Unbuilt("memory can be limited for the whole pod; set other limits of each container")),
-    row("resources.requests[cpu]", POD_REQUEST),
-    row("resources.requests[memory]", POD_REQUEST),
-    row("resources.requests[]", Unbuilt("cpu and memory can be requested for the whole pod")),
+    row("resources.limits[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.limits[]", NOT_FOR_PODS),
+    row(
+        "resources.requests[cpu]",
+        Honoured(
+            "of the node's room, and the pod's weight against other pods; what its containers ask for, else the limit, \
+             where there is none",
+        ),
+    ),
+    row(
+        "resources.requests[memory]",
+        Honoured(
+            "of the node's room, and for the QoS class; what the containers ask for, else the limit, where there is none",
+        ),
+    ),
+    row("resources.requests[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.requests[]", NOT_FOR_PODS),
     row("resources.claims.**", CLAIMS),
     row("schedulingGates.**", Rejected("nobody would ever remove them")),
     row("schedulingGroup.**", Rejected("pods are given room one by one")),
@@ -179,16 +197,25 @@ const CONTAINER: &[Row] = &[
     row("ports[].protocol", YES),
     row("ports[].hostPort", YES),
     row("ports[].hostIP", YES),
-    row("resources.limits[cpu]", YES),
+    row("resources.limits[cpu]", Honoured("a quota per 100 ms")),
     row("resources.limits[memory]", YES),
     row("resources.limits[ephemeral-storage]", Honoured("a pod that uses more is evicted, as the kubelet does it")),
-    row("resources.limits[]", Unbuilt("cpu, memory and ephemeral-storage can be limited")),
-    row("resources.requests[cpu]", REQUEST),
+    row(
+        "resources.limits[nacelle.dev/fuel]",
+        Honoured(
+            "units of fuel that each incarnation may execute in all; after that it ends with `FuelExhausted`, 152",
+        ),
+    ),
+    row("resources.limits[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.limits[]", NO_DEVICES),
+    row("resources.requests[cpu]", CPU_REQUEST),
     row("resources.requests[memory]", REQUEST),
     row("resources.requests[ephemeral-storage]", REQUEST),
-    row("resources.requests[]", Unbuilt("cpu, memory and ephemeral-storage can be requested")),
+    row("resources.requests[nacelle.dev/fuel]", Honoured("the limit; it need not be written")),
+    row("resources.requests[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.requests[]", NO_DEVICES),
     row("resources.claims.**", CLAIMS),
-    row("resizePolicy.**", Warned("a running container is not resized")),
+    row("resizePolicy.**", Honoured("for a resize while the pod runs; an init container is not resized")),
     row("volumeMounts[].name", YES),
     row("volumeMounts[].mountPath", YES),
     row("volumeMounts[].readOnly", YES),

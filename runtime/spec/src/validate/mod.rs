@@ -21,6 +21,7 @@ mod ports;
 mod priority_class;
 mod probes;
 mod report;
+mod resize;
 mod resources;
 mod security;
 mod selector;
@@ -32,6 +33,7 @@ pub use priority_class::priority_class;
 
 pub(crate) use names::{is_env_name, relative_path_problem};
 pub(crate) use pod::pod;
+pub(crate) use resize::resize;
 
 #[cfg(test)]
 mod tests;

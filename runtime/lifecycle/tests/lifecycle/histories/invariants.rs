@@ -41,6 +41,8 @@ pub(super) struct Observer {
     told_of_eviction: u32,
     /// The pod was caught with too much storage, whatever else it was about.
     hurried: bool,
+    /// The container that the next stop makes room for another one with.
+    replacing: Option<Arc<str>>,
     /// Something was asked to stop, for whatever reason.
     stopping: bool,
     sandbox: bool,
@@ -61,6 +63,8 @@ struct Watched {
     /// The pull that was asked for last has succeeded and no start has used it.
     image: bool,
     live: Option<Live>,
+    /// Its last incarnation made room for the next one.
+    replaced: bool,
     ever_ran: bool,
     last_code: Option<u8>,
     restart_count: i32,
@@ -74,6 +78,8 @@ struct Watched {
 struct Live {
     attempt: u32,
     running_since: Option<Timestamp>,
+    /// It was asked to make room for one with other resources.
+    replaced: bool,
 }
 
 /// The back-off that the documentation describes, counted in failures.
@@ -100,6 +106,7 @@ impl Observer {
             pulling: false,
             image: false,
             live: None,
+            replaced: false,
             ever_ran: false,
             last_code: None,
             restart_count: 0,
@@ -118,6 +125,7 @@ impl Observer {
             evicted: None,
             told_of_eviction: 0,
             hurried: false,
+            replacing: None,
             stopping: false,
             sandbox: false,
             removal_asked: false,
@@ -186,7 +194,15 @@ impl Observer {
             Event::ContainerExited { container, attempt, exit } => {
                 let Some(watched) = self.live(container, *attempt) else { return };
                 watched.runs(now);
-                let since = watched.live.take().and_then(|live| live.running_since).unwrap_or(now);
+                let live = watched.live.take();
+                if live.as_ref().is_some_and(|live| live.replaced) {
+                    // No failure, and no back-off: another one follows at once.
+                    watched.last_code = Some(exit.code);
+                    watched.replaced = true;
+                    watched.due = Some(now);
+                    return;
+                }
+                let since = live.and_then(|live| live.running_since).unwrap_or(now);
                 if now.duration_since(since).as_secs() >= 600 {
                     watched.restarts.failures = 0;
                 }
@@ -194,9 +210,11 @@ impl Observer {
             }
             Event::Tick
             | Event::Reject { .. }
+            | Event::RoomFreed
             | Event::SandboxFailed { .. }
             | Event::SandboxRemoved
             | Event::ImagePulling { .. } => {}
+            Event::Resize { .. } | Event::ResizeConsidered { .. } | Event::ResizeApplied { .. } => {}
         }
     }
 
@@ -219,7 +237,18 @@ impl Observer {
             Effect::PullImage { container } => self.pull(container, driver)?,
             Effect::StartContainer { container, attempt } => self.start(container, *attempt, driver)?,
             Effect::StopContainer { container, attempt, grace } => self.stop(container, *attempt, *grace, driver)?,
+            Effect::ConsiderResize | Effect::Reallocate => must!(!self.stopped, "{effect:?} of a pod that stops"),
+            Effect::ApplyResize { containers } => {
+                must!(!self.stopped && self.sandbox, "{effect:?} of a pod that stops, or has no sandbox");
+                must!(!driver.work.contains(&Work::ApplyResize), "two resizes at once");
+                for (container, _) in containers {
+                    must!(driver.is_running(container), "{container} is resized, which does not run");
+                }
+            }
             Effect::Emit(event) => {
+                if event.message.ends_with("resize requires restart") {
+                    self.replacing = event.subject.container().cloned();
+                }
                 must!(!event.message.is_empty(), "an event without words");
                 if event.reason == "Evicted" {
                     self.told_of_eviction += 1;
@@ -255,7 +284,7 @@ impl Observer {
         must!(watched.attempts == attempt, "{container} starts as attempt {attempt}, not {}", watched.attempts);
         watched.attempts += 1;
         watched.image = false;
-        watched.live = Some(Live { attempt, running_since: None });
+        watched.live = Some(Live { attempt, running_since: None, replaced: false });
         Ok(())
     }
 
@@ -273,9 +302,16 @@ impl Observer {
     }
 
     fn stop(&mut self, container: &str, attempt: u32, grace: Duration, driver: &Driver) -> Result<(), Broken> {
-        self.stopping = true;
         let live = driver.live(container).is_some_and(|one| one.attempt == attempt);
         must!(live, "{container}/{attempt} is stopped, which does not live");
+        if let Some(replaced) = self.replacing.take() {
+            must!(*replaced == *container, "{replaced} is to be replaced, and {container} is stopped");
+            must!(!self.stopped, "{container} is replaced in a pod that stops");
+            let live = self.live(container, attempt).and_then(|watched| watched.live.as_mut());
+            live.into_iter().for_each(|live| live.replaced = true);
+            return Ok(());
+        }
+        self.stopping = true;
         must!(!self.hurried || grace <= Duration::from_secs(1), "{container} gets {grace:?} in an immediate eviction");
         let index = self.containers.iter().position(|watched| *watched.name == *container).unwrap_or(0);
         if self.containers[index].kind == ContainerKind::Sidecar && !grace.is_zero() {
@@ -310,7 +346,14 @@ impl Observer {
             let sleeps = watched.due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
             must!(!sleeps, "{} is not woken when its back-off ends", watched.name);
         }
-        self.status(&machine.status(), driver)
+        let status = machine.status();
+        let in_progress = |condition: &PodCondition| condition.type_ == "PodResizeInProgress";
+        // Only a resize gives it one.
+        if machine.desired().generation().is_some() && !status.conditions.iter().flatten().any(in_progress) {
+            let all = phase.is_terminal() || machine.present().spec() == machine.pod().spec();
+            must!(all, "not all have what the pod was given, and nothing is done");
+        }
+        self.status(&status, driver)
     }
 
     fn status(&mut self, status: &PodStatus, driver: &Driver) -> Result<(), Broken> {
@@ -326,7 +369,15 @@ impl Observer {
             };
             watched.status(shown, driver, terminal)?;
         }
-        let conditions = status.conditions.clone().unwrap_or_default();
+        let (resizes, conditions): (Vec<_>, Vec<_>) = status
+            .conditions
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|condition| condition.type_.starts_with("PodResize"));
+        must!(resizes.is_empty() || !terminal, "a resize of a pod that has ended");
+        let under_way = resizes.iter().any(|condition| condition.type_ == "PodResizeInProgress");
+        must!(terminal || under_way || !driver.work.contains(&Work::ApplyResize), "a resize that is not shown");
         let by_node = matches!(self.evicted, Some(Eviction::NodePressure { .. }));
         let is_disrupted = self.preempted || (by_node && terminal);
         let kept = if self.waiting { 1 } else { 5 };
@@ -365,6 +416,7 @@ impl Observer {
 
 impl Watched {
     fn ends(&mut self, code: u8, policy: RestartPolicy, now: Timestamp) {
+        self.replaced = false;
         self.last_code = Some(code);
         if self.may_run_again(policy) {
             self.due = Some(now + self.restarts.fail());
@@ -372,6 +424,9 @@ impl Watched {
     }
 
     fn may_run_again(&self, policy: RestartPolicy) -> bool {
+        if self.replaced {
+            return true;
+        }
         let Some(code) = self.last_code else { return true };
         match (self.kind, policy) {
             (ContainerKind::Sidecar, _) | (ContainerKind::App, RestartPolicy::Always) => true,

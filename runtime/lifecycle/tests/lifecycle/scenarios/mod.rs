@@ -7,6 +7,7 @@ mod evict;
 mod images;
 mod init;
 mod races;
+mod resize;
 mod restart;
 mod sandbox;
 mod scheduling;
