@@ -60,6 +60,8 @@ pub(crate) struct RunOptions {
     pub(crate) run_for: Option<Duration>,
     pub(crate) replace: bool,
     pub(crate) keep_trying: bool,
+    /// Whether to show what the pods use.
+    pub(crate) stats: bool,
     pub(crate) verbosity: Verbosity,
     pub(crate) state_dir: PathBuf,
     pub(crate) compile_cache: Option<PathBuf>,
@@ -96,6 +98,7 @@ impl RunOptions {
                     run_for,
                     replace: args.replace,
                     keep_trying: args.keep_trying,
+                    stats: args.stats,
                     address_space: address_space(args.address_space),
                     verbosity,
                     state_dir,

@@ -21,7 +21,7 @@ use crate::pod::Pod;
 use crate::program::Digests;
 use crate::{
     ContainerRequest, HostConfig, HostEvent, MemoryUsage, NoSuchContainer, PodCreated, PodError, PodRequest,
-    PodResources, RemoveError, StartError, Started, Stdin, UpdateFailed,
+    PodResources, PodStats, RemoveError, StartError, Started, Stdin, UpdateFailed,
 };
 
 /// The backends that a host may use. Which one runs a container is decided by its program.
@@ -245,6 +245,12 @@ impl Host {
     /// [`NoSuchContainer`] when it was not started or is removed.
     pub fn stats(&self, id: &ContainerId) -> Result<Stats, NoSuchContainer> {
         Ok(self.running(id)?.stats())
+    }
+
+    /// What a pod and its containers have used so far, from one moment; `None` when there is no such pod, or it is being
+    /// removed.
+    pub async fn pod_stats(&self, uid: &PodUid) -> Option<PodStats> {
+        self.pod(uid)?.stats().await
     }
 
     /// Changes what a container may use while it runs: all of it or nothing.

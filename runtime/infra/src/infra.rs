@@ -138,6 +138,10 @@ impl Infra {
         self.state.remove()
     }
 
+    pub(crate) fn volumes(&self) -> &[Volume] {
+        &self.volumes
+    }
+
     pub(crate) fn volume(&self, name: &str) -> Option<&Volume> {
         find(&self.volumes, name)
     }

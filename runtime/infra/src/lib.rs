@@ -26,6 +26,7 @@ mod infra;
 pub mod memory;
 pub mod network;
 mod removal;
+pub mod stats;
 mod storage;
 mod volume;
 

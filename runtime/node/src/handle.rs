@@ -1,6 +1,6 @@
 //! What a front end holds of a pod that runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use crate::desk::Room;
 use crate::driver::Live;
 use crate::notice::PodRef;
+use crate::stats::PodSample;
 
 /// Something a front end asks of a pod's driver.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,7 @@ pub struct PodHandle {
     pub(crate) room: watch::Receiver<Room>,
     /// Becomes `true` when nothing of the pod is left.
     pub(crate) gone: watch::Receiver<bool>,
+    pub(crate) last_stats: Arc<OnceLock<PodSample>>,
 }
 
 impl PodHandle {
@@ -84,6 +86,11 @@ impl PodHandle {
     /// The status as it changes.
     pub fn watch(&self) -> watch::Receiver<Arc<PodStatus>> {
         self.status.clone()
+    }
+
+    /// What the pod had used in all when its sandbox was removed; `None` before that, and for a pod without one.
+    pub fn last_stats(&self) -> Option<&PodSample> {
+        self.last_stats.get()
     }
 
     /// Waits until nothing of the pod runs or is left on the machine and the front end was given all

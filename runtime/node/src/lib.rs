@@ -21,6 +21,7 @@ mod network;
 mod node;
 mod notice;
 mod prune;
+pub mod stats;
 mod storage;
 
 pub use admission::ResizeFit;

@@ -27,6 +27,7 @@ use crate::guard::Guard;
 use crate::handle::PodHandle;
 use crate::notice::Notice;
 use crate::prune::compile_cache;
+use crate::stats::{Registry, Sample};
 use crate::{facts, network};
 
 /// The characters of generated names: no vowels, so no words (Kubernetes' `utilrand`).
@@ -110,12 +111,13 @@ impl Node {
             clock,
             conditions: shown,
         };
+        let stats = Registry::new(&config.state_dir);
         let host_config = HostConfig { state_dir: config.state_dir, log: LogConfig::default() };
         let host = Host::new(host_config, backends, Arc::clone(&network), Arc::clone(&memory));
         let desk = Desk::new(config.node_name.clone(), plan.room, clock);
         let facts = facts::of_node(&config.node_name, &plan.allocatable.amounts);
         let insecure_registries = config.insecure_registries;
-        let shared = Arc::new(Shared { host, network, memory, desk, images, facts, insecure_registries });
+        let shared = Arc::new(Shared { host, network, memory, desk, images, facts, insecure_registries, stats });
         let (name, allocatable, guard) = (config.node_name, plan.allocatable, Mutex::new(Some(guard)));
         Ok(Arc::new(Self { shared, name, allocatable, conditions, guard }))
     }
@@ -133,6 +135,11 @@ impl Node {
     /// The image store.
     pub fn images(&self) -> &Arc<Store> {
         &self.shared.images
+    }
+
+    /// What the pods and this machine have used by now. Takes a moment: emptyDirs are counted.
+    pub async fn stats(&self) -> Sample {
+        self.shared.stats.sample(&self.shared.host, &self.name).await
     }
 
     /// The NetworkPolicies that are in force from now on, in place of the former ones.
@@ -181,11 +188,11 @@ impl Node {
             Outlets { events: events.clone(), host_events, front: Arc::new(FrontEnd::new(notices)) },
             clock,
         );
-        let live = context.live.clone();
+        let (live, last_stats) = (context.live.clone(), Arc::clone(&context.last_stats));
         let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
         let room = self.shared.desk.arrive(&pod, is_bound, events);
         tokio::spawn(Driver::new(Arc::new(context), wires).run());
-        PodHandle { pod, commands, live, status: statuses, room, gone: going }
+        PodHandle { pod, commands, live, status: statuses, room, gone: going, last_stats }
     }
 
     /// Begins to look after the node, unless somebody does.

@@ -77,6 +77,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) keep_trying: bool,
 
+    /// Show what the pods use: a table that is drawn anew each second, on a terminal; a table at the end; with --output
+    /// json a line per pod and second
+    #[arg(long)]
+    pub(crate) stats: bool,
+
     /// How much address space guests may take: small reserves nothing in advance, which machines with 39-bit or 32-bit
     /// addresses, a `ulimit -v` or little memory need; auto finds out
     #[arg(long, value_enum, default_value_t, value_name = "SIZE")]

@@ -14,6 +14,7 @@ mod narrate;
 mod print;
 mod reload;
 mod resources;
+mod stats;
 mod stuck;
 mod supervisor;
 mod view;
@@ -23,6 +24,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nacelle_node::{Compiler, HostPort, Node, NodeConfig, PodHandle, PodStart, Protocol, Room};
 use nacelle_spec::{CheckedPod, Objects, network};
@@ -45,6 +47,7 @@ use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::RunOptions;
 use crate::output::Streams;
 use crate::output::log::{ContainerName, Prefixes};
+use crate::output::progress::PullBars;
 use crate::publish::PublishedPort;
 use crate::tracing_setup::Verbosity;
 
@@ -119,9 +122,16 @@ pub(crate) async fn run_pods(
         stopping: Arc::clone(&stopping),
         events: events.clone(),
         pods: handles.iter().enumerate().map(|(number, handle)| (handle.pod().uid().to_owned(), number)).collect(),
+        usage: options.stats.then(|| stats::Usage::new(handles.clone())),
     })
     .map_err(CliError::output)?;
-    let printing = tokio::task::spawn_blocking(move || printer.run(notice_queue));
+    let bars = printer.bars();
+    // One: the latest is enough.
+    let (samples, sample_queue) = mpsc::channel(1);
+    if options.stats {
+        tokio::spawn(stats::watch(Arc::clone(&node), samples));
+    }
+    let printing = tokio::task::spawn_blocking(move || printer.run(notice_queue, sample_queue));
 
     for (number, handle) in handles.iter().enumerate() {
         tokio::spawn(watch(number, handle.clone(), events.clone()));
@@ -152,9 +162,11 @@ pub(crate) async fn run_pods(
         for action in actions {
             match action {
                 Action::Stop { grace } => handles.iter().for_each(|handle| handle.delete(grace)),
-                Action::Say(text) if options.verbosity != Verbosity::Quiet => streams.say(&text),
+                Action::Say(text) if options.verbosity != Verbosity::Quiet => {
+                    say(&bars, move |streams| streams.say(&text), *streams).await;
+                }
                 Action::Say(_) => {}
-                Action::Complain(text) => streams.say_error(&text),
+                Action::Complain(text) => say(&bars, move |streams| streams.say_error(&text), *streams).await,
                 Action::End(outcome) => {
                     reloading.abort();
                     print_the_rest(outcome.reason, printing, &mut event_queue).await;
@@ -165,6 +177,17 @@ pub(crate) async fn run_pods(
     }
     // There is a sender for as long as `events` lives.
     Err(CliError::new(ErrorKind::Node, "the pods were lost sight of").into())
+}
+
+/// Says something above what is at the bottom of the terminal. A terminal that is stopped must not keep a signal from
+/// being heard, so this waits for a moment only; the words follow.
+async fn say(bars: &Arc<PullBars>, words: impl FnOnce(Streams) + Send + 'static, streams: Streams) {
+    if !bars.is_visible() {
+        return words(streams);
+    }
+    let bars = Arc::clone(bars);
+    let said = tokio::task::spawn_blocking(move || bars.suspend(|| words(streams)));
+    let _ = tokio::time::timeout(Duration::from_millis(100), said).await;
 }
 
 /// Starts the pods, those of higher priority first, so that none is started only to make room for another. The handles

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::desk::Desk;
 use crate::network;
 use crate::notice::Notice;
+use crate::stats::{PodSample, Registry};
 
 /// What all pods of a node share.
 pub(crate) struct Shared {
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) images: Arc<Store>,
     pub(crate) facts: DownwardFacts,
     pub(crate) insecure_registries: Vec<String>,
+    pub(crate) stats: Registry,
 }
 
 impl Drop for Shared {
@@ -59,6 +61,8 @@ pub(crate) struct Context {
     /// The image of each container that has one, and of each image volume (by `volume/NAME`); holds the leases. `None`
     /// once the pod is gone.
     images: Mutex<Option<HashMap<String, PulledImage>>>,
+    /// What the pod had used when its sandbox was removed.
+    pub(crate) last_stats: Arc<OnceLock<PodSample>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -91,8 +95,23 @@ impl Context {
         tokio::spawn(deliver(queue, Arc::clone(&front)));
         let images = Mutex::new(Some(HashMap::new()));
         let stopping = watch::Sender::new(false);
-        let (pod, live, addresses) = (live.pod.clone(), watch::Sender::new(live), OnceLock::new());
-        Self { node, pod, live, origin, addresses, clock, events, host_events, relay, front, images, stopping }
+        let (pod, live) = (live.pod.clone(), watch::Sender::new(live));
+        let (addresses, last_stats) = Default::default();
+        Self {
+            node,
+            pod,
+            live,
+            origin,
+            addresses,
+            clock,
+            events,
+            host_events,
+            relay,
+            front,
+            images,
+            last_stats,
+            stopping,
+        }
     }
 
     /// The pod stops, or has ended.

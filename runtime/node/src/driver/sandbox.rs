@@ -17,6 +17,7 @@ use super::context::Context;
 use super::live::{self, Live};
 use super::pull;
 use crate::network::{self, HostNames};
+use crate::stats::PodInfo;
 
 /// Makes the infra.
 pub(super) async fn create(context: &Arc<Context>) -> Event {
@@ -44,6 +45,7 @@ pub(super) async fn create(context: &Arc<Context>) -> Event {
     };
     match context.node.host.create_pod(request, context.host_events.clone()).await {
         Ok(PodCreated { ips }) => {
+            context.node.stats.add(PodInfo::of(&context.pod));
             context.set_addresses(ips.clone());
             tokio::spawn(live::follow(Arc::clone(context), changes));
             Event::SandboxCreated { pod_ips: ips, host_ips: facts.host_ips }
@@ -66,6 +68,10 @@ pub(super) fn mount_failed(volume: &str, why: &str) -> String {
 
 /// Removes the infra. What cannot be removed now is removed by the next sweep.
 pub(super) async fn remove(context: &Context) {
+    if let Some(last) = context.node.stats.remove(&context.node.host, context.pod.uid()).await {
+        // Done once.
+        let _ = context.last_stats.set(last);
+    }
     if let Err(error) = context.node.host.remove_pod(&PodUid::new(context.pod.uid())).await {
         tracing::warn!(pod = context.pod.name(), %error, "left for the next sweep");
     }

@@ -7,14 +7,17 @@
 //! | `wait` | runs until it is asked to stop |
 //! | `ignore` | runs until it is killed |
 //! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
+//! | `burn MILLIS` | uses so much CPU time at once, and then waits for as long |
 //! | `exit N` | ends |
 //! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
-use nacelle_container::stats::Stats;
+use nacelle_container::stats::{CpuStats, MemoryStats, Stats};
 use nacelle_container::{
     Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
     ExitCause, PodUid, Resources, UpdateError,
@@ -75,6 +78,7 @@ impl Backend for FakeBackend {
             created: Arc::clone(&self.created),
             script,
             files: infra.files,
+            cpu: Arc::default(),
             output: Mutex::new(Some(output)),
             terminate: watch::Sender::new(false),
             kill: watch::Sender::new(false),
@@ -91,6 +95,7 @@ struct FakeContainer {
     created: Arc<Mutex<Vec<Created>>>,
     script: Vec<String>,
     files: Arc<MountNamespace>,
+    cpu: Arc<AtomicU64>,
     output: Mutex<Option<OutputSender>>,
     terminate: watch::Sender<bool>,
     kill: watch::Sender<bool>,
@@ -107,11 +112,12 @@ impl Container for FakeContainer {
         let output = self.output.lock().unwrap().take().unwrap();
         let (terminate, mut kill) = (self.terminate.subscribe(), self.kill.subscribe());
         let (script, files, end) = (self.script.clone(), Arc::clone(&self.files), self.end.clone());
+        let cpu = Arc::clone(&self.cpu);
         tokio::spawn(async move {
             let cause = tokio::select! {
                 biased;
                 _ = kill.wait_for(|kill| *kill) => ExitCause::Stopped { graceful: false },
-                cause = play(script, files, output, terminate) => cause,
+                cause = play(script, files, cpu, output, terminate) => cause,
             };
             end.send_replace(Some(cause));
         });
@@ -135,7 +141,9 @@ impl Container for FakeContainer {
     }
 
     fn stats(&self) -> Stats {
-        Stats::default()
+        let cpu = CpuStats { usage_nanos: self.cpu.load(Ordering::Relaxed), ..CpuStats::default() };
+        let memory = MemoryStats { usage: 1 << 20, linear: 1 << 20, ..MemoryStats::default() };
+        Stats { cpu, memory, fuel: None, processes: u32::from(self.end.borrow().is_none()) }
     }
 
     async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
@@ -153,6 +161,7 @@ impl Container for FakeContainer {
 async fn play(
     script: Vec<String>,
     files: Arc<MountNamespace>,
+    cpu: Arc<AtomicU64>,
     output: OutputSender,
     mut terminate: watch::Receiver<bool>,
 ) -> ExitCause {
@@ -172,6 +181,11 @@ async fn play(
             ("fill", file) => {
                 let (path, bytes) = file.split_once(' ').unwrap();
                 fill(&files, path, bytes.parse().unwrap());
+            }
+            ("burn", millis) => {
+                let time = Duration::from_millis(millis.parse().unwrap());
+                cpu.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);
+                tokio::time::sleep(time).await;
             }
             ("wait", _) => {
                 terminate.wait_for(|asked| *asked).await.unwrap();

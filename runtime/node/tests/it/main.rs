@@ -14,5 +14,6 @@ mod order;
 mod pressure;
 mod restarts;
 mod room;
+mod stats;
 mod storage;
 mod world;
