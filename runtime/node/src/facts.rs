@@ -13,7 +13,6 @@ pub(crate) fn of_node(node_name: &str, allocatable: &Requests) -> DownwardFacts 
         node_cpu_millis: allocatable.cpu_millis,
         node_memory_bytes: allocatable.memory_bytes,
         node_ephemeral_storage_bytes: allocatable.ephemeral_storage_bytes,
-        ..DownwardFacts::default()
     }
 }
 
