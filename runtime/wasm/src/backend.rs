@@ -13,6 +13,7 @@ use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
+use crate::count::Count;
 use crate::engines::Engines;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
@@ -118,6 +119,7 @@ impl Backend for WasmBackend {
             outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
             output,
             fuel,
+            instances: Count::default(),
             infra,
             control: Arc::new(Control::new()),
             config,

@@ -18,6 +18,7 @@ mod cache;
 mod compile;
 mod config;
 mod container;
+mod count;
 mod engine;
 mod engines;
 mod filesystem;
