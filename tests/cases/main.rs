@@ -5,6 +5,8 @@ mod guests;
 mod images;
 mod lifecycle;
 mod network;
+mod resize;
+mod room;
 mod security;
 mod stop;
 mod volumes;

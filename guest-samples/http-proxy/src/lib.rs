@@ -11,6 +11,7 @@
 //! | `/trap-late` | the beginning of a body; then the guest traps |
 //! | `/silent` | none: the guest returns |
 //! | `/hang` | none: the guest waits |
+//! | `/spin` | none: the guest computes without end |
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -47,6 +48,9 @@ impl Guest for Proxy {
             }
             "/hang" => loop {
                 subscribe_duration(1_000_000_000).block();
+            },
+            "/spin" => loop {
+                std::hint::black_box(count);
             },
             target => match destination(target) {
                 Some((url, options)) => match forward(&request, url, options) {

@@ -19,3 +19,4 @@ pub use backend::{Backend, Container, ContainerInfra, CreateError, ExecError, Ex
 pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};
+pub use nacelle_infra::memory::Scope as MemoryScope;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use nacelle_container::{
 };
 use nacelle_infra::Incarnation;
 use nacelle_infra::network::ContainerNetwork;
+use nacelle_infra::stats::FileUsage;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,7 +22,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::pod::Pod;
 use crate::prepare::{Prepared, discard, prepare};
 use crate::program::Digests;
-use crate::{Attach, Backends, ContainerExited, ContainerRequest, HostEvent, StartError, Started, Stdin};
+use crate::{
+    Attach, Backends, ContainerExited, ContainerRequest, ContainerStats, HostEvent, StartError, Started, Stdin, stats,
+};
 
 /// A container that was started, and perhaps has ended.
 pub(crate) struct Running {
@@ -30,6 +33,14 @@ pub(crate) struct Running {
     infra: Mutex<Option<Incarnation>>,
     pub(crate) stdin: Option<Stdin>,
     pub(crate) log_path: PathBuf,
+    container_id: String,
+    started_at: Timestamp,
+    /// What it may use now.
+    resources: Mutex<Resources>,
+    /// Why it ended, once it has.
+    cause: Arc<OnceLock<ExitCause>>,
+    /// Its last figures, once it is removed.
+    last: OnceLock<Stats>,
     /// Becomes `true` when the log is drained and the event of the end was sent.
     settled: watch::Receiver<bool>,
 }
@@ -54,7 +65,7 @@ pub(crate) async fn start(
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
 
-    let pod_cpu = pod.cpu();
+    let (pod_cpu, resources) = (pod.cpu(), request.resources);
     let prepared = spawn_blocking(move || match infra.as_ref() {
         // The guard goes back too: until the container is known to the pod, the pod must not go.
         Some(present) => prepare(present, request, pod_cpu, log, &digests).map(|prepared| (prepared, infra)),
@@ -102,11 +113,32 @@ pub(crate) async fn start(
     }
 
     let (settle, settled) = watch::channel(false);
-    let watch = Watch { id: id.clone(), container: Arc::clone(&container), network, started_at, pump, settle };
+    let cause = Arc::new(OnceLock::new());
+    let watch = Watch {
+        id: id.clone(),
+        container: Arc::clone(&container),
+        network,
+        started_at,
+        pump,
+        cause: Arc::clone(&cause),
+        settle,
+    };
     tokio::spawn(watch.run(pod.events.clone()));
-    reservation.fulfil(Arc::new(Running { container, infra: Mutex::new(Some(own)), stdin, log_path, settled }));
+    let container_id = container_id(&id, started_at);
+    reservation.fulfil(Arc::new(Running {
+        container,
+        infra: Mutex::new(Some(own)),
+        stdin,
+        log_path,
+        container_id: container_id.clone(),
+        started_at,
+        resources: Mutex::new(resources),
+        cause,
+        last: OnceLock::new(),
+        settled,
+    }));
     drop(infra);
-    Ok(Started { container_id: container_id(&id, started_at), started_at })
+    Ok(Started { container_id, started_at })
 }
 
 /// Waits until the start is given up; forever when nobody can.
@@ -145,6 +177,7 @@ struct Watch {
     network: Arc<ContainerNetwork>,
     started_at: Timestamp,
     pump: JoinHandle<LogSummary>,
+    cause: Arc<OnceLock<ExitCause>>,
     settle: watch::Sender<bool>,
 }
 
@@ -153,6 +186,8 @@ impl Watch {
         let cause = self.container.wait().await;
         // Peers see it at once, and the next incarnation finds its ports free.
         self.network.close();
+        // Set here only, and once.
+        let _ = self.cause.set(cause.clone());
         let finished_at = Timestamp::now();
         match self.pump.await {
             Ok(LogSummary { dropped: 0, .. }) => {}
@@ -189,12 +224,38 @@ impl Running {
         self.container.wait().await
     }
 
+    /// What it has used so far; its last figures once it is removed.
     pub(crate) fn stats(&self) -> Stats {
-        self.container.stats()
+        self.last.get().copied().unwrap_or_else(|| self.container.stats())
+    }
+
+    /// Its stats without what only the pod knows: the bytes that it has on a disk. Blocks on file I/O.
+    pub(crate) fn describe(&self, id: &ContainerId) -> ContainerStats {
+        let inodes = self.infra().as_ref().map_or(0, |infra| infra.files.usage().inodes);
+        let cause = self.cause.get();
+        ContainerStats {
+            name: id.name.clone(),
+            attempt: id.attempt,
+            container_id: self.container_id.clone(),
+            started_at: self.started_at,
+            running: cause.is_none(),
+            resources: *self.resources.lock().unwrap_or_else(PoisonError::into_inner),
+            stats: self.stats(),
+            root: FileUsage { bytes: 0, inodes },
+            logs: FileUsage { bytes: 0, inodes: stats::log_files(&self.log_path) },
+            oom_kills: u64::from(matches!(cause, Some(ExitCause::OomKilled { .. }))),
+        }
+    }
+
+    fn infra(&self) -> MutexGuard<'_, Option<Incarnation>> {
+        // An option that is taken is whole even if a thread panicked while it held the lock.
+        self.infra.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
-        self.container.update(resources).await
+        self.container.update(resources).await?;
+        *self.resources.lock().unwrap_or_else(PoisonError::into_inner) = *resources;
+        Ok(())
     }
 
     /// Ends the container, waits for the rest of its log, and frees what it holds. Only the first call does anything.
@@ -203,8 +264,9 @@ impl Running {
         let mut settled = self.settled.clone();
         // The sender is gone without a word only if its task panicked: there is nothing to wait for then either.
         let _ = settled.wait_for(|settled| *settled).await;
-        let infra = self.infra.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let infra = self.infra().take();
         if let Some(infra) = infra {
+            let _ = self.last.set(self.container.stats());
             self.container.remove().await;
             let _ = spawn_blocking(move || discard(infra)).await;
         }

@@ -6,7 +6,7 @@
 //!           ├── memory    the pod's Budget                                            [budget]
 //!           └── storage   what it has on a disk, and which limits that passes
 //!                 │
-//!                 └─ container() ─► Incarnation: a mount namespace, a way to the network, the pod's memory
+//!                 └─ container() ─► Incarnation: a mount namespace, a way to the network, a part of the memory
 //! ```
 //!
 //! What of a pod is on a disk lies in one directory ([`NodeDirs`]), which is locked while the pod lives. So whatever is
@@ -14,6 +14,7 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects, and must not depend on a crate that does.
 
+mod alarm;
 pub mod budget;
 mod config;
 mod descriptors;
@@ -22,8 +23,10 @@ mod error;
 pub mod fs;
 mod incarnation;
 mod infra;
+pub mod memory;
 pub mod network;
 mod removal;
+pub mod stats;
 mod storage;
 mod volume;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use nacelle_spec::{ContainerKind, PodContainer, RestartPolicy};
 
 use crate::backoff::{BackOff, RESET_AFTER};
@@ -28,6 +29,8 @@ pub(crate) struct Container {
     pub(crate) life: Life,
     /// The incarnation before the one that `life` speaks of.
     pub(crate) last: Option<Run>,
+    /// What its present incarnation was started with, or given since.
+    pub(crate) resources: ResourceRequirements,
     /// When it ran for the first time: a sidecar lets its successors begin from then on.
     pub(crate) first_started: Option<Timestamp>,
     /// Starts that were asked for.
@@ -76,6 +79,8 @@ pub(crate) struct Live {
     pub(crate) stage: Stage,
     /// When it is killed, once it was asked to stop.
     pub(crate) kill_at: Option<Timestamp>,
+    /// It was asked to stop to make room for one with other resources, which follows at once and is no failure.
+    pub(crate) replaced: bool,
 }
 
 /// How far a live incarnation is.
@@ -124,6 +129,7 @@ impl Container {
             image: None,
             life: Life::Idle,
             last: None,
+            resources: container.spec.resources.clone().unwrap_or_default(),
             first_started: None,
             attempts: 0,
             created: 0,
@@ -208,7 +214,7 @@ impl Container {
             Life::Pulled if may_start => {
                 let attempt = self.attempts;
                 self.attempts = attempt.saturating_add(1);
-                self.life = Life::Live(Live { attempt, stage: Stage::Starting, kill_at: None });
+                self.life = Life::Live(Live { attempt, stage: Stage::Starting, kill_at: None, replaced: false });
                 Some(Due::Start { attempt })
             }
             other => {
@@ -296,6 +302,11 @@ impl Container {
     }
 
     fn end(&mut self, run: Run, policy: RestartPolicy) {
+        if let Life::Live(Live { replaced: true, .. }) = self.life {
+            let next = Next::Restart { at: run.finished_at, delay: Duration::ZERO };
+            self.life = Life::Exited { run, next };
+            return;
+        }
         let restart = match (self.kind, policy) {
             (ContainerKind::Sidecar, _) => true,
             (ContainerKind::Init, RestartPolicy::Never) => false,

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// | [`PullImage`](Self::PullImage) | `ImagePulled` or `ImagePullFailed`; none is needed once the pod is stopping |
 /// | [`StartContainer`](Self::StartContainer) | `ContainerStartFailed`, or `ContainerExited` after an optional `ContainerStarted` |
 /// | [`StopContainer`](Self::StopContainer) | nothing of its own: it hastens the answer to `StartContainer` |
+/// | [`ConsiderResize`](Self::ConsiderResize) | `ResizeConsidered` |
+/// | [`Reallocate`](Self::Reallocate) | nothing |
+/// | [`ApplyResize`](Self::ApplyResize) | `ResizeApplied` |
 /// | [`RemoveSandbox`](Self::RemoveSandbox) | `SandboxRemoved` |
 /// | [`Emit`](Self::Emit) | nothing |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,18 @@ pub enum Effect {
         attempt: u32,
         /// Counted from now; zero means kill at once.
         grace: Duration,
+    },
+    /// Find out whether the node has room for [`Lifecycle::desired`](crate::Lifecycle::desired) in place of
+    /// [`Lifecycle::pod`](crate::Lifecycle::pod).
+    ConsiderResize,
+    /// From now on, whatever is made for the pod has the resources of [`Lifecycle::pod`](crate::Lifecycle::pod), and the
+    /// downward API shows them.
+    Reallocate,
+    /// Give the pod, and these containers while they run, the resources of [`Lifecycle::pod`](crate::Lifecycle::pod) in
+    /// place of those of [`Lifecycle::present`](crate::Lifecycle::present): all of it or nothing.
+    ApplyResize {
+        /// The containers, and which start of each. One that has ended meanwhile needs nothing.
+        containers: Vec<(Arc<str>, u32)>,
     },
     /// Remove the pod's infra. No container is left at this point, and nothing is started after it.
     RemoveSandbox,

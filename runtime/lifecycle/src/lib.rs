@@ -9,9 +9,9 @@
 //!
 //! ```text
 //!         Start            all apps, or an init container, ended for good
-//!   New ────────► Active ─────── deadline, Delete, Evict ───────► Stopping
+//!   New ────────► Active ─── deadline, Delete, Evict, Preempt ──► Stopping
 //!    │                                                              │
-//!    │ Delete, Evict                        the last live container ends
+//!    │ Delete, Evict, Reject                the last live container ends
 //!    └────────────────────────────────┐                             │
 //!                                     ▼                             ▼
 //!                                   Ended ◄─────────────────────────┘
@@ -20,6 +20,7 @@
 //!                                  finished
 //! ```
 //!
+//! - `New` lasts for as long as there is no room for the pod: `Unschedulable` says why. It then shows no containers.
 //! - In `Active` the sandbox is made, init containers and sidecars take their turns, app containers follow.
 //! - From `Stopping` on nothing is started. App and init containers are stopped together, then the sidecars one by one
 //!   in reverse order, all within one grace period.
@@ -49,7 +50,8 @@
 //! # Which modules do what
 //!
 //! `machine` takes events in and derives effects; `course` is the pod's diagram above, `container` the container's,
-//! `sandbox` has its own; `order` says whose turn it is; `backoff` counts delays; `status` renders; `words` phrases the
+//! `sandbox`, `scheduling` and `resize` have their own; `order` says whose turn it is; `backoff` counts delays; `status`
+//! renders; `words` phrases the
 //! events that users see. None of them may depend on a runtime, a clock, or anything of the workspace but
 //! `nacelle-spec`.
 
@@ -61,12 +63,17 @@ mod event;
 mod machine;
 mod order;
 mod phase;
+mod resize;
 mod sandbox;
+mod scheduling;
 mod status;
 mod time;
 mod words;
 
 pub use effect::{Effect, EventKind, PodEvent, Subject};
-pub use event::{ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, SandboxFailure, StartFailure};
+pub use event::{
+    ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, Rejection, ResizeVerdict, SandboxFailure,
+    StartFailure,
+};
 pub use machine::Lifecycle;
 pub use phase::Phase;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use nacelle_spec::{CheckedPod, ContainerKind};
 
 use crate::backoff::BackOff;
@@ -15,7 +16,9 @@ use crate::effect::{Effect, PodEvent};
 use crate::event::Event;
 use crate::order;
 use crate::phase::Phase;
+use crate::resize::Resize;
 use crate::sandbox::{Addresses, Sandbox};
+use crate::scheduling::Scheduling;
 use crate::status::Conditions;
 use crate::time::after;
 use crate::words;
@@ -23,18 +26,21 @@ use crate::words;
 /// One pod, from its acceptance by the node to the removal of its sandbox.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
+    /// With the resources that the node gives it.
     pub(crate) pod: CheckedPod,
     pub(crate) course: Course,
+    pub(crate) scheduling: Scheduling,
     pub(crate) sandbox: Sandbox,
     pub(crate) addresses: Addresses,
     /// Init containers and sidecars first, in order of declaration.
     pub(crate) containers: Vec<Container>,
     pub(crate) conditions: Conditions,
+    pub(crate) resize: Resize,
     /// When `Start` came.
     pub(crate) started_at: Option<Timestamp>,
     sandbox_retries: BackOff,
     /// The latest time seen; a clock that goes back is held here.
-    now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Lifecycle {
@@ -42,13 +48,16 @@ impl Lifecycle {
     pub fn new(pod: CheckedPod, now: Timestamp) -> Self {
         let containers: Vec<Container> = pod.containers().map(Container::new).collect();
         let conditions = Conditions::new(&containers, now);
+        let resize = Resize::none(&pod);
         Self {
             pod,
             course: Course::New,
+            scheduling: Scheduling::Undecided,
             sandbox: Sandbox::Absent,
             addresses: Addresses::default(),
             containers,
             conditions,
+            resize,
             started_at: None,
             sandbox_retries: BackOff::delayed(),
             now,
@@ -62,7 +71,7 @@ impl Lifecycle {
         let mut effects = Vec::new();
         self.record(event, &mut effects);
         self.pursue(&mut effects);
-        self.conditions.update(self.phase(), self.sandbox, &self.containers, self.now);
+        self.conditions.update(self.phase(), self.sandbox, &self.scheduling, &self.containers, self.now);
         self.conditions.disrupted(self.course.disruption(), self.now);
         effects
     }
@@ -75,7 +84,7 @@ impl Lifecycle {
             _ => None,
         };
         let containers = self.containers.iter().filter_map(Container::next_wake);
-        containers.chain(sandbox).chain(deadline).min()
+        containers.chain(sandbox).chain(deadline).chain(self.resize.next_wake()).min()
     }
 
     /// Whether nothing is started any more: the pod stops, or has ended. Pulls that are under way have lost their point.
@@ -97,7 +106,7 @@ impl Lifecycle {
         }
     }
 
-    /// The pod as given to [`new`](Self::new).
+    /// The pod as given to [`new`](Self::new), with the resources that the node has given it since.
     pub fn pod(&self) -> &CheckedPod {
         &self.pod
     }
@@ -108,7 +117,9 @@ impl Lifecycle {
         let mut emit = |event: PodEvent| effects.push(Effect::Emit(event));
         match event {
             Event::Tick => {}
+            Event::RoomFreed => self.ask_for_room_again(),
             Event::Start => self.start(effects),
+            Event::Unschedulable { message, nominated_node } => self.wait(message, nominated_node, effects),
             Event::SandboxCreated { pod_ips, host_ips } => {
                 if self.sandbox == Sandbox::Creating {
                     self.sandbox = Sandbox::Ready;
@@ -179,12 +190,28 @@ impl Lifecycle {
                     }
                 }
             }
+            Event::Resize { pod } => self.want(pod, effects),
+            Event::ResizeConsidered { generation, verdict } => self.considered(generation, verdict, effects),
+            Event::ResizeApplied { result } => self.applied(result, effects),
             Event::Delete { grace } => self.stop(Cause::Deleted, grace),
             Event::Evict { cause: eviction, message } => {
                 if matches!(self.course, Course::New | Course::Active { .. }) {
                     emit(words::evicted(&message));
                 }
                 self.stop(Cause::Evicted { eviction, message }, eviction.grace());
+            }
+            Event::Preempt { preemptor, scheduler } => {
+                if matches!(self.course, Course::New | Course::Active { .. }) {
+                    emit(words::preempted(&pod, &preemptor));
+                }
+                self.stop(Cause::Preempted { message: words::preemption(&scheduler) }, None);
+            }
+            Event::Reject { reason, message } => {
+                if let Course::New = self.course {
+                    emit(words::rejected(reason, &message));
+                    self.scheduling = Scheduling::Refused;
+                    self.stop(Cause::Rejected { reason, message: words::rejection(&message) }, None);
+                }
             }
         }
     }
@@ -198,7 +225,18 @@ impl Lifecycle {
             self.started_at = Some(self.now);
             let deadline = self.pod.active_deadline().map(|deadline| after(self.now, deadline));
             self.course = Course::Active { deadline };
+            self.scheduling = Scheduling::Bound;
             effects.push(Effect::Emit(words::scheduled(&self.pod)));
+        }
+    }
+
+    /// There is no room.
+    fn wait(&mut self, message: String, nominated_node: Option<String>, effects: &mut Vec<Effect>) {
+        if let Course::New = self.course {
+            if !matches!(&self.scheduling, Scheduling::Waiting { message: told, .. } if *told == message) {
+                effects.push(Effect::Emit(words::unschedulable(&message)));
+            }
+            self.scheduling = Scheduling::Waiting { message, nominated_node };
         }
     }
 
@@ -222,6 +260,8 @@ impl Lifecycle {
                 effects.push(Effect::Emit(words::deadline_exceeded()));
                 self.stop(Cause::DeadlineExceeded, None);
             } else {
+                // Before anything is started: what starts then has what the pod was given.
+                self.pursue_resize(effects);
                 self.bring_up(effects);
             }
         }
@@ -253,7 +293,10 @@ impl Lifecycle {
             match container.advance(may_start, now) {
                 None => {}
                 Some(Due::Pull) => effects.push(Effect::PullImage { container: name }),
-                Some(Due::Start { attempt }) => effects.push(Effect::StartContainer { container: name, attempt }),
+                Some(Due::Start { attempt }) => {
+                    container.resources = resources_of(&self.pod, &name);
+                    effects.push(Effect::StartContainer { container: name, attempt });
+                }
                 Some(Due::PullBackOffBegins) => {
                     effects.extend(words::pull_back_off(container).map(Effect::Emit));
                 }
@@ -279,7 +322,9 @@ impl Lifecycle {
             effects.push(Effect::StopContainer { container: container.name.clone(), attempt, grace });
         }
         if !self.containers.iter().any(Container::is_live) {
-            self.account_for_the_lost();
+            if self.scheduling.shows_containers() {
+                self.account_for_the_lost();
+            }
             let phase = cause.final_phase(order::apps_succeeded(&self.containers));
             self.course = Course::Ended { phase, cause: cause.clone() };
         }
@@ -315,6 +360,11 @@ impl Lifecycle {
             Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => {}
         }
     }
+}
+
+/// What the manifest gives a container.
+pub(crate) fn resources_of(pod: &CheckedPod, container: &str) -> ResourceRequirements {
+    pod.container(container).and_then(|container| container.spec.resources.clone()).unwrap_or_default()
 }
 
 /// The wait before the restart that the container is in, when there is one.

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-pub use nacelle_wasm::Compiler;
+pub use nacelle_wasm::{AddressSpace, Compiler};
+
+use crate::capacity::ResourceConfig;
 
 /// A node's settings.
 #[derive(Clone, Debug)]
@@ -16,8 +18,12 @@ pub struct NodeConfig {
     pub node_name: String,
     /// How guests are compiled.
     pub compiler: Compiler,
+    /// How much address space the engine may take.
+    pub address_space: AddressSpace,
     /// Registries spoken to over plain http, besides those on loopback: `host` or `host:port`.
     pub insecure_registries: Vec<String>,
     /// Where pods' addresses come from: one block, or one of each IP version; 10.88.0.0/16 when there is none.
     pub pod_cidrs: Vec<IpNet>,
+    /// What it has for pods, and when it puts them out.
+    pub resources: ResourceConfig,
 }

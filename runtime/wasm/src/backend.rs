@@ -6,28 +6,33 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
 use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
+use nacelle_infra::memory::Part;
 use tokio::io::AsyncRead;
 
+use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
-use crate::executor::Executor;
+use crate::count::Count;
+use crate::engines::Engines;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
+use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
-use crate::memory::MemoryAccount;
-use crate::model::Model;
-use crate::programs::{Programs, Ready};
-use crate::runtime::Runtime;
+use crate::memory::{self, MemoryRefused};
+use crate::pods::Pods;
+use crate::programs::Ready;
+use crate::sched::{Executor, Spawner};
 
 /// Runs WebAssembly components and core modules.
 ///
 /// Guests run on threads of the backend's own; its async methods may be called on any tokio runtime. Dropping the
 /// backend while containers run ends neither: they keep what they need.
 pub struct WasmBackend {
-    programs: Programs,
+    engines: Arc<Engines>,
     executor: Arc<Executor>,
+    pods: Pods,
     tls: Arc<Tls>,
     bounds: Bounds,
 }
@@ -61,12 +66,17 @@ impl WasmBackend {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cache = Cache::open(&config.cache_dir)
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
-        let runtimes =
-            [Runtime::started(Model::Sequential, config.pooling)?, Runtime::new(Model::Concurrent, config.pooling)?];
-        let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
+        let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
+        let layout = Layout::of(config.address_space);
+        let engines = Engines::new(config.pooling, layout, cache, config.compiler).map_err(engine_error)?;
+        let engines = Arc::new(engines);
+        let ticked = Arc::clone(&engines);
+        let interrupt = move || ticked.tick();
+        let executor = Executor::new(config.worker_threads, interrupt).map_err(WasmError::Thread)?;
         Ok(Self {
-            programs: Programs::new(runtimes, cache, config.compiler),
+            engines,
             executor: Arc::new(executor),
+            pods: Pods::default(),
             tls: Tls::new(config.http_roots),
             bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait, idle: config.http_idle },
         })
@@ -79,7 +89,7 @@ impl WasmBackend {
     /// [`CreateError`] when it cannot be run.
     pub async fn prepare(&self, program: &Program) -> Result<(), CreateError> {
         let Program::Wasm { path, digest } = program;
-        self.programs.get(path, digest).await.map(drop)
+        self.engines.time().get(path, digest).await.map(drop)
     }
 }
 
@@ -93,22 +103,34 @@ impl Backend for WasmBackend {
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
         let Program::Wasm { path, digest } = &config.program;
-        let Ready { entry, engine, ticks } = self.programs.get(path, digest).await?;
+        let fuel = config.resources.fuel.map(FuelAccount::new);
+        let programs = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
+        let Ready { entry, engine } = programs.get(path, digest).await?;
+        memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
+            |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
+        )?;
+        let buffers = Arc::clone(infra.memory.part(Part::Buffers));
+        let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
+        let cpu = pod.container(config.resources.cpu);
+        let spawner = Spawner::Group(cpu.clone());
         let launch = Launch {
             engine,
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
-            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
             output,
-            memory: MemoryAccount::new(config.resources.memory, Arc::clone(&infra.memory)),
+            fuel,
+            instances: Count::default(),
             infra,
             control: Arc::new(Control::new()),
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, ticks, self.bounds);
+        let container = WasmContainer::create(launch, stdin, executor, cpu, self.bounds);
         Ok(Arc::new(container.await?))
     }
 
-    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
+    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
+        self.pods.update(pod, *cpu);
+    }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
 use crate::config::Compiler;
-use crate::engine;
+use crate::engine::{self, Code};
 use crate::format::Format;
 use crate::model::Model;
 
@@ -149,19 +149,40 @@ pub fn compile_worker_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
     }
 }
 
+/// The engine whose code has this compatibility key: the key says what is to be compiled for.
+fn engine_of(compatibility: Option<&str>) -> Result<Engine, CompileError> {
+    for code in Code::all() {
+        let engine = engine::compile_engine(code).map_err(|error| CompileError::Failed(format!("{error:#}")))?;
+        if compatibility == Some(&engine::compatibility_key(&engine)) {
+            return Ok(engine);
+        }
+    }
+    let why = "the program that compiles is another version than the one that runs: restart it";
+    Err(CompileError::Failed(why.to_owned()))
+}
+
 fn worker(args: Vec<OsString>) -> Result<(), CompileError> {
     let failed = |words: &str| CompileError::Failed(words.to_owned());
     let [input, output, digest, compatibility] =
         <[OsString; 4]>::try_from(args).map_err(|_| failed("usage: INPUT OUTPUT DIGEST COMPATIBILITY"))?;
     let digest = digest.to_str().ok_or_else(|| failed("the digest is not UTF-8"))?;
-    let mut engine = None;
-    for model in Model::ALL {
-        let one = engine::compile_engine(model).map_err(|error| CompileError::Failed(format!("{error:#}")))?;
-        if compatibility.to_str() == Some(&engine::compatibility_key(&one)) {
-            engine = Some(one);
-        }
-    }
-    let engine = engine
-        .ok_or_else(|| failed("the program that compiles is another version than the one that runs: restart it"))?;
+    let engine = engine_of(compatibility.to_str())?;
     compile_here(&engine, Path::new(&input), Path::new(&output), digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_finds_the_kind_of_code_that_is_meant() {
+        let key = |code| engine::compatibility_key(&engine::compile_engine(code).unwrap());
+        let keys: Vec<_> = Code::all().map(key).collect();
+        let different: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len(), "code of one is not run by the other");
+        for wanted in &keys {
+            assert_eq!(&engine::compatibility_key(&engine_of(Some(wanted)).unwrap()), wanted);
+        }
+        assert!(engine_of(Some("another")).is_err() && engine_of(None).is_err());
+    }
 }

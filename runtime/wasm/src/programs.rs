@@ -21,12 +21,11 @@ use wasmtime::component::Component;
 use crate::cache::{Cache, Key};
 use crate::compile::{self, CompileError, Job};
 use crate::config::Compiler;
-use crate::engine::TickGuard;
 use crate::model::Model;
 use crate::program::{self, Entry};
 use crate::runtime::Runtime;
 
-/// All programs of a backend.
+/// All programs of a backend that are metered alike.
 pub(crate) struct Programs {
     runtimes: [Runtime; 2],
     cache: Cache,
@@ -40,16 +39,20 @@ pub(crate) struct Ready {
     pub(crate) entry: Arc<Entry>,
     /// The engine that it belongs to.
     pub(crate) engine: Engine,
-    /// Keeps the engine's epoch ticking while it is held.
-    pub(crate) ticks: TickGuard,
 }
 
 /// One program and what it is run by: locked by the task that loads it, gone from memory when no container uses it.
 type Slot = tokio::sync::Mutex<Option<(Model, Weak<Entry>)>>;
 
 impl Programs {
+    /// For programs without concurrency, and for the others.
     pub(crate) fn new(runtimes: [Runtime; 2], cache: Cache, compiler: Compiler) -> Self {
         Self { runtimes, cache, compiler, loaded: Mutex::default() }
+    }
+
+    /// Ends the slices of all guests that run.
+    pub(crate) fn tick(&self) {
+        self.runtimes.iter().for_each(Runtime::tick);
     }
 
     /// The program at `path` with this digest, ready to be instantiated.
@@ -67,18 +70,18 @@ impl Programs {
             && let Some(entry) = entry.upgrade()
         {
             let parts = self.runtime(*model).parts().await?;
-            return Ok(Ready { entry, engine: parts.engine.clone(), ticks: parts.ticker.guard() });
+            return Ok(Ready { entry, engine: parts.engine.clone() });
         }
         let (runtime, component) = self.load(path, digest).await?;
         let parts = runtime.parts().await?;
         let entry = Arc::new(program::link(&parts.linker, &component, path)?);
-        *slot = Some((runtime.model, Arc::downgrade(&entry)));
-        Ok(Ready { entry, engine: parts.engine.clone(), ticks: parts.ticker.guard() })
+        *slot = Some((runtime.code.model, Arc::downgrade(&entry)));
+        Ok(Ready { entry, engine: parts.engine.clone() })
     }
 
     fn runtime(&self, model: Model) -> &Runtime {
         let [sequential, concurrent] = &self.runtimes;
-        if concurrent.model == model { concurrent } else { sequential }
+        if concurrent.code.model == model { concurrent } else { sequential }
     }
 
     async fn load(&self, path: &Path, digest: &str) -> Result<(&Runtime, Component), CreateError> {

@@ -1,31 +1,28 @@
-//! An engine with what belongs to it: the host functions that it offers to guests, and the ticks of its epoch.
+//! An engine with the host functions that it offers to guests.
 
 use nacelle_container::CreateError;
 use tokio::sync::OnceCell;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::backend::WasmError;
 use crate::config::Pooling;
-use crate::engine::{self, Ticker};
+use crate::engine::{self, Code};
 use crate::linker::linker;
-use crate::model::Model;
 use crate::state::GuestState;
 
-/// What runs the guests of one model. Its engine is made when the first of them comes.
+/// What runs one kind of code. Its engine is made when the first program comes that needs it.
 pub(crate) struct Runtime {
-    pub(crate) model: Model,
+    pub(crate) code: Code,
     /// What code for its engine is known by.
     pub(crate) compatibility: String,
     pooling: Pooling,
     parts: OnceCell<Parts>,
 }
 
-/// An engine and what belongs to it.
+/// An engine and what it offers.
 pub(crate) struct Parts {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<GuestState>,
-    pub(crate) ticker: Ticker,
 }
 
 impl Runtime {
@@ -33,38 +30,39 @@ impl Runtime {
     ///
     /// # Errors
     /// When no such engine works on this machine.
-    pub(crate) fn new(model: Model, pooling: Pooling) -> Result<Self, WasmError> {
-        let engine = engine::compile_engine(model).map_err(|error| engine_error(&error))?;
-        let compatibility = engine::compatibility_key(&engine);
-        Ok(Self { model, compatibility, pooling, parts: OnceCell::new() })
+    pub(crate) fn new(code: Code, pooling: Pooling) -> wasmtime::Result<Self> {
+        let compatibility = engine::compatibility_key(&engine::compile_engine(code)?);
+        Ok(Self { code, compatibility, pooling, parts: OnceCell::new() })
     }
 
     /// One whose engine is made now, so that what is wrong with the machine shows early.
     ///
     /// # Errors
-    /// As for [`Runtime::new`], or when there is no thread for its ticks.
-    pub(crate) fn started(model: Model, pooling: Pooling) -> Result<Self, WasmError> {
-        let runtime = Self::new(model, pooling)?;
-        let parts = OnceCell::new_with(Some(Parts::start(model, pooling)?));
-        Ok(Self { parts, ..runtime })
+    /// As for [`Runtime::new`].
+    pub(crate) fn started(code: Code, pooling: Pooling) -> wasmtime::Result<Self> {
+        let parts = OnceCell::new_with(Some(Parts::new(code, pooling)?));
+        Ok(Self { parts, ..Self::new(code, pooling)? })
     }
 
-    /// The engine, and what belongs to it.
+    /// The engine, and what it offers.
     pub(crate) async fn parts(&self) -> Result<&Parts, CreateError> {
-        let start = async || Parts::start(self.model, self.pooling);
-        self.parts.get_or_try_init(start).await.map_err(|error| CreateError::Other(error.to_string()))
+        let start = async || Parts::new(self.code, self.pooling);
+        let started = self.parts.get_or_try_init(start).await;
+        started.map_err(|error| CreateError::Other(format!("cannot set up another WebAssembly engine: {error:#}")))
+    }
+
+    /// Ends the slices of all guests that run.
+    pub(crate) fn tick(&self) {
+        if let Some(parts) = self.parts.get() {
+            parts.engine.increment_epoch();
+        }
     }
 }
 
 impl Parts {
-    fn start(model: Model, pooling: Pooling) -> Result<Self, WasmError> {
-        let engine = engine::run_engine(model, pooling).map_err(|error| engine_error(&error))?;
-        let linker = linker(&engine, model).map_err(|error| engine_error(&error))?;
-        let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
-        Ok(Self { engine, linker, ticker })
+    fn new(code: Code, pooling: Pooling) -> wasmtime::Result<Self> {
+        let engine = engine::run_engine(pooling, code)?;
+        let linker = linker(&engine, code.model)?;
+        Ok(Self { engine, linker })
     }
-}
-
-fn engine_error(error: &wasmtime::Error) -> WasmError {
-    WasmError::Engine(format!("{error:#}"))
 }

@@ -16,9 +16,10 @@ use super::owner::Owner;
 use super::resolver::PodResolver;
 use super::sync::lock;
 use super::tcp::{Caller, Opening, TcpOptions, dial_host, open};
+use super::traffic::Crossing;
 use super::visitors::Masquerades;
 use super::{
-    ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NodeNetwork, PodIdentity,
+    ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NetworkStats, NodeNetwork, PodIdentity,
     PodNetworkConfig, Protocol, TcpStream,
 };
 use crate::budget::Budget;
@@ -57,8 +58,8 @@ impl PodNetwork {
             NetworkMode::Host => (host_ips(), config.names.files_on_host(&host_hosts())),
         };
         let limits = node.limits();
+        let visitors = Owner::new(limits.connections_per_pod, Arc::clone(&memory));
         let account = Account::new(limits.connections_per_pod, memory, limits.host_sockets_per_pod, node.descriptors());
-        let visitors = Owner::new(limits.connections_per_pod);
         let resolver = PodResolver::new(&config.names, &files, &ips, Arc::clone(node.dns()), runtime.clone());
         Arc::new(Self {
             mode: config.mode,
@@ -94,9 +95,14 @@ impl PodNetwork {
         self.files.clone()
     }
 
-    /// The network as one incarnation of a container sees it. What it opens dies with it.
+    /// The network as one incarnation of a container sees it. What it opens dies with it, and is charged to the pod.
     pub fn container(self: &Arc<Self>, container: &str) -> Arc<ContainerNetwork> {
-        let owner = Owner::new(self.node.limits().sockets_per_container);
+        self.container_charging(container, Arc::clone(self.account.memory()))
+    }
+
+    /// As [`Self::container`]; what its sockets hold is charged to `memory`, a part of the pod's.
+    pub fn container_charging(self: &Arc<Self>, container: &str, memory: Arc<Budget>) -> Arc<ContainerNetwork> {
+        let owner = Owner::new(self.node.limits().sockets_per_container, memory);
         let mut containers = lock(&self.containers);
         containers.retain(|container| container.strong_count() > 0);
         containers.push(Arc::downgrade(&owner));
@@ -129,6 +135,17 @@ impl PodNetwork {
     /// The addresses of its host ports, in the order of the configuration.
     pub fn host_port_addresses(&self) -> Vec<SocketAddr> {
         self.with_host_ports(|ports| ports.addresses().collect()).unwrap_or_default()
+    }
+
+    /// What it has carried so far, and what is open.
+    pub fn stats(&self) -> NetworkStats {
+        let containers: Vec<_> = lock(&self.containers).iter().filter_map(Weak::upgrade).collect();
+        let sockets: usize = containers.iter().map(|owner| owner.sockets()).sum();
+        NetworkStats {
+            interface: (self.mode == NetworkMode::Virtual).then(|| self.account.traffic().stats()),
+            sockets: u32::try_from(sockets).unwrap_or(u32::MAX),
+            connections: self.account.open_connections(),
+        }
     }
 
     /// Labels or ports have changed; policies look at the new ones from now on.
@@ -171,7 +188,8 @@ impl PodNetwork {
         let account = self.account.clone();
         let source = self.apparent_source(from, to.ip());
         let caller = Caller { family, account, source, binding: None, receive_buffer, send_buffer };
-        let client = match open(&self.ports, to, caller)? {
+        let crossing = Crossing::into(self, to.ip());
+        let client = match open(&self.ports, to, caller, crossing)? {
             Opening::Established(client) => client,
             Opening::Waiting(waiting) => {
                 poll_fn(|cx| waiting.poll(cx)).await?;

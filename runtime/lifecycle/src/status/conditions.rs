@@ -7,6 +7,7 @@ use nacelle_spec::ContainerKind;
 use crate::container::Container;
 use crate::phase::Phase;
 use crate::sandbox::Sandbox;
+use crate::scheduling::Scheduling;
 use crate::status::container::is_ready;
 use crate::status::time;
 
@@ -15,7 +16,7 @@ use crate::status::time;
 pub(crate) struct Conditions {
     /// The five that the kubelet and the scheduler keep of every pod, in the kubelet's order.
     kept: [Condition; 5],
-    /// `DisruptionTarget`, of a pod that the node put out for its own reasons.
+    /// `DisruptionTarget`, of a pod that was put out for reasons that are not its own.
     disruption: Option<Condition>,
 }
 
@@ -36,13 +37,20 @@ enum Verdict {
 impl Conditions {
     /// The conditions of a pod on which nobody works yet.
     pub(crate) fn new(containers: &[Container], now: Timestamp) -> Self {
-        let verdicts = verdicts(Phase::Pending, Sandbox::Absent, containers);
+        let verdicts = verdicts(Phase::Pending, Sandbox::Absent, &Scheduling::Undecided, containers);
         Self { kept: verdicts.map(|(kind, verdict)| Condition { kind, verdict, since: now }), disruption: None }
     }
 
     /// Takes over what they are now; the times of those whose truth did not change stay.
-    pub(crate) fn update(&mut self, phase: Phase, sandbox: Sandbox, containers: &[Container], now: Timestamp) {
-        for (condition, (_, verdict)) in self.kept.iter_mut().zip(verdicts(phase, sandbox, containers)) {
+    pub(crate) fn update(
+        &mut self,
+        phase: Phase,
+        sandbox: Sandbox,
+        scheduling: &Scheduling,
+        containers: &[Container],
+        now: Timestamp,
+    ) {
+        for (condition, (_, verdict)) in self.kept.iter_mut().zip(verdicts(phase, sandbox, scheduling, containers)) {
             if verdict.is_true() != condition.verdict.is_true() {
                 condition.since = now;
             }
@@ -50,21 +58,24 @@ impl Conditions {
         }
     }
 
-    /// Takes over whether, and with what words, the node has put the pod out for its own reasons.
-    pub(crate) fn disrupted(&mut self, message: Option<&str>, now: Timestamp) {
-        if let (Some(message), None) = (message, &self.disruption) {
-            let verdict = Verdict::True { reason: Some("TerminationByKubelet"), message: Some(message.to_owned()) };
+    /// Takes over whether, and with which reason and message, the pod was put out for reasons that are not its own.
+    pub(crate) fn disrupted(&mut self, why: Option<(&'static str, &str)>, now: Timestamp) {
+        if let (Some((reason, message)), None) = (why, &self.disruption) {
+            let verdict = Verdict::True { reason: Some(reason), message: Some(message.to_owned()) };
             self.disruption = Some(Condition { kind: "DisruptionTarget", verdict, since: now });
         }
     }
 
-    pub(crate) fn render(&self) -> Vec<PodCondition> {
-        self.kept.iter().chain(&self.disruption).map(Condition::render).collect()
+    /// As of this `metadata.generation`. Of a pod that no node has taken, what the scheduler says is all there is.
+    pub(crate) fn render(&self, scheduling: &Scheduling, generation: Option<i64>) -> Vec<PodCondition> {
+        let all = scheduling.shows_containers();
+        let kept = self.kept.iter().filter(|condition| all || condition.kind == POD_SCHEDULED);
+        kept.chain(&self.disruption).map(|condition| condition.render(generation)).collect()
     }
 }
 
 impl Condition {
-    fn render(&self) -> PodCondition {
+    fn render(&self, generation: Option<i64>) -> PodCondition {
         let (status, reason, message) = match &self.verdict {
             Verdict::True { reason, message } => ("True", *reason, message.clone()),
             Verdict::False { reason, message } => ("False", *reason, message.clone()),
@@ -75,6 +86,7 @@ impl Condition {
             reason: reason.map(str::to_owned),
             message,
             last_transition_time: time(self.since),
+            observed_generation: generation,
             ..PodCondition::default()
         }
     }
@@ -93,15 +105,31 @@ impl Verdict {
     }
 }
 
-fn verdicts(phase: Phase, sandbox: Sandbox, containers: &[Container]) -> [(&'static str, Verdict); 5] {
+const POD_SCHEDULED: &str = "PodScheduled";
+
+fn verdicts(
+    phase: Phase,
+    sandbox: Sandbox,
+    scheduling: &Scheduling,
+    containers: &[Container],
+) -> [(&'static str, Verdict); 5] {
     let ready = containers_ready(phase, containers);
     [
         ("PodReadyToStartContainers", Verdict::plainly(sandbox == Sandbox::Ready)),
         ("Initialized", initialized(phase, containers)),
         ("Ready", ready.clone()),
         ("ContainersReady", ready),
-        ("PodScheduled", Verdict::plainly(true)),
+        (POD_SCHEDULED, scheduled(scheduling)),
     ]
+}
+
+fn scheduled(scheduling: &Scheduling) -> Verdict {
+    match scheduling {
+        Scheduling::Waiting { message, .. } => {
+            Verdict::False { reason: Some("Unschedulable"), message: Some(message.clone()) }
+        }
+        Scheduling::Undecided | Scheduling::Bound | Scheduling::Refused => Verdict::TRUE,
+    }
 }
 
 fn initialized(phase: Phase, containers: &[Container]) -> Verdict {

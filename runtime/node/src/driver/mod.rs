@@ -18,6 +18,8 @@ mod front;
 mod incarnation;
 mod live;
 mod pull;
+mod resize;
+mod resources;
 mod sandbox;
 mod start;
 
@@ -57,17 +59,25 @@ pub(crate) struct Driver {
     machine: Lifecycle,
     wires: Wires,
     incarnations: HashMap<(Arc<str>, u32), Incarnation>,
+    stage: Stage,
+}
+
+/// How far the node's books know of the pod's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Staying,
+    Leaving,
+    Left,
 }
 
 impl Driver {
     pub(crate) fn new(context: Arc<Context>, wires: Wires) -> Self {
         let machine = Lifecycle::new(context.pod.clone(), context.clock.now());
-        Self { context, machine, wires, incarnations: HashMap::new() }
+        Self { context, machine, wires, incarnations: HashMap::new(), stage: Stage::Staying }
     }
 
-    /// Carries the pod from its start until nothing of it is left.
+    /// Carries the pod from its start, which comes when there is room, until nothing of it is left.
     pub(crate) async fn run(mut self) {
-        self.step(Event::Start);
         while !self.machine.is_finished() {
             let wait = self.machine.next_wake().map_or(FOREVER, |time| self.context.clock.until(time));
             tokio::select! {
@@ -76,11 +86,12 @@ impl Driver {
                 biased;
                 Some(event) = self.wires.host_events.recv() => self.dispatch(event),
                 Some(event) = self.wires.events.recv() => self.step(event),
-                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.delete(grace),
+                Some(command) = self.wires.commands.recv() => self.command(command),
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
             }
         }
         self.context.release_images();
+        self.context.node.desk.forget(self.context.pod.uid());
         self.see_off().await;
         // No receiver is a front end that does not care.
         let _ = self.wires.gone.send(true);
@@ -112,7 +123,10 @@ impl Driver {
         loop {
             tokio::select! {
                 () = &mut delivered => return,
-                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.hurry(grace),
+                Some(command) = self.wires.commands.recv() => match command {
+                    Command::Delete(grace) => self.hurry(grace),
+                    Command::Resize(_) => {}
+                },
             }
         }
     }
@@ -121,9 +135,14 @@ impl Driver {
         self.context.front.hurry(grace.unwrap_or_else(|| self.context.pod.termination_grace_period()));
     }
 
-    fn delete(&mut self, grace: Option<Duration>) {
-        self.hurry(grace);
-        self.step(Event::Delete { grace });
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Delete(grace) => {
+                self.hurry(grace);
+                self.step(Event::Delete { grace });
+            }
+            Command::Resize(pod) => self.step(Event::Resize { pod }),
+        }
     }
 
     fn step(&mut self, event: Event) {
@@ -133,13 +152,27 @@ impl Driver {
             self.incarnations.remove(&(Arc::clone(container), *attempt));
         }
         let effects = self.machine.step(event, self.context.clock.now());
-        if self.machine.is_stopping() {
-            self.context.stop();
-        }
+        self.account();
         for effect in effects {
             self.begin(effect);
         }
         self.publish();
+    }
+
+    /// Tells the other tasks and the node that the pod stops, and that it has ended, each once.
+    fn account(&mut self) {
+        let stage = match (self.machine.is_stopping(), self.machine.phase().is_terminal()) {
+            (_, true) => Stage::Left,
+            (true, false) => Stage::Leaving,
+            (false, false) => Stage::Staying,
+        };
+        if stage > self.stage {
+            self.stage = stage;
+            self.context.stop();
+            let (desk, uid) = (&self.context.node.desk, self.context.pod.uid());
+            // As the scheduler has it, a pod that has ended asks for nothing, even if its files are still being removed.
+            if stage == Stage::Left { desk.leave(uid) } else { desk.begins_to_leave(uid) }
+        }
     }
 
     fn begin(&mut self, effect: Effect) {
@@ -167,6 +200,22 @@ impl Driver {
                     // It has ended, and its event is on its way.
                     None => tracing::debug!("asked to stop a container that has ended"),
                 }
+            }
+            Effect::ConsiderResize => {
+                let wanted = self.machine.desired();
+                let verdict = context.node.desk.resize(wanted);
+                context.report(Event::ResizeConsidered { generation: wanted.generation(), verdict });
+            }
+            Effect::Reallocate => {
+                let pod = self.machine.pod();
+                context.live.send_modify(|live| live.pod = live.pod.with_resources_of(pod));
+            }
+            Effect::ApplyResize { containers } => {
+                let (from, to) = (self.machine.present(), self.machine.pod().clone());
+                tokio::spawn(async move {
+                    let result = resize::apply(&context, &from, &to, &containers).await;
+                    context.report(Event::ResizeApplied { result });
+                });
             }
             Effect::RemoveSandbox => {
                 tokio::spawn(async move {

@@ -12,8 +12,7 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 
 use super::{Cache, Lock, NEW, is_at, version};
-use crate::engine::compatibility_key;
-use crate::model::Model;
+use crate::engine::{Code, compatibility_key, compile_engine};
 
 /// Hexadecimal digits of a SHA-256.
 const HEX: usize = 64;
@@ -34,9 +33,11 @@ pub struct Pruned {
 /// # Errors
 /// When the directory cannot be used as a cache, or a file cannot be removed; the rest is tried all the same.
 pub fn prune_cache(dir: &Path, keep: impl Fn(&str) -> bool) -> io::Result<Pruned> {
-    let version_of = |model| crate::engine::compile_engine(model).map(|engine| version(&compatibility_key(&engine)));
-    let current: wasmtime::Result<Vec<String>> = Model::ALL.into_iter().map(version_of).collect();
-    let current = current.map_err(|error| io::Error::other(format!("{error:#}")))?;
+    let key = |code| {
+        let engine = compile_engine(code).map_err(|error| io::Error::other(format!("{error:#}")))?;
+        Ok(version(&compatibility_key(&engine)))
+    };
+    let current = Code::all().map(key).collect::<io::Result<Vec<_>>>()?;
     Cache::open(dir)?.prune(&current, keep)
 }
 

@@ -22,12 +22,13 @@ use std::time::Duration;
 
 use nacelle_container::output::Stream;
 use tokio::time::{Instant, Sleep};
-use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::instances::Instances;
 use super::requests::Requests;
 use super::slot::{Job, Slot};
-use crate::memory::MemoryRefused;
+use crate::fuel;
+use crate::memory::{MemoryRefused, Refusal};
 use crate::program::Entry;
 use crate::stdio::Output;
 use crate::trap;
@@ -88,9 +89,12 @@ impl Worker {
         };
         let made = async {
             let mut store = launch.store(None)?;
-            let proxy = pre.instantiate_async(&mut store).await?;
+            let instantiated = pre.instantiate_async(&mut store).await;
+            if instantiated.is_err() {
+                let _ = fuel::settle(&mut store);
+            }
             store.data_mut().memory.instantiated();
-            Ok::<_, wasmtime::Error>((store, proxy))
+            Ok::<_, wasmtime::Error>((store, instantiated?))
         };
         let (mut store, proxy) = match made.await {
             Ok(made) => made,
@@ -103,10 +107,18 @@ impl Worker {
             }
         };
         let wish = Wish::default();
-        let requests = store.run_concurrent(async |accessor| {
-            Requests::new(accessor, &proxy, &self.slot, &wish, self.instances.reuse).run(first).await
-        });
-        self.watch(pin!(requests), &wish).await
+        let ended = {
+            let requests = store.run_concurrent(async |accessor| {
+                Requests::new(accessor, &proxy, &self.slot, &wish, self.instances.reuse).run(first).await
+            });
+            self.watch(pin!(requests), &wish).await
+        };
+        // That nothing is left is told by the account.
+        let _ = fuel::settle(&mut store);
+        ended.map_err(|error| match died_of_memory(&error, store.data().memory.refusal()) {
+            Some(refused) => error.context(refused),
+            None => error,
+        })
     }
 
     /// Polls `requests`, and looks from outside whether to go on.
@@ -142,6 +154,11 @@ impl Worker {
         })
         .await
     }
+}
+
+/// The refused growth that an instance's trap is put down to.
+fn died_of_memory(error: &wasmtime::Error, refusal: Option<Refusal>) -> Option<MemoryRefused> {
+    refusal?.explains(error.downcast_ref::<Trap>().copied(), std::time::Instant::now())
 }
 
 /// How long an instance has had nothing to do. An alarm is set once per `limit`, not per request.

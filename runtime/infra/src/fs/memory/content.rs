@@ -1,7 +1,7 @@
 //! What a regular file holds.
 //!
 //! ```text
-//!   Memory: pages
+//!   Given ──first change──► Memory: pages            a file of the runtime's own, of which nobody needs a copy
 //!   Disk:   Image ──first change──► Spooled       a container's root
 //!           New ────first write───┘
 //! ```
@@ -10,7 +10,9 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
-use super::account::PAGE;
+use bytes::Bytes;
+
+use super::account::{PAGE, Payer};
 use super::extents::Extents;
 use super::pages::Pages;
 use super::tree::{RootStore, Shared};
@@ -25,8 +27,13 @@ pub(super) struct Handles {
 }
 
 pub(super) enum Content {
+    /// What others may show as well: it is theirs to pay for.
+    Given(Bytes),
     Memory(Pages),
-    Disk { size: u64, place: Place },
+    Disk {
+        size: u64,
+        place: Place,
+    },
 }
 
 /// Where on disk.
@@ -59,6 +66,7 @@ impl Content {
 
     pub(super) fn size(&self) -> u64 {
         match self {
+            Self::Given(bytes) => bytes.len() as u64,
             Self::Memory(pages) => pages.size(),
             Self::Disk { size, .. } => *size,
         }
@@ -74,6 +82,12 @@ impl Content {
 
     pub(super) fn read(&self, tree: &Shared, handles: &Handles, offset: u64, buffer: &mut [u8]) -> FsResult<usize> {
         let (size, place) = match self {
+            Self::Given(bytes) => {
+                let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+                let len = rest.len().min(buffer.len());
+                buffer[..len].copy_from_slice(&rest[..len]);
+                return Ok(len);
+            }
             Self::Memory(pages) => return Ok(pages.read(offset, buffer)),
             Self::Disk { size, place } => (*size, place),
         };
@@ -102,12 +116,23 @@ impl Content {
     }
 
     /// Writes as much as fits; nothing at all is ENOSPC. `bytes` is not empty, and its end fits an `i64`.
-    pub(super) fn write(&mut self, tree: &Shared, handles: &Handles, offset: u64, bytes: &[u8]) -> FsResult<usize> {
+    /// Pages that are new in memory are charged to `payer`.
+    pub(super) fn write(
+        &mut self,
+        tree: &Shared,
+        handles: &Handles,
+        payer: &Payer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> FsResult<usize> {
+        self.make_own(tree, payer)?;
         match self {
+            Self::Given(_) => Err(Errno::IO),
             Self::Memory(pages) => {
-                let take = |pages| tree.account.take_pages(pages);
-                let len = fitting(offset, bytes.len(), |len| pages.missing(offset, len), take)?;
-                pages.write(offset, &bytes[..len]);
+                let take = |pages| tree.account.take_pages(payer, pages);
+                let retry = |pages| tree.account.retry_pages(payer, pages);
+                let len = fitting(offset, bytes.len(), |len| pages.missing(offset, len), take, retry)?;
+                pages.write(offset, &bytes[..len], payer);
                 Ok(len)
             }
             Self::Disk { size, place } => {
@@ -118,11 +143,31 @@ impl Content {
         }
     }
 
+    /// Copies what was given, before it is changed.
+    fn make_own(&mut self, tree: &Shared, payer: &Payer) -> FsResult<()> {
+        if let Self::Given(bytes) = self {
+            let mut pages = Pages::default();
+            tree.account.take_pages(payer, pages.missing(0, bytes.len()))?;
+            pages.write(0, bytes, payer);
+            *self = Self::Memory(pages);
+        }
+        Ok(())
+    }
+
     /// Cuts or extends; extending makes a hole.
     pub(super) fn set_size(&mut self, tree: &Shared, handles: &Handles, to: u64) -> FsResult<()> {
+        if to > 0 {
+            self.make_own(tree, tree.account.payer())?;
+        }
         match self {
+            Self::Given(_) => {
+                *self = Self::Memory(Pages::default());
+                Ok(())
+            }
             Self::Memory(pages) => {
-                tree.account.give_pages(pages.set_size(to));
+                for (payer, gone) in pages.set_size(to) {
+                    tree.account.give_pages(&payer, gone);
+                }
                 Ok(())
             }
             Self::Disk { size, place } => {
@@ -157,7 +202,12 @@ impl Content {
     /// Gives back all that was charged, and what is on disk.
     pub(super) fn release(&mut self, tree: &Shared) {
         match self {
-            Self::Memory(pages) => tree.account.give_pages(pages.count()),
+            Self::Given(_) => {}
+            Self::Memory(pages) => {
+                for (payer, gone) in pages.set_size(0) {
+                    tree.account.give_pages(&payer, gone);
+                }
+            }
             Self::Disk { place: Place::New, .. } => {}
             Self::Disk { place: Place::Image(path), .. } => tree.account.give_memory(path.len() as u64),
             Self::Disk { place: Place::Spooled { id, extents }, .. } => {
@@ -178,7 +228,8 @@ impl Place {
         let file = handles.spool(root, id)?;
         let spool = &root.spool;
         let missing = |len| extents.missing(&range(offset, len));
-        let len = fitting(offset, bytes.len(), missing, |pages| spool.charge(pages * PAGE))?;
+        let take = |pages| spool.charge(pages * PAGE);
+        let len = fitting(offset, bytes.len(), missing, take, take)?;
         let pages = missing(len);
         // What is written joins other ranges, or is one more.
         let more = if extents.touches(&range(offset, len)) { 0 } else { RUN };
@@ -286,6 +337,7 @@ fn fitting(
     len: usize,
     missing: impl Fn(usize) -> u64,
     take: impl Fn(u64) -> FsResult<()>,
+    retry: impl Fn(u64) -> FsResult<()>,
 ) -> FsResult<usize> {
     let Err(error) = take(missing(len)) else { return Ok(len) };
     // By halving: at the limit a guest tries again and again.
@@ -295,7 +347,7 @@ fn fitting(
     while step > 0 {
         if fits + step < all {
             let more = bytes(fits + step);
-            if take(missing(more) - missing(fits_bytes)).is_ok() {
+            if retry(missing(more) - missing(fits_bytes)).is_ok() {
                 (fits, fits_bytes) = (fits + step, more);
             }
         }

@@ -29,7 +29,11 @@ pub(super) struct Observer {
     policy: RestartPolicy,
     containers: Vec<Watched>,
     started: bool,
-    /// `Delete` or `Evict` has come.
+    /// There was no room so far.
+    waiting: bool,
+    /// A pod of higher priority came before anything else ended the pod.
+    preempted: bool,
+    /// `Delete`, `Evict` or `Preempt` has come.
     stopped: bool,
     /// The eviction that came before anything else ended the pod.
     evicted: Option<Eviction>,
@@ -37,6 +41,8 @@ pub(super) struct Observer {
     told_of_eviction: u32,
     /// The pod was caught with too much storage, whatever else it was about.
     hurried: bool,
+    /// The container that the next stop makes room for another one with.
+    replacing: Option<Arc<str>>,
     /// Something was asked to stop, for whatever reason.
     stopping: bool,
     sandbox: bool,
@@ -57,6 +63,8 @@ struct Watched {
     /// The pull that was asked for last has succeeded and no start has used it.
     image: bool,
     live: Option<Live>,
+    /// Its last incarnation made room for the next one.
+    replaced: bool,
     ever_ran: bool,
     last_code: Option<u8>,
     restart_count: i32,
@@ -70,6 +78,8 @@ struct Watched {
 struct Live {
     attempt: u32,
     running_since: Option<Timestamp>,
+    /// It was asked to make room for one with other resources.
+    replaced: bool,
 }
 
 /// The back-off that the documentation describes, counted in failures.
@@ -96,6 +106,7 @@ impl Observer {
             pulling: false,
             image: false,
             live: None,
+            replaced: false,
             ever_ran: false,
             last_code: None,
             restart_count: 0,
@@ -108,10 +119,13 @@ impl Observer {
             policy: pod.restart_policy(),
             containers: pod.containers().map(watch).collect(),
             started: false,
+            waiting: false,
+            preempted: false,
             stopped: false,
             evicted: None,
             told_of_eviction: 0,
             hurried: false,
+            replacing: None,
             stopping: false,
             sandbox: false,
             removal_asked: false,
@@ -135,8 +149,16 @@ impl Observer {
         self.now = self.now.max(now);
         let (now, policy) = (self.now, self.policy);
         match event {
-            Event::Start => self.started = true,
+            Event::Start => {
+                self.started = true;
+                self.waiting &= self.stopped;
+            }
+            Event::Unschedulable { .. } => self.waiting |= !self.started && !self.stopped,
             Event::Delete { .. } => self.stopped = true,
+            Event::Preempt { .. } => {
+                self.preempted |= !self.stopped && !self.stopping && !self.phase.is_terminal();
+                self.stopped = true;
+            }
             Event::Evict { cause, .. } => {
                 if !self.stopped && !self.stopping && !self.phase.is_terminal() {
                     self.evicted = Some(*cause);
@@ -172,13 +194,27 @@ impl Observer {
             Event::ContainerExited { container, attempt, exit } => {
                 let Some(watched) = self.live(container, *attempt) else { return };
                 watched.runs(now);
-                let since = watched.live.take().and_then(|live| live.running_since).unwrap_or(now);
+                let live = watched.live.take();
+                if live.as_ref().is_some_and(|live| live.replaced) {
+                    // No failure, and no back-off: another one follows at once.
+                    watched.last_code = Some(exit.code);
+                    watched.replaced = true;
+                    watched.due = Some(now);
+                    return;
+                }
+                let since = live.and_then(|live| live.running_since).unwrap_or(now);
                 if now.duration_since(since).as_secs() >= 600 {
                     watched.restarts.failures = 0;
                 }
                 watched.ends(exit.code, policy, now);
             }
-            Event::Tick | Event::SandboxFailed { .. } | Event::SandboxRemoved | Event::ImagePulling { .. } => {}
+            Event::Tick
+            | Event::Reject { .. }
+            | Event::RoomFreed
+            | Event::SandboxFailed { .. }
+            | Event::SandboxRemoved
+            | Event::ImagePulling { .. } => {}
+            Event::Resize { .. } | Event::ResizeConsidered { .. } | Event::ResizeApplied { .. } => {}
         }
     }
 
@@ -201,7 +237,18 @@ impl Observer {
             Effect::PullImage { container } => self.pull(container, driver)?,
             Effect::StartContainer { container, attempt } => self.start(container, *attempt, driver)?,
             Effect::StopContainer { container, attempt, grace } => self.stop(container, *attempt, *grace, driver)?,
+            Effect::ConsiderResize | Effect::Reallocate => must!(!self.stopped, "{effect:?} of a pod that stops"),
+            Effect::ApplyResize { containers } => {
+                must!(!self.stopped && self.sandbox, "{effect:?} of a pod that stops, or has no sandbox");
+                must!(!driver.work.contains(&Work::ApplyResize), "two resizes at once");
+                for (container, _) in containers {
+                    must!(driver.is_running(container), "{container} is resized, which does not run");
+                }
+            }
             Effect::Emit(event) => {
+                if event.message.ends_with("resize requires restart") {
+                    self.replacing = event.subject.container().cloned();
+                }
                 must!(!event.message.is_empty(), "an event without words");
                 if event.reason == "Evicted" {
                     self.told_of_eviction += 1;
@@ -237,7 +284,7 @@ impl Observer {
         must!(watched.attempts == attempt, "{container} starts as attempt {attempt}, not {}", watched.attempts);
         watched.attempts += 1;
         watched.image = false;
-        watched.live = Some(Live { attempt, running_since: None });
+        watched.live = Some(Live { attempt, running_since: None, replaced: false });
         Ok(())
     }
 
@@ -255,9 +302,16 @@ impl Observer {
     }
 
     fn stop(&mut self, container: &str, attempt: u32, grace: Duration, driver: &Driver) -> Result<(), Broken> {
-        self.stopping = true;
         let live = driver.live(container).is_some_and(|one| one.attempt == attempt);
         must!(live, "{container}/{attempt} is stopped, which does not live");
+        if let Some(replaced) = self.replacing.take() {
+            must!(*replaced == *container, "{replaced} is to be replaced, and {container} is stopped");
+            must!(!self.stopped, "{container} is replaced in a pod that stops");
+            let live = self.live(container, attempt).and_then(|watched| watched.live.as_mut());
+            live.into_iter().for_each(|live| live.replaced = true);
+            return Ok(());
+        }
+        self.stopping = true;
         must!(!self.hurried || grace <= Duration::from_secs(1), "{container} gets {grace:?} in an immediate eviction");
         let index = self.containers.iter().position(|watched| *watched.name == *container).unwrap_or(0);
         if self.containers[index].kind == ContainerKind::Sidecar && !grace.is_zero() {
@@ -292,30 +346,49 @@ impl Observer {
             let sleeps = watched.due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
             must!(!sleeps, "{} is not woken when its back-off ends", watched.name);
         }
-        self.status(&machine.status(), driver)
+        let status = machine.status();
+        let in_progress = |condition: &PodCondition| condition.type_ == "PodResizeInProgress";
+        // Only a resize gives it one.
+        if machine.desired().generation().is_some() && !status.conditions.iter().flatten().any(in_progress) {
+            let all = phase.is_terminal() || machine.present().spec() == machine.pod().spec();
+            must!(all, "not all have what the pod was given, and nothing is done");
+        }
+        self.status(&status, driver)
     }
 
     fn status(&mut self, status: &PodStatus, driver: &Driver) -> Result<(), Broken> {
         must!(status.phase.as_deref() == Some(self.phase.as_str()), "another phase in the status");
         let shown = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-        must!(shown().count() == self.containers.len(), "a container too many or too few in the status");
+        let expected = if self.waiting { 0 } else { self.containers.len() };
+        must!(shown().count() == expected, "a container too many or too few in the status");
         let terminal = self.phase.is_terminal();
-        for watched in &mut self.containers {
+        for watched in self.containers.iter_mut().filter(|_| expected > 0) {
             let mut same = shown().filter(|shown| shown.name == *watched.name);
             let (Some(shown), None) = (same.next(), same.next()) else {
                 return Err(Broken(format!("{} is not in the status exactly once", watched.name)));
             };
             watched.status(shown, driver, terminal)?;
         }
-        let conditions = status.conditions.clone().unwrap_or_default();
+        let (resizes, conditions): (Vec<_>, Vec<_>) = status
+            .conditions
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|condition| condition.type_.starts_with("PodResize"));
+        must!(resizes.is_empty() || !terminal, "a resize of a pod that has ended");
+        let under_way = resizes.iter().any(|condition| condition.type_ == "PodResizeInProgress");
+        must!(terminal || under_way || !driver.work.contains(&Work::ApplyResize), "a resize that is not shown");
         let by_node = matches!(self.evicted, Some(Eviction::NodePressure { .. }));
-        must!(conditions.len() == 5 + usize::from(by_node && terminal), "a condition too many or too few");
+        let is_disrupted = self.preempted || (by_node && terminal);
+        let kept = if self.waiting { 1 } else { 5 };
+        must!(conditions.len() == kept + usize::from(is_disrupted), "a condition too many or too few");
         let disrupted = conditions.last().is_some_and(|condition| condition.type_ == "DisruptionTarget");
-        must!(disrupted == (by_node && terminal), "DisruptionTarget is {disrupted}");
+        must!(disrupted == is_disrupted, "DisruptionTarget is {disrupted}");
         let evicted = status.reason.as_deref() == Some("Evicted");
         must!(evicted == (self.evicted.is_some() && terminal), "shown as evicted: {evicted}");
         must!(!evicted || self.phase == Phase::Failed, "an evicted pod is {:?}", self.phase);
-        for (old, new) in self.conditions.iter().zip(&conditions) {
+        for new in &conditions {
+            let Some(old) = self.conditions.iter().find(|old| old.type_ == new.type_) else { continue };
             let changed = old.last_transition_time != new.last_transition_time;
             must!(!changed || old.status != new.status, "{} changed its time and not its status", new.type_);
             must!(
@@ -343,6 +416,7 @@ impl Observer {
 
 impl Watched {
     fn ends(&mut self, code: u8, policy: RestartPolicy, now: Timestamp) {
+        self.replaced = false;
         self.last_code = Some(code);
         if self.may_run_again(policy) {
             self.due = Some(now + self.restarts.fail());
@@ -350,6 +424,9 @@ impl Watched {
     }
 
     fn may_run_again(&self, policy: RestartPolicy) -> bool {
+        if self.replaced {
+            return true;
+        }
         let Some(code) = self.last_code else { return true };
         match (self.kind, policy) {
             (ContainerKind::Sidecar, _) | (ContainerKind::App, RestartPolicy::Always) => true,

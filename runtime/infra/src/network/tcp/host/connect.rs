@@ -17,6 +17,7 @@ use crate::network::binding::Binding;
 use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::sync::Fan;
 use crate::network::tcp::TcpOptions;
+use crate::network::traffic::Traffic;
 use crate::network::{Family, NetError};
 
 type Connected = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -29,6 +30,7 @@ pub(crate) struct HostConnect {
     waiting: Arc<Waiting>,
     waker: Waker,
     runtime: Handle,
+    traffic: Arc<Traffic>,
     permit: Permit,
     descriptor: Descriptor,
     /// The port and address in the pod that the connection appears to come from.
@@ -76,6 +78,7 @@ impl HostConnect {
             waiting,
             waker,
             runtime: runtime.clone(),
+            traffic: Arc::clone(account.traffic()),
             permit,
             descriptor: socket.descriptor,
             inside,
@@ -103,7 +106,7 @@ impl HostConnect {
         let permits = (self.permit, self.descriptor);
         // The kernel has its own mind of the wildcard; of a connection that was reset it says nothing any more.
         let remote = stream.peer_addr().unwrap_or(self.to);
-        HostConnection::new(self.family, (stream, remote), slot, permits, self.runtime, self.inside)
+        HostConnection::new(self.family, (stream, remote), slot, permits, (self.runtime, self.traffic), self.inside)
     }
 }
 

@@ -119,7 +119,8 @@ impl HostListener {
         match self.shared.poll_next(&self.acceptor, &self.runtime, Option::take)? {
             None => Ok(None),
             Some(Ok(accepted)) => {
-                HostConnection::new(self.family, accepted, slot, permits, self.runtime.clone(), None).map(Some)
+                let around = (self.runtime.clone(), Arc::clone(self.account.traffic()));
+                HostConnection::new(self.family, accepted, slot, permits, around, None).map(Some)
             }
             Some(Err(error)) => Err(match NetError::from_host(&error) {
                 // What happened to a connection before it was accepted (accept(2)).
