@@ -5,6 +5,7 @@ usage: echo serve HOST PORT        accept one connection and send back what come
 """
 
 # Whatever is imported here is loaded once, when the component is built, and not each time it starts.
+import encodings.idna  # socket looks it up when it meets a host's name
 import socket
 import sys
 import time
