@@ -21,8 +21,10 @@ mod ports;
 mod probes;
 mod report;
 mod resources;
+mod restart;
 mod security;
 mod selector;
+mod signals;
 mod volumes;
 
 pub use network_policy::network_policy;

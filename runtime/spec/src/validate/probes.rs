@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::names::port_name;
 use super::ports::PORTS;
 use super::report::Report;
+use super::signals;
 use crate::FieldPath;
 
 const HEADER_NAME: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', \
@@ -47,6 +48,9 @@ pub(super) fn check_container(container: &Container, spec: &PodSpec, path: &Fiel
         if let Some(handler) = handler {
             check_handler(handler, container, spec, &path.field(field), report);
         }
+    }
+    if let Some(signal) = &lifecycle.stop_signal {
+        signals::check(signal, spec, &path.field("stopSignal"), report);
     }
 }
 
@@ -92,6 +96,12 @@ fn check_handler(
         sleep: handler.sleep.as_ref(),
     };
     actions.check(container, path, report);
+    if handler.tcp_socket.is_some() {
+        report.warning(
+            &path.field("tcpSocket"),
+            "has no effect here: Kubernetes has no such hooks; the field is deprecated",
+        );
+    }
     if let Some(sleep) = &handler.sleep {
         let grace = spec.termination_grace_period_seconds.unwrap_or(30);
         if sleep.seconds < 0 || sleep.seconds > grace {

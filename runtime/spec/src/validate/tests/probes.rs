@@ -95,6 +95,13 @@ fn hooks() {
         &[
             ("sleep: {seconds: 30}", &[]),
             ("exec: {command: [a]}", &[]),
+            (
+                "tcpSocket: {port: 80}",
+                &[
+                    "warning: spec.containers[0].lifecycle.preStop.tcpSocket: has no effect here: Kubernetes has no such \
+                   hooks; the field is deprecated",
+                ],
+            ),
             ("", &["spec.containers[0].lifecycle.preStop: Required value: must specify a handler type"]),
             (
                 "sleep: {seconds: 31}",
@@ -107,4 +114,27 @@ fn hooks() {
             ),
         ],
     );
+}
+
+#[test]
+fn stop_signals() {
+    let with_os = |signal: &str| {
+        let container = format!("{{name: c, image: \"a:1\", lifecycle: {{stopSignal: {signal}}}}}");
+        format!("{{metadata: {{name: p}}, spec: {{os: {{name: linux}}, containers: [{container}]}}}}")
+    };
+    let unknown = "spec.containers[0].lifecycle.stopSignal: Unsupported value…";
+    rules(
+        with_os,
+        &[
+            ("SIGUSR1", &[]),
+            ("SIGRTMIN+15", &[]),
+            ("SIGRTMAX", &[]),
+            ("SIGRTMAX-15", &[unknown]),
+            ("SIGRTMIN+x", &[unknown]),
+            ("USR1", &[unknown]),
+        ],
+    );
+    let forbidden = "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty \
+                     `spec.os.name`";
+    rules(container, &[("lifecycle: {stopSignal: SIGTERM}", &[forbidden])]);
 }
