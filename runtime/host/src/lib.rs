@@ -26,7 +26,7 @@ mod program;
 mod request;
 mod stdin;
 
-pub use error::{NoSuchContainer, PodError, RemoveError, StartError, UpdateFailed};
+pub use error::{ExecFailed, NoSuchContainer, PodError, RemoveError, StartError, UpdateFailed};
 pub use event::{ContainerExited, HostEvent, PodCreated, Started};
 pub use host::{Attach, Backends, Host};
 pub use request::{ContainerRequest, HostConfig, ImageSource, PodRequest, PodResources, VolumeMount};

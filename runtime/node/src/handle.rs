@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
+use nacelle_lifecycle::GateCondition;
 use nacelle_spec::{CheckedPod, Objects};
 use tokio::sync::{mpsc, watch};
 
@@ -11,10 +12,12 @@ use crate::driver::Live;
 use crate::notice::PodRef;
 
 /// Something a front end asks of a pod's driver.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// `kubectl delete`, with `--grace-period` when given.
     Delete(Option<Duration>),
+    /// Somebody else's condition of the pod.
+    SetCondition(GateCondition),
 }
 
 /// A pod that has been started. Dropping the handle does not stop the pod.
@@ -61,6 +64,13 @@ impl PodHandle {
     /// when a container starts again. Returns at once.
     pub fn update(&self, pod: &CheckedPod, objects: Arc<Objects>) {
         self.live.send_modify(|live| *live = Live { pod: live.pod.with_metadata_of(pod), objects });
+    }
+
+    /// Says something of the pod that its `readinessGates` may wait for. The kubelet's own conditions stay what they are.
+    /// Returns at once.
+    pub fn set_condition(&self, condition: GateCondition) {
+        // A driver that has ended shows no conditions any more.
+        let _ = self.commands.send(Command::SetCondition(condition));
     }
 
     /// The status now.

@@ -14,6 +14,7 @@ mod handle;
 mod network;
 mod node;
 mod notice;
+mod probe;
 mod prune;
 mod storage;
 
@@ -24,7 +25,7 @@ pub use nacelle_container::log::LogLine;
 pub use nacelle_container::output::Stream;
 pub use nacelle_host::Backends;
 pub use nacelle_infra::network::{HostPortConfig as HostPort, Protocol};
-pub use nacelle_lifecycle::{EventKind, PodEvent, Subject};
+pub use nacelle_lifecycle::{ConditionStatus, EventKind, GateCondition, PodEvent, Subject};
 pub use nacelle_wasm::compile_worker_main;
 pub use node::{Node, NodeError, PodStart};
 pub use notice::{Notice, PodRef};

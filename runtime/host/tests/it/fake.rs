@@ -251,6 +251,7 @@ pub(crate) fn request(id: ContainerId) -> ContainerRequest {
         mounts: Vec::new(),
         read_only_root: false,
         resources: Resources::default(),
+        termination_log: Some("/dev/termination-log".to_owned()),
         ephemeral_storage_limit: None,
         stdin: StdinMode::Closed,
         http: HttpConfig::default(),

@@ -3,7 +3,7 @@
 //! ```text
 //!                 ┌───────────── Event ◄───────────────┐
 //!                 ▼                                    │
-//!   Command ─► Driver ── Effect ──► sandbox │ pull │ incarnation (a task each)
+//!   Command ─► Driver ── Effect ──► sandbox │ pull │ incarnation │ probe, hook (a task each)
 //!                 │                                    │
 //!                 └──────── Notice ──► front end ◄─────┘ log lines
 //! ```
@@ -16,6 +16,7 @@ mod context;
 mod exit;
 mod front;
 mod incarnation;
+mod last_words;
 mod live;
 mod pull;
 mod sandbox;
@@ -37,7 +38,7 @@ pub(crate) use live::Live;
 
 use crate::handle::Command;
 use crate::notice::{Notice, PodRef};
-use crate::storage;
+use crate::{probe, storage};
 
 /// How long the driver sleeps when the machine waits for nothing but events.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
@@ -76,7 +77,7 @@ impl Driver {
                 biased;
                 Some(event) = self.wires.host_events.recv() => self.dispatch(event),
                 Some(event) = self.wires.events.recv() => self.step(event),
-                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.delete(grace),
+                Some(command) = self.wires.commands.recv() => self.command(command),
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),
             }
         }
@@ -112,13 +113,24 @@ impl Driver {
         loop {
             tokio::select! {
                 () = &mut delivered => return,
-                Some(Command::Delete(grace)) = self.wires.commands.recv() => self.hurry(grace),
+                Some(command) = self.wires.commands.recv() => {
+                    if let Command::Delete(grace) = command {
+                        self.hurry(grace);
+                    }
+                }
             }
         }
     }
 
     fn hurry(&self, grace: Option<Duration>) {
         self.context.front.hurry(grace.unwrap_or_else(|| self.context.pod.termination_grace_period()));
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Delete(grace) => self.delete(grace),
+            Command::SetCondition(condition) => self.step(Event::ConditionSet(condition)),
+        }
     }
 
     fn delete(&mut self, grace: Option<Duration>) {
@@ -166,6 +178,25 @@ impl Driver {
                     Some(incarnation) => incarnation.stop(grace),
                     // It has ended, and its event is on its way.
                     None => tracing::debug!("asked to stop a container that has ended"),
+                }
+            }
+            // One that has ended needs no answer.
+            Effect::Probe { container, attempt, kind } => {
+                let work = probe::probe(Arc::clone(&context), Arc::clone(&container), attempt, kind);
+                if let Some(incarnation) = self.incarnations.get_mut(&(Arc::clone(&container), attempt)) {
+                    incarnation.attend(async move {
+                        let outcome = work.await;
+                        context.report(Event::Probed { container, attempt, kind, outcome });
+                    });
+                }
+            }
+            Effect::RunHook { container, attempt, hook } => {
+                let work = probe::hook(Arc::clone(&context), Arc::clone(&container), attempt, hook);
+                if let Some(incarnation) = self.incarnations.get_mut(&(Arc::clone(&container), attempt)) {
+                    incarnation.attend(async move {
+                        let outcome = work.await;
+                        context.report(Event::HookEnded { container, attempt, hook, outcome });
+                    });
                 }
             }
             Effect::RemoveSandbox => {

@@ -6,9 +6,16 @@
 //! | `flood N` | writes `N` lines |
 //! | `wait` | runs until it is asked to stop |
 //! | `ignore` | runs until it is killed |
+//! | `say PATH TEXT` | writes a file |
 //! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
 //! | `exit N` | ends |
 //! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
+//!
+//! | a second program | |
+//! |---|---|
+//! | `end N TEXT` | writes a line, and ends |
+//! | `hang` | runs until it is killed |
+//! | anything else | does not exist |
 
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +34,8 @@ use tokio::sync::watch;
 #[derive(Default)]
 pub(crate) struct FakeBackend {
     created: Mutex<Vec<(ContainerConfig, ContainerInfra)>>,
+    /// The second programs that were asked for.
+    execs: Arc<Mutex<Vec<String>>>,
     /// How many creations were begun.
     pub(crate) creations: watch::Sender<usize>,
 }
@@ -35,6 +44,11 @@ impl FakeBackend {
     /// What was created, in order.
     pub(crate) fn configs(&self) -> Vec<ContainerConfig> {
         self.created.lock().unwrap().iter().map(|(config, _)| config.clone()).collect()
+    }
+
+    /// The second programs that were asked for, in order.
+    pub(crate) fn execs(&self) -> Vec<String> {
+        self.execs.lock().unwrap().clone()
     }
 
     /// What the latest container of that name was given of its pod.
@@ -65,6 +79,7 @@ impl Backend for FakeBackend {
         let guest = FakeContainer {
             script,
             files: infra.files,
+            execs: Arc::clone(&self.execs),
             output: Mutex::new(Some(output)),
             terminate: watch::Sender::new(false),
             kill: watch::Sender::new(false),
@@ -79,6 +94,7 @@ impl Backend for FakeBackend {
 struct FakeContainer {
     script: Vec<String>,
     files: Arc<MountNamespace>,
+    execs: Arc<Mutex<Vec<String>>>,
     output: Mutex<Option<OutputSender>>,
     terminate: watch::Sender<bool>,
     kill: watch::Sender<bool>,
@@ -106,8 +122,17 @@ impl Container for FakeContainer {
         Ok(())
     }
 
-    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
-        Err(ExecError::Unsupported("no exec".into()))
+    async fn exec(&self, request: ExecRequest, output: OutputSender) -> Result<ExitCause, ExecError> {
+        let argv: Vec<&str> = request.argv.iter().map(String::as_str).collect();
+        self.execs.lock().unwrap().push(argv.join(" "));
+        match argv[..] {
+            ["end", code, text] => {
+                write(&output, text.to_owned()).await;
+                Ok(ExitCause::Exited { code: code.parse().unwrap() })
+            }
+            ["hang"] => std::future::pending().await,
+            _ => Err(ExecError::NotFound(argv.join(" "))),
+        }
     }
 
     async fn terminate(&self) {
@@ -135,24 +160,30 @@ impl Container for FakeContainer {
     }
 }
 
+async fn write(output: &OutputSender, text: String) {
+    let time = "2026-01-01T00:00:00Z".parse().unwrap();
+    // The host reads until the last sender is gone.
+    output.send(Chunk { stream: Stream::Stdout, time, bytes: (text + "\n").into() }).await.unwrap();
+}
+
 async fn play(
     script: Vec<String>,
     files: Arc<MountNamespace>,
     output: OutputSender,
     mut terminate: watch::Receiver<bool>,
 ) -> ExitCause {
-    let write = async |text: String| {
-        let time = "2026-01-01T00:00:00Z".parse().unwrap();
-        // The host reads until the last sender is gone.
-        output.send(Chunk { stream: Stream::Stdout, time, bytes: (text + "\n").into() }).await.unwrap();
-    };
     for word in script {
         match word.split_once(' ').unwrap_or((&word, "")) {
-            ("write", text) => write(text.to_owned()).await,
+            ("write", text) => write(&output, text.to_owned()).await,
             ("flood", count) => {
                 for line in 0..count.parse::<usize>().unwrap() {
-                    write(line.to_string()).await;
+                    write(&output, line.to_string()).await;
                 }
+            }
+            ("say", file) => {
+                let (path, text) = file.split_once(' ').unwrap();
+                let how = OpenHow { create: true, write: true, follow: true, ..OpenHow::default() };
+                files.open(path, how).unwrap().write_at(0, text.as_bytes()).unwrap();
             }
             ("fill", file) => {
                 let (path, bytes) = file.split_once(' ').unwrap();

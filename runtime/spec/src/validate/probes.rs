@@ -96,12 +96,6 @@ fn check_handler(
         sleep: handler.sleep.as_ref(),
     };
     actions.check(container, path, report);
-    if handler.tcp_socket.is_some() {
-        report.warning(
-            &path.field("tcpSocket"),
-            "has no effect here: Kubernetes has no such hooks; the field is deprecated",
-        );
-    }
     if let Some(sleep) = &handler.sleep {
         let grace = spec.termination_grace_period_seconds.unwrap_or(30);
         if sleep.seconds < 0 || sleep.seconds > grace {

@@ -95,13 +95,6 @@ fn hooks() {
         &[
             ("sleep: {seconds: 30}", &[]),
             ("exec: {command: [a]}", &[]),
-            (
-                "tcpSocket: {port: 80}",
-                &[
-                    "warning: spec.containers[0].lifecycle.preStop.tcpSocket: has no effect here: Kubernetes has no such \
-                   hooks; the field is deprecated",
-                ],
-            ),
             ("", &["spec.containers[0].lifecycle.preStop: Required value: must specify a handler type"]),
             (
                 "sleep: {seconds: 31}",
