@@ -10,7 +10,7 @@ build=$root/target/guest-build   # intermediate files and pinned tools; never ne
 toolchain=${GUESTS_TOOLCHAIN:-auto}
 
 rust_commands=(
-  attacker counter crasher file-bench fs-torture hello http-client lookup memory-hog net-bench sockets-probe spinner
+  attacker counter crasher file-bench fs-torture hello http-client kernels lookup memory-hog net-bench sockets-probe spinner
   tcp-echo-client tcp-echo-server udp-echo
 )
 # These export functions instead of main; cargo names their files with _ for -.

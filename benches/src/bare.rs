@@ -1,6 +1,7 @@
 //! The baseline: wasmtime as its own documentation embeds it, with nothing of nacelle.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use wasmtime::component::{Component, Linker, ResourceTable};
@@ -9,10 +10,23 @@ use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView};
 
-/// Wasmtime with its default settings.
+/// Wasmtime with its default settings, but for metering.
 pub struct Bare {
     engine: Engine,
     linker: Linker<State>,
+    metering: Metering,
+}
+
+/// How wasmtime interrupts a guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metering {
+    /// It does not.
+    #[default]
+    None,
+    /// The guest yields at each tick of an epoch, every so often.
+    Epoch(Duration),
+    /// The guest yields each time it has used so much fuel.
+    Fuel(u64),
 }
 
 /// What a guest of bare wasmtime can reach.
@@ -43,10 +57,33 @@ impl Bare {
     /// # Errors
     /// When wasmtime refuses its settings.
     pub fn new() -> Result<Self> {
-        let engine = Engine::new(&Config::new())?;
+        Self::metered(Metering::None)
+    }
+
+    /// As [`Bare::new`], with a metering. Epochs tick until the engine is dropped.
+    ///
+    /// # Errors
+    /// When wasmtime refuses its settings.
+    pub fn metered(metering: Metering) -> Result<Self> {
+        let mut config = Config::new();
+        match metering {
+            Metering::None => {}
+            Metering::Epoch(_) => drop(config.epoch_interruption(true)),
+            Metering::Fuel(_) => drop(config.consume_fuel(true)),
+        }
+        let engine = Engine::new(&config)?;
+        if let Metering::Epoch(tick) = metering {
+            let engine = engine.weak();
+            std::thread::spawn(move || {
+                while let Some(engine) = engine.upgrade() {
+                    engine.increment_epoch();
+                    std::thread::sleep(tick);
+                }
+            });
+        }
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        Ok(Self { engine, linker })
+        Ok(Self { engine, linker, metering })
     }
 
     /// Compiles a component.
@@ -84,6 +121,17 @@ impl Bare {
         }
         let ctx = builder.build();
         let mut store = Store::new(&self.engine, State { ctx, table: ResourceTable::new() });
+        match self.metering {
+            Metering::None => {}
+            Metering::Epoch(_) => {
+                store.set_epoch_deadline(1);
+                store.epoch_deadline_async_yield_and_update(1);
+            }
+            Metering::Fuel(interval) => {
+                store.set_fuel(u64::MAX)?;
+                store.fuel_async_yield_interval(Some(interval))?;
+            }
+        }
         let command = Command::instantiate_async(&mut store, component, &self.linker).await?;
         match command.wasi_cli_run().call_run(&mut store).await {
             Ok(ended) => ended.ok().context("the guest failed")?,

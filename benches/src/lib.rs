@@ -1,10 +1,16 @@
 //! Shared set-up of the benchmarks: a node in a world of its own, and the bare engine as the baseline.
 
 mod bare;
+mod cgroup;
+mod parked;
 mod pods;
+mod threads;
 
-pub use bare::{Bare, Surroundings};
+pub use bare::{Bare, Metering, Surroundings};
+pub use cgroup::Limited;
+pub use parked::{Parked, Sleeper, State as ParkedState};
 pub use pods::{World, stop};
+pub use threads::cpu_of_threads;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,11 +1,12 @@
 //! nacelle as a library: pods from YAML on a node of their own.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use nacelle_host::Backends;
-use nacelle_node::{Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{AddressSpace, Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::mpsc;
@@ -36,6 +37,7 @@ impl World {
             compile_cache: None,
             node_name: "bench".to_owned(),
             compiler: Compiler::InProcess,
+            address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
         };
@@ -102,6 +104,29 @@ impl World {
             }
         }
         Ok(output)
+    }
+
+    /// Runs the pods to their end and returns what each printed, by name.
+    ///
+    /// # Errors
+    /// When the manifest is not valid or a pod does not succeed.
+    pub async fn outputs(&self, manifest: &str) -> Result<HashMap<String, String>> {
+        let (sender, mut notices) = mpsc::channel(64);
+        let pods = self.start_with(manifest, sender)?;
+        let mut outputs = HashMap::<_, String>::new();
+        while let Some(notice) = notices.recv().await {
+            let Notice::Log { pod, line, .. } = notice else { continue };
+            let output = outputs.entry(pod.name).or_default();
+            output.push_str(&String::from_utf8_lossy(&line.bytes));
+            output.push('\n');
+        }
+        for pod in pods {
+            let status = pod.finished().await;
+            if status.phase.as_deref() != Some("Succeeded") {
+                bail!("{outputs:?}{status:?}");
+            }
+        }
+        Ok(outputs)
     }
 
     /// Starts the pods and waits until all their containers run.

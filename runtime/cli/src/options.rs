@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
+use nacelle_node::AddressSpace;
 
-use crate::args::{OutputFormat, RegistryArgs, RunArgs, SourceArgs, StateArgs};
+use crate::args::{AddressSpaceArg, OutputFormat, RegistryArgs, RunArgs, SourceArgs, StateArgs};
 use crate::dirs::DirEnv;
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::publish::{self, Publish};
@@ -64,6 +65,7 @@ pub(crate) struct RunOptions {
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) node_name: String,
     pub(crate) publish: Vec<Publish>,
+    pub(crate) address_space: AddressSpace,
     /// Empty means the node's own default.
     pub(crate) pod_cidrs: Vec<IpNet>,
 }
@@ -91,6 +93,7 @@ impl RunOptions {
                     run_for,
                     replace: args.replace,
                     keep_trying: args.keep_trying,
+                    address_space: address_space(args.address_space),
                     verbosity,
                     state_dir,
                     compile_cache: around.dirs().compile_cache(),
@@ -102,6 +105,14 @@ impl RunOptions {
             }
             _ => Err(errors.into()),
         }
+    }
+}
+
+fn address_space(flag: AddressSpaceArg) -> AddressSpace {
+    match flag {
+        AddressSpaceArg::Auto => AddressSpace::Detect,
+        AddressSpaceArg::Ample => AddressSpace::Ample,
+        AddressSpaceArg::Small => AddressSpace::Small,
     }
 }
 
@@ -232,6 +243,8 @@ mod tests {
         assert_eq!(options.state_dir, Path::new("/var/lib/nacelle"));
         assert_eq!(options.node_name, "my-machine.example");
         assert_eq!(options.run_for, None);
+        assert_eq!(options.address_space, AddressSpace::Detect);
+        assert_eq!(check(&["--address-space", "small"]).unwrap().address_space, AddressSpace::Small);
     }
 
     #[test]

@@ -16,8 +16,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::MountNamespace;
+use nacelle_infra::memory::{ContainerMemory, Scope};
 use nacelle_infra::network::ContainerNetwork;
 use tokio::io::AsyncRead;
 
@@ -32,8 +32,9 @@ pub struct ContainerInfra {
     pub files: Arc<MountNamespace>,
     /// The pod's network, as this incarnation sees it. Whoever made it closes it when the container has ended.
     pub network: Arc<ContainerNetwork>,
-    /// The pod's memory, which the container's own account is part of.
-    pub memory: Arc<Budget>,
+    /// Its part of the pod's memory. Files and network charge it already; the backend sets its limit, and charges what it
+    /// holds itself.
+    pub memory: Arc<ContainerMemory>,
 }
 
 /// Creates containers of one kind.
@@ -122,13 +123,13 @@ pub enum CreateError {
         reason: String,
     },
     /// The memory limit is below what the program needs to start.
-    #[error(
-        "memory limit is {limit} bytes, but the component needs {needed} bytes to start: raise resources.limits.memory"
-    )]
+    #[error("{}", too_low(*.scope, *.limit, *.needed))]
     MemoryLimitTooLow {
+        /// Whose limit it is.
+        scope: Scope,
         /// The limit in bytes.
         limit: u64,
-        /// What instantiation asked for, in bytes.
+        /// What would have been in use under that limit, in bytes.
         needed: u64,
     },
     /// A mount could not be made.
@@ -142,6 +143,19 @@ pub enum CreateError {
     /// Anything else.
     #[error("{0}")]
     Other(String),
+}
+
+fn too_low(scope: Scope, limit: u64, needed: u64) -> String {
+    match scope {
+        Scope::Container => format!(
+            "memory limit is {limit} bytes, but the component needs {needed} bytes to start: \
+             raise resources.limits.memory"
+        ),
+        Scope::Pod => format!(
+            "the pod's memory limit is {limit} bytes, but with this component its containers and memory volumes need \
+             {needed} bytes: raise the pod's resources.limits.memory, or those of its containers"
+        ),
+    }
 }
 
 /// Why a running container cannot be given other resources. Nothing was changed.

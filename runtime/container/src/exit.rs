@@ -1,5 +1,6 @@
 //! Why a container ended.
 
+use nacelle_infra::memory::Scope;
 use serde::{Deserialize, Serialize};
 
 /// The cause of a container's end. Numbers such as 137 exist only in [`ExitCause::code`], at the edge.
@@ -20,6 +21,8 @@ pub enum ExitCause {
     },
     /// The guest died of a refused allocation: it asked for more memory than its limit.
     OomKilled {
+        /// Whose limit it was.
+        scope: Scope,
         /// The limit in bytes.
         limit: u64,
         /// The total in bytes that the refused growth would have reached.
@@ -85,7 +88,7 @@ mod tests {
         assert_eq!(ExitCause::Exited { code: 42 }.code(), 42);
         let trap = ExitCause::Trapped { kind: TrapKind::Unreachable, message: String::new() };
         assert_eq!(trap.code(), 128 + 6);
-        assert_eq!(ExitCause::OomKilled { limit: 1, asked: 2 }.code(), 128 + 9);
+        assert_eq!(ExitCause::OomKilled { scope: Scope::Container, limit: 1, asked: 2 }.code(), 128 + 9);
         assert_eq!(ExitCause::Stopped { graceful: false }.code(), 128 + 9);
         assert_eq!(ExitCause::FuelExhausted { limit: 1 }.code(), 128 + 24);
         assert_eq!(ExitCause::Stopped { graceful: true }.code(), 128 + 15);

@@ -21,3 +21,4 @@ pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode
 pub use exec::{ExecError, ExecRequest, TerminalSize};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};
+pub use nacelle_infra::memory::Scope as MemoryScope;

@@ -2,7 +2,8 @@
 //!
 //! A [`Budget`] counts bytes against its limit and against its parent's, so that a container is held to its own limit
 //! and its pod to the sum. Charging is an atomic step per level and never waits. Who charges in small amounts does so
-//! in steps ([`Ledger`]), because every container of a pod shares the pod's counter.
+//! in steps ([`Ledger`]), because every container of a pod shares the pod's counter. A budget also knows the most that
+//! it ever held, and how often it or one above it refused what was charged through it.
 //!
 //! Knows nothing of what is counted, and must not.
 
@@ -16,6 +17,8 @@ pub struct Budget {
     limit: AtomicU64,
     parent: Option<Arc<Self>>,
     used: AtomicU64,
+    peak: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// The limit of a budget without one: its counter ends there, too.
@@ -33,18 +36,35 @@ pub struct InUse {
 
 /// A charge that a budget refused. Nothing was charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{asked} more bytes do not fit in a budget of {limit} bytes")]
+#[error("{asked} more bytes do not fit in a budget of {limit} bytes, of which {used} are in use")]
 pub struct OverBudget {
     /// The limit that refused, in bytes: the budget's own or that of one above it.
     pub limit: u64,
     /// What was asked for, in bytes.
     pub asked: u64,
+    /// What was in use under that limit, in bytes.
+    pub used: u64,
+    /// How far above the budget that was charged the limit is: 0 for its own, 1 for its parent's, and so on.
+    pub above: u32,
+}
+
+impl OverBudget {
+    /// What would be in use under the limit if the charge had been granted, in bytes.
+    pub fn wanted(&self) -> u64 {
+        self.used.saturating_add(self.asked)
+    }
 }
 
 impl Budget {
     /// A budget of `limit` bytes (none: as much as the parent gives), whose charges count in `parent` as well.
     pub fn new(limit: Option<u64>, parent: Option<Arc<Self>>) -> Arc<Self> {
-        Arc::new(Self { limit: AtomicU64::new(limit.unwrap_or(UNLIMITED)), parent, used: AtomicU64::new(0) })
+        Arc::new(Self {
+            limit: AtomicU64::new(limit.unwrap_or(UNLIMITED)),
+            parent,
+            used: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })
     }
 
     /// A budget that refuses nothing and still counts.
@@ -57,20 +77,43 @@ impl Budget {
     /// # Errors
     ///
     /// [`OverBudget`] where one of the limits would be exceeded. A budget without a limit ends at 2⁶⁴ bytes.
+    #[inline]
     pub fn charge(&self, bytes: u64) -> Result<(), OverBudget> {
+        self.try_charge(bytes).inspect_err(|over| self.count_refusal(over.above))
+    }
+
+    /// As [`Self::charge`], by somebody who can do with less: it does not count as refused.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::charge`].
+    pub fn try_charge(&self, bytes: u64) -> Result<(), OverBudget> {
         let limit = self.limit.load(Ordering::Relaxed);
-        self.used
+        let before = self
+            .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes).filter(|sum| *sum <= limit)
             })
-            .map_err(|_| OverBudget { limit, asked: bytes })?;
+            .map_err(|used| OverBudget { limit, asked: bytes, used, above: 0 })?;
         if let Some(parent) = &self.parent
-            && let Err(refused) = parent.charge(bytes)
+            && let Err(refused) = parent.try_charge(bytes)
         {
             self.subtract(bytes);
-            return Err(refused);
+            return Err(OverBudget { above: refused.above.saturating_add(1), ..refused });
         }
+        self.reach(before.saturating_add(bytes));
         Ok(())
+    }
+
+    /// Takes `bytes` whatever the limits say: for what is there already and bounded by something else. What is charged
+    /// after that is refused until there is room again.
+    pub fn force(&self, bytes: u64) {
+        let add = |used: u64| Some(used.saturating_add(bytes));
+        let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).unwrap_or_default();
+        self.reach(before.saturating_add(bytes));
+        if let Some(parent) = &self.parent {
+            parent.force(bytes);
+        }
     }
 
     /// Gives `bytes` of an earlier charge back.
@@ -84,6 +127,17 @@ impl Budget {
     /// Bytes charged and not released.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were charged at one time.
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// How many charges were refused, because of the own limit or one above. Who is refused and tries again counts
+    /// again, as in a cgroup's `memory.events`.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// What could be charged at the moment, here and above, in bytes.
@@ -112,6 +166,23 @@ impl Budget {
             return Err(InUse { limit: new, used });
         }
         Ok(())
+    }
+
+    /// Notes that so much is in use.
+    #[inline]
+    fn reach(&self, used: u64) {
+        if used > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(used, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a refusal here and in as many budgets above.
+    #[cold]
+    fn count_refusal(&self, above: u32) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(parent) = self.parent.as_ref().filter(|_| above > 0) {
+            parent.count_refusal(above - 1);
+        }
     }
 
     fn subtract(&self, bytes: u64) {
@@ -167,7 +238,7 @@ impl Ledger {
     #[cold]
     fn grow(&mut self, needed: u64) -> Result<(), OverBudget> {
         let rounded = needed.checked_next_multiple_of(LEDGER_STEP).unwrap_or(needed);
-        if self.budget.charge(rounded - self.charged).is_ok() {
+        if self.budget.try_charge(rounded - self.charged).is_ok() {
             self.charged = rounded;
         } else {
             // Near a limit the whole step may not fit although what is needed does.
@@ -230,11 +301,40 @@ mod tests {
         let pod = Budget::new(Some(100), None);
         let container = Budget::new(Some(60), Some(Arc::clone(&pod)));
         let sibling = Budget::new(None, Some(Arc::clone(&pod)));
-        assert_eq!(container.charge(61), Err(OverBudget { limit: 60, asked: 61 }));
+        assert_eq!(container.charge(61), Err(OverBudget { limit: 60, asked: 61, used: 0, above: 0 }));
         sibling.charge(70).unwrap();
-        assert_eq!(container.charge(40), Err(OverBudget { limit: 100, asked: 40 }));
+        let over = OverBudget { limit: 100, asked: 40, used: 70, above: 1 };
+        assert_eq!((container.charge(40), over.wanted()), (Err(over), 110));
         assert_eq!((container.used(), sibling.used(), pod.used()), (0, 70, 70));
         container.charge(30).unwrap();
+        assert_eq!((container.peak(), sibling.peak(), pod.peak()), (30, 70, 100));
+    }
+
+    #[test]
+    fn a_refusal_counts_where_it_was_felt() {
+        let pod = Budget::new(Some(100), None);
+        let container = Budget::new(Some(60), Some(Arc::clone(&pod)));
+        let kind = Budget::new(None, Some(Arc::clone(&container)));
+        assert!(kind.charge(61).is_err());
+        assert_eq!((kind.refused(), container.refused(), pod.refused()), (1, 1, 0));
+        pod.charge(50).unwrap();
+        assert_eq!(kind.charge(51).unwrap_err().above, 2);
+        assert_eq!((kind.refused(), container.refused(), pod.refused()), (2, 2, 1));
+        // Who can do with less has lost nothing.
+        assert!(kind.try_charge(51).is_err());
+        assert_eq!((kind.refused(), container.refused(), pod.refused()), (2, 2, 1));
+    }
+
+    #[test]
+    fn what_is_there_already_counts_over_the_limit_and_gives_no_room() {
+        let pod = Budget::new(Some(100), None);
+        let container = Budget::new(Some(60), Some(Arc::clone(&pod)));
+        container.force(70);
+        assert_eq!((container.used(), pod.used(), container.peak(), container.available()), (70, 70, 70, 0));
+        assert!(container.charge(1).is_err());
+        container.release(70);
+        container.charge(60).unwrap();
+        assert_eq!(pod.used(), 60);
     }
 
     #[test]
@@ -298,6 +398,42 @@ mod tests {
     }
 
     proptest! {
+        /// Against a model: two containers under a pod, charged, released and given other limits in any order.
+        #[test]
+        fn a_pod_is_the_sum_of_its_containers_and_nobody_passes_a_limit(
+            steps in prop::collection::vec((0usize..2, 0u8..3, 0u64..120), 1..80)
+        ) {
+            let pod = Budget::new(Some(150), None);
+            let of_pod = || Budget::new(Some(100), Some(Arc::clone(&pod)));
+            let containers = [of_pod(), of_pod()];
+            let (mut used, mut limits) = ([0u64; 2], [100u64; 2]);
+            for (which, what, bytes) in steps {
+                let container = &containers[which];
+                match what {
+                    0 => {
+                        let fits = used[which] + bytes <= limits[which] && used[0] + used[1] + bytes <= 150;
+                        prop_assert_eq!(container.charge(bytes).is_ok(), fits);
+                        used[which] += if fits { bytes } else { 0 };
+                    }
+                    1 => {
+                        let given = bytes.min(used[which]);
+                        container.release(given);
+                        used[which] -= given;
+                    }
+                    _ => match container.set_limit(Some(bytes)) {
+                        Ok(()) => limits[which] = bytes,
+                        Err(in_use) => {
+                            prop_assert_eq!(in_use, InUse { limit: bytes, used: used[which] });
+                            prop_assert!(used[which] > bytes);
+                        }
+                    },
+                }
+                prop_assert_eq!([containers[0].used(), containers[1].used()], used);
+                prop_assert_eq!(pod.used(), used[0] + used[1]);
+                prop_assert!(pod.peak() <= 150 && container.peak() >= container.used());
+            }
+        }
+
         #[test]
         fn a_ledger_covers_what_it_promised_and_gives_all_back(needs in prop::collection::vec(0u64..200_000, 1..50)) {
             let budget = Budget::new(Some(150_000), None);

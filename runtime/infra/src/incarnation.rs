@@ -16,10 +16,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::Infra;
-use crate::budget::Budget;
 use crate::dirs::check_name;
 use crate::error::{DirsError, FsError, IoContext as _, MountError};
 use crate::fs::{DiskUsage, Errno, MountNamespace, NamespaceBuilder, RootLimits, Tree};
+use crate::memory::{ContainerMemory, Part};
 use crate::network::ContainerNetwork;
 use crate::removal::remove_tree;
 
@@ -69,8 +69,9 @@ pub struct Incarnation {
     pub files: Arc<MountNamespace>,
     /// Its way to the network.
     pub network: Arc<ContainerNetwork>,
-    /// The pod's memory.
-    pub memory: Arc<Budget>,
+    /// Its part of the pod's memory. What it writes and what its sockets hold is charged to it; it has no limit of its
+    /// own until whoever runs the container sets one.
+    pub memory: Arc<ContainerMemory>,
     /// The account of the container's logs, which are never refused.
     pub logs: Arc<DiskUsage>,
     home: PathBuf,
@@ -87,11 +88,12 @@ impl Infra {
         let home = self.make_dir(&[CONTAINERS])?.join(format!("{}-{}", config.container, config.attempt));
         std::fs::create_dir(&home).context("create", &home)?;
         let storage = self.storage.container(&config.container, config.ephemeral_storage_limit);
-        match self.namespace(config, mounts, &home, storage.root()) {
+        let memory = ContainerMemory::new(Arc::clone(&self.memory));
+        match self.namespace(config, mounts, &home, storage.root(), &memory) {
             Ok(files) => Ok(Incarnation {
                 files,
-                network: self.network.container(&config.container),
-                memory: Arc::clone(&self.memory),
+                network: self.network.container_charging(&config.container, Arc::clone(memory.part(Part::Buffers))),
+                memory,
                 logs: storage.logs,
                 home,
             }),
@@ -110,19 +112,21 @@ impl Infra {
         mounts: Vec<Mount>,
         home: &Path,
         usage: Arc<DiskUsage>,
+        memory: &ContainerMemory,
     ) -> Result<Arc<MountNamespace>, FsError> {
+        let payer = memory.part(Part::Files);
         let spool = home.join("root");
         std::fs::create_dir(&spool).context("create", &spool)?;
         let limits = RootLimits { inodes: MAX_INODES };
-        let root = Tree::root(config.image.as_deref(), &spool, limits, usage, Arc::clone(&self.memory))?;
+        let root = Tree::root(config.image.as_deref(), &spool, limits, usage, Arc::clone(payer))?;
         let working_dir = normalize_path(&config.working_dir);
         if !mounts.iter().any(|mount| Path::new(&working_dir).starts_with(&mount.path)) {
             // Below a read-only root, too, as container runtimes do.
             note(&working_dir, root.make_sub_path(working_dir.trim_start_matches('/')).map(drop));
         }
-        let mut builder = NamespaceBuilder::new(root, config.read_only_root).devices();
+        let mut builder = NamespaceBuilder::new(root, config.read_only_root).devices().paid_by(Arc::clone(payer));
         if !mounts.iter().any(|mount| mount.path == "/dev/shm") {
-            builder = builder.shared_memory(Arc::clone(&self.memory));
+            builder = builder.shared_memory(Arc::clone(payer));
         }
         let managed = self.network.managed_files();
         let managed = [

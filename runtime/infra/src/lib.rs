@@ -6,7 +6,7 @@
 //!           ├── memory    the pod's Budget                                            [budget]
 //!           └── storage   what it has on a disk, and which limits that passes
 //!                 │
-//!                 └─ container() ─► Incarnation: a mount namespace, a way to the network, the pod's memory
+//!                 └─ container() ─► Incarnation: a mount namespace, a way to the network, a part of the memory
 //! ```
 //!
 //! What of a pod is on a disk lies in one directory ([`NodeDirs`]), which is locked while the pod lives. So whatever is
@@ -22,6 +22,7 @@ mod error;
 pub mod fs;
 mod incarnation;
 mod infra;
+pub mod memory;
 pub mod network;
 mod removal;
 mod storage;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-pub use nacelle_wasm::Compiler;
+pub use nacelle_wasm::{AddressSpace, Compiler};
 
 /// A node's settings.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct NodeConfig {
     pub node_name: String,
     /// How guests are compiled.
     pub compiler: Compiler,
+    /// How much address space the engine may take.
+    pub address_space: AddressSpace,
     /// Registries spoken to over plain http, besides those on loopback: `host` or `host:port`.
     pub insecure_registries: Vec<String>,
     /// Where pods' addresses come from: one block, or one of each IP version; 10.88.0.0/16 when there is none.

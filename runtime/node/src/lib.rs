@@ -19,7 +19,7 @@ mod prune;
 mod storage;
 
 pub use clock::Clock;
-pub use config::{Compiler, NodeConfig};
+pub use config::{AddressSpace, Compiler, NodeConfig};
 pub use handle::PodHandle;
 pub use nacelle_container::log::LogLine;
 pub use nacelle_container::output::Stream;

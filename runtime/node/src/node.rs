@@ -69,8 +69,12 @@ impl Node {
     /// When a directory or the engine cannot be used.
     pub fn open(config: NodeConfig) -> Result<Arc<Self>, NodeError> {
         let cache = config.compile_cache.clone().unwrap_or_else(|| compile_cache(&config.state_dir));
-        let wasm = WasmBackend::new(WasmConfig { compiler: config.compiler.clone(), ..WasmConfig::new(cache) })
-            .map_err(|error| NodeError::Engine(error.to_string()))?;
+        let wasm = WasmConfig {
+            compiler: config.compiler.clone(),
+            address_space: config.address_space,
+            ..WasmConfig::new(cache)
+        };
+        let wasm = WasmBackend::new(wasm).map_err(|error| NodeError::Engine(error.to_string()))?;
         Self::with_backends(config, Backends { wasm: Arc::new(wasm) })
     }
 

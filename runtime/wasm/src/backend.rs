@@ -6,21 +6,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
 use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
+use nacelle_infra::memory::Part;
 use tokio::io::AsyncRead;
 use wasmtime::Engine;
 
+use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
-use crate::engine::{self, Ticker};
-use crate::executor::Executor;
+use crate::engine;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::linker;
-use crate::memory::MemoryAccount;
+use crate::memory::{self, MemoryRefused};
+use crate::pods::Pods;
 use crate::programs::Programs;
+use crate::sched::{Executor, Spawner};
 
 /// Runs WebAssembly components and core modules.
 ///
@@ -30,7 +33,7 @@ pub struct WasmBackend {
     engine: Engine,
     programs: Programs,
     executor: Arc<Executor>,
-    ticker: Ticker,
+    pods: Pods,
     tls: Arc<Tls>,
     bounds: Bounds,
 }
@@ -65,15 +68,16 @@ impl WasmBackend {
         let cache = Cache::open(&config.cache_dir)
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
-        let engine = engine::run_engine(config.pooling).map_err(engine_error)?;
+        let engine = engine::run_engine(config.pooling, Layout::of(config.address_space)).map_err(engine_error)?;
         let linker = linker::linker(&engine).map_err(engine_error)?;
-        let executor = Executor::new(config.worker_threads).map_err(WasmError::Thread)?;
-        let ticker = Ticker::spawn(&engine).map_err(WasmError::Thread)?;
+        let ticked = engine.clone();
+        let interrupt = move || ticked.increment_epoch();
+        let executor = Executor::new(config.worker_threads, interrupt).map_err(WasmError::Thread)?;
         Ok(Self {
             programs: Programs::new(engine.clone(), linker, cache, config.compiler),
             engine,
             executor: Arc::new(executor),
-            ticker,
+            pods: Pods::default(),
             tls: Tls::new(config.http_roots),
             bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait },
         })
@@ -101,21 +105,29 @@ impl Backend for WasmBackend {
     ) -> Result<Arc<dyn Container>, CreateError> {
         let Program::Wasm { path, digest } = &config.program;
         let entry = self.programs.get(path, digest).await?;
+        memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
+            |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
+        )?;
+        let buffers = Arc::clone(infra.memory.part(Part::Buffers));
+        let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
+        let cpu = pod.container(config.resources.cpu);
+        let spawner = Spawner::Group(cpu.clone());
         let launch = Launch {
             engine: self.engine.clone(),
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
-            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls)),
+            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
             output,
-            memory: MemoryAccount::new(config.resources.memory, Arc::clone(&infra.memory)),
             infra,
             control: Arc::new(Control::new()),
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, self.ticker.guard(), self.bounds);
+        let container = WasmContainer::create(launch, stdin, executor, cpu, self.bounds);
         Ok(Arc::new(container.await?))
     }
 
-    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
+    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
+        self.pods.update(pod, *cpu);
+    }
 }

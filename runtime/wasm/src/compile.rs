@@ -12,6 +12,7 @@ use std::process::{ExitCode, Stdio};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
+use crate::address_space::Layout;
 use crate::config::Compiler;
 use crate::engine;
 use crate::format::Format;
@@ -141,14 +142,39 @@ pub fn compile_worker_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
     }
 }
 
+/// The engine whose code has this compatibility key: the key says for which layout is to be compiled.
+fn engine_of(compatibility: Option<&str>) -> Result<Engine, CompileError> {
+    for layout in Layout::ALL {
+        let engine = engine::compile_engine(layout).map_err(|error| CompileError::Failed(format!("{error:#}")))?;
+        if compatibility == Some(&engine::compatibility_key(&engine)) {
+            return Ok(engine);
+        }
+    }
+    let why = "the program that compiles is another version than the one that runs: restart it";
+    Err(CompileError::Failed(why.to_owned()))
+}
+
 fn worker(args: Vec<OsString>) -> Result<(), CompileError> {
     let failed = |words: &str| CompileError::Failed(words.to_owned());
     let [input, output, digest, compatibility] =
         <[OsString; 4]>::try_from(args).map_err(|_| failed("usage: INPUT OUTPUT DIGEST COMPATIBILITY"))?;
     let digest = digest.to_str().ok_or_else(|| failed("the digest is not UTF-8"))?;
-    let engine = engine::compile_engine().map_err(|error| CompileError::Failed(format!("{error:#}")))?;
-    if compatibility.to_str() != Some(&engine::compatibility_key(&engine)) {
-        return Err(failed("the program that compiles is another version than the one that runs: restart it"));
-    }
+    let engine = engine_of(compatibility.to_str())?;
     compile_here(&engine, Path::new(&input), Path::new(&output), digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_finds_the_layout_that_is_meant() {
+        let key = |layout| engine::compatibility_key(&engine::compile_engine(layout).unwrap());
+        let [ample, small] = Layout::ALL.map(key);
+        assert_ne!(ample, small, "code of one is not run by the other");
+        for wanted in [&ample, &small] {
+            assert_eq!(&engine::compatibility_key(&engine_of(Some(wanted)).unwrap()), wanted);
+        }
+        assert!(engine_of(Some("another")).is_err() && engine_of(None).is_err());
+    }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::address_space::AddressSpace;
+
 /// Configuration of a [`WasmBackend`](crate::WasmBackend).
 #[derive(Clone, Debug)]
 pub struct WasmConfig {
@@ -13,8 +15,10 @@ pub struct WasmConfig {
     pub compiler: Compiler,
     /// How many threads run guests; 0 means one per CPU.
     pub worker_threads: usize,
-    /// How instances get their memory.
+    /// How instances get their memory, where there is ample address space.
     pub pooling: Pooling,
+    /// How much address space the engine may take.
+    pub address_space: AddressSpace,
     /// How many requests one HTTP component handles at a time; further requests wait.
     pub http_concurrency: usize,
     /// How long a request waits for its turn before it is answered with 503.
@@ -31,6 +35,7 @@ impl WasmConfig {
             compiler: Compiler::InProcess,
             worker_threads: 0,
             pooling: Pooling::default(),
+            address_space: AddressSpace::Detect,
             http_concurrency: 64,
             http_wait: Duration::from_secs(10),
             http_roots: TlsRoots::Host,

@@ -13,17 +13,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::output::{OutputSender, Stream};
-use nacelle_container::stats::{CpuStats, MemoryStats, Stats};
+use nacelle_container::stats::Stats;
 use nacelle_container::{Container, CreateError, ExecError, ExecRequest, ExitCause, Resources, UpdateError};
+use nacelle_infra::budget::InUse;
+use nacelle_infra::memory::ContainerMemory;
 use tokio::sync::{oneshot, watch};
 
-use crate::engine::TickGuard;
-use crate::executor::{CpuAccount, Executor};
 use crate::flag::Control;
 use crate::guest::{Launch, StartReply};
 use crate::http::{Bounds, Server};
-use crate::memory::MemoryAccount;
+use crate::memory;
 use crate::program::Entry;
+use crate::sched::{Executor, Group};
 use crate::stdio::{Output, Reader};
 use crate::trap::Ended;
 
@@ -36,8 +37,8 @@ pub(crate) struct WasmContainer {
     control: Arc<Control>,
     start: Mutex<Option<oneshot::Sender<StartReply>>>,
     exit: watch::Receiver<Option<ExitCause>>,
-    memory: Arc<MemoryAccount>,
-    cpu: Arc<CpuAccount>,
+    memory: Arc<ContainerMemory>,
+    cpu: Group,
     /// Keeps the guest's threads when the backend is dropped first.
     _executor: Arc<Executor>,
 }
@@ -48,10 +49,9 @@ impl WasmContainer {
         launch: Launch,
         stdin: Option<Reader>,
         executor: Arc<Executor>,
-        ticks: TickGuard,
+        cpu: Group,
         bounds: Bounds,
     ) -> Result<Self, CreateError> {
-        let cpu = Arc::new(CpuAccount::new(launch.config.resources.cpu.limit_millis));
         let (start, start_gate) = oneshot::channel();
         let (ready, is_ready) = oneshot::channel();
         let (exit_sender, exit) = watch::channel(None);
@@ -59,18 +59,19 @@ impl WasmContainer {
             control: Arc::clone(&launch.control),
             start: Mutex::new(Some(start)),
             exit,
-            memory: Arc::clone(&launch.memory),
-            cpu: Arc::clone(&cpu),
+            memory: Arc::clone(&launch.infra.memory),
+            cpu: cpu.clone(),
             _executor: Arc::clone(&executor),
         };
+        let ticks = executor.guest();
         let mut guard = KillUnlessKept(Some(Arc::clone(&launch.control)));
         let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
         let task = if let Entry::Proxy(_) = &*launch.entry {
-            let server = Server { launch, executor: Arc::clone(&executor), cpu, bounds };
-            executor.spawn_host(server.run(ready, start_gate))
+            let server = Server { launch, cpu: cpu.clone(), bounds };
+            cpu.spawn(server.run(ready, start_gate))
         } else {
             let run = async move { launch.run_command(stdin, ready, start_gate).await };
-            executor.spawn_guest(cpu, until_killed(Arc::clone(&control), run))
+            cpu.spawn(until_killed(Arc::clone(&control), run))
         };
         executor.spawn_host(async move {
             let ended = task.await.unwrap_or_else(|error| {
@@ -86,6 +87,13 @@ impl WasmContainer {
         }
         guard.0 = None;
         Ok(container)
+    }
+}
+
+impl WasmContainer {
+    fn kill_now(&self) {
+        self.control.kill.set();
+        self.cpu.expedite();
     }
 }
 
@@ -154,7 +162,7 @@ impl Container for WasmContainer {
     }
 
     async fn kill(&self) {
-        self.control.kill.set();
+        self.kill_now();
     }
 
     async fn wait(&self) -> ExitCause {
@@ -166,24 +174,28 @@ impl Container for WasmContainer {
     }
 
     fn stats(&self) -> Stats {
-        let cpu =
-            CpuStats { usage_nanos: self.cpu.used(), throttled_nanos: self.cpu.throttled(), ..CpuStats::default() };
-        let memory = MemoryStats { usage: self.memory.used(), peak: self.memory.peak(), ..MemoryStats::default() };
-        Stats { cpu, memory, fuel: None, processes: 0 }
+        Stats { cpu: self.cpu.usage().into(), memory: memory::stats(&self.memory), fuel: None, processes: 0 }
     }
 
-    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
-        Err(UpdateError::Unsupported("not yet".into()))
+    async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        if self.exit.borrow().is_some() {
+            return Err(UpdateError::NotRunning);
+        }
+        // Memory first: it is what can be refused.
+        let in_use = |InUse { limit, used }| UpdateError::MemoryInUse { limit, used };
+        self.memory.set_limit(resources.memory).map_err(in_use)?;
+        self.cpu.set_share(resources.cpu);
+        Ok(())
     }
 
     async fn remove(&self) {
-        self.control.kill.set();
+        self.kill_now();
         self.wait().await;
     }
 }
 
 impl Drop for WasmContainer {
     fn drop(&mut self) {
-        self.control.kill.set();
+        self.kill_now();
     }
 }

@@ -1,20 +1,14 @@
-//! The wasmtime engine: its settings, and the thread that ticks its epoch.
+//! The wasmtime engine: its settings.
 //!
 //! Compiled code depends on these settings: [`compatibility_key`] covers them, and the cache is keyed by it.
 
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread::Thread;
-use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
+use crate::address_space::Layout;
 use crate::config::Pooling;
-
-/// How often a running guest gives its thread back: the length of a slice.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// Bytes of stack that guest code may use before it traps.
 const MAX_WASM_STACK: usize = 1024 * 1024;
@@ -29,9 +23,22 @@ const KEPT_TABLE: usize = 16 * 1024;
 /// How many slots are given back to the kernel at a time.
 const DECOMMIT_BATCH: usize = 16;
 
-/// Settings that compiled code depends on: the same for every engine of this crate.
-fn base_config() -> Config {
+/// Bytes by which a memory may grow without being moved, where none are reserved at the start.
+const GROWTH: u64 = 64 * 1024;
+
+/// Settings that compiled code depends on: the same for every engine of this crate with this layout.
+fn base_config(layout: Layout) -> Config {
     let mut config = Config::new();
+    if layout == Layout::Small {
+        config
+            .memory_reservation(0)
+            .memory_reservation_for_growth(GROWTH)
+            .memory_guard_size(0)
+            .guard_before_linear_memory(false)
+            .gc_heap_reservation(0)
+            .gc_heap_reservation_for_growth(GROWTH)
+            .gc_heap_guard_size(0);
+    }
     config
         .epoch_interruption(true)
         .wasm_component_model(true)
@@ -42,14 +49,14 @@ fn base_config() -> Config {
 }
 
 /// An engine that compiles but never runs a guest.
-pub(crate) fn compile_engine() -> wasmtime::Result<Engine> {
-    Engine::new(&base_config())
+pub(crate) fn compile_engine(layout: Layout) -> wasmtime::Result<Engine> {
+    Engine::new(&base_config(layout))
 }
 
-/// An engine that runs guests.
-pub(crate) fn run_engine(pooling: Pooling) -> wasmtime::Result<Engine> {
-    if let Pooling::Pooled { instances } = pooling {
-        let mut config = base_config();
+/// An engine that runs guests. Without ample address space there is no pool.
+pub(crate) fn run_engine(pooling: Pooling, layout: Layout) -> wasmtime::Result<Engine> {
+    if let (Pooling::Pooled { instances }, Layout::Ample) = (pooling, layout) {
+        let mut config = base_config(layout);
         config.allocation_strategy(pool(instances));
         match Engine::new(&config) {
             Ok(engine) => return Ok(engine),
@@ -58,7 +65,7 @@ pub(crate) fn run_engine(pooling: Pooling) -> wasmtime::Result<Engine> {
             }
         }
     }
-    Engine::new(&base_config())
+    Engine::new(&base_config(layout))
 }
 
 fn pool(instances: u32) -> PoolingAllocationConfig {
@@ -98,57 +105,4 @@ pub(crate) fn compatibility_key(engine: &Engine) -> String {
     let mut hasher = Sha(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
     crate::hex(&hasher.0.finalize())
-}
-
-/// Ticks the engine's epoch every [`TICK`] as long as there is a guest.
-#[derive(Debug)]
-pub(crate) struct Ticker {
-    guests: Arc<AtomicUsize>,
-    thread: Thread,
-}
-
-impl Ticker {
-    /// Starts the thread. It ends when the engine is gone.
-    pub(crate) fn spawn(engine: &Engine) -> std::io::Result<Self> {
-        let guests = Arc::new(AtomicUsize::new(0));
-        let weak_guests: Weak<AtomicUsize> = Arc::downgrade(&guests);
-        let weak_engine = engine.weak();
-        let handle = std::thread::Builder::new().name("nacelle-epoch".into()).spawn(move || {
-            // The ticker going away means that the backend did; a guest still running keeps its own engine handle.
-            while let Some(engine) = weak_engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                match weak_guests.upgrade() {
-                    Some(guests) if guests.load(Ordering::SeqCst) == 0 => std::thread::park(),
-                    _ => std::thread::sleep(TICK),
-                }
-            }
-        })?;
-        Ok(Self { guests, thread: handle.thread().clone() })
-    }
-
-    /// Keeps the epoch ticking until the guard is dropped.
-    pub(crate) fn guard(&self) -> TickGuard {
-        if self.guests.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.thread.unpark();
-        }
-        TickGuard(Arc::clone(&self.guests))
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        // So that a parked thread sees that the engine is gone.
-        self.thread.unpark();
-    }
-}
-
-/// One guest for which the epoch ticks.
-#[derive(Debug)]
-pub(crate) struct TickGuard(Arc<AtomicUsize>);
-
-impl Drop for TickGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }

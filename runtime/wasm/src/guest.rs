@@ -11,7 +11,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 use crate::filesystem::{ContainerFiles, Files, Stdio};
 use crate::flag::Control;
 use crate::http::{HttpHooks, Outgoing};
-use crate::memory::{MemoryAccount, MemoryRefused, MemoryShare};
+use crate::memory::{MemoryRefused, MemoryShare};
 use crate::program::Entry;
 use crate::state::{GuestState, MAX_HANDLES};
 use crate::stdio::{Input, Output, Reader};
@@ -22,14 +22,13 @@ pub(crate) struct Launch {
     pub(crate) engine: Engine,
     pub(crate) entry: Arc<Entry>,
     pub(crate) config: ContainerConfig,
-    /// Its files, its network, and the pod's memory.
+    /// Its files, its network and its memory.
     pub(crate) infra: ContainerInfra,
     /// The files as instances see them.
     pub(crate) files: Arc<ContainerFiles>,
     /// The way of their HTTP requests.
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) output: OutputSender,
-    pub(crate) memory: Arc<MemoryAccount>,
     pub(crate) control: Arc<Control>,
 }
 
@@ -41,7 +40,7 @@ pub(crate) type StartReply = oneshot::Sender<Result<(), CreateError>>;
 pub(crate) type Ready = oneshot::Sender<Result<(), CreateError>>;
 
 impl Launch {
-    /// A store for one more instance.
+    /// A store for one more instance. An error is [`MemoryRefused`] where there is no memory for one.
     pub(crate) fn store(&self, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
         let stdio = Stdio {
             stdin: stdin.map(|reader| Input::new(reader, Arc::clone(&self.control))),
@@ -61,7 +60,7 @@ impl Launch {
             // As container runtimes do; WASI has no other way to tell a guest.
             wasi.env("HOSTNAME", &self.config.hostname);
         }
-        let memory = MemoryShare::new(Arc::clone(&self.memory));
+        let memory = MemoryShare::new(&self.infra.memory)?;
         let network = Arc::clone(&self.infra.network);
         let files = Files::new(Arc::clone(&self.files), stdio);
         let hooks = HttpHooks(Arc::clone(&self.outgoing));
@@ -79,15 +78,18 @@ impl Launch {
         if !self.wait_for_start(ready, start, instantiated.as_ref().err()).await {
             return ExitCause::Stopped { graceful: true }.into();
         }
-        let result = match instantiated {
-            Ok((mut store, Command::P2(command))) => command.wasi_cli_run().call_run(&mut store).await,
-            Ok((mut store, Command::P3(command))) => store
+        let (mut store, command) = match instantiated {
+            Ok(instantiated) => instantiated,
+            Err(error) => return Ended::of_error(&error, None),
+        };
+        let result = match command {
+            Command::P2(command) => command.wasi_cli_run().call_run(&mut store).await,
+            Command::P3(command) => store
                 .run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await)
                 .await
                 .and_then(|result| result),
-            Err(error) => Err(error),
         };
-        Ended::of_run(result, &self.memory)
+        Ended::of_run(result, store.data().memory.refusal())
     }
 
     async fn instantiate_command(&self, stdin: Option<Reader>) -> wasmtime::Result<(Store<GuestState>, Command)> {
@@ -131,7 +133,7 @@ pub(crate) fn create_error(error: &wasmtime::Error) -> Option<CreateError> {
         return None;
     }
     Some(match error.downcast_ref::<MemoryRefused>() {
-        Some(refused) => CreateError::MemoryLimitTooLow { limit: refused.limit, needed: refused.asked },
+        Some(&MemoryRefused { scope, limit, asked: needed }) => CreateError::MemoryLimitTooLow { scope, limit, needed },
         None => CreateError::Other(format!("cannot instantiate the component: {error:#}")),
     })
 }

@@ -11,15 +11,14 @@
 //! that knows Kubernetes.
 
 mod adapt;
+mod address_space;
 mod aot;
 mod backend;
 mod cache;
 mod compile;
 mod config;
 mod container;
-mod cpu;
 mod engine;
-mod executor;
 mod filesystem;
 mod flag;
 mod format;
@@ -27,18 +26,19 @@ mod guest;
 mod http;
 mod linker;
 mod memory;
+mod pods;
 mod program;
 mod programs;
+mod sched;
 mod sockets;
 mod state;
 mod stdio;
 mod trap;
-mod turn;
 
 pub use backend::{WasmBackend, WasmError};
 pub use cache::{Pruned, prune_cache};
 pub use compile::compile_worker_main;
-pub use config::{Compiler, Pooling, TlsRoots, WasmConfig};
+pub use config::{AddressSpace, Compiler, Pooling, TlsRoots, WasmConfig};
 
 /// Lower-case hexadecimal digits of `bytes`.
 fn hex(bytes: &[u8]) -> String {

@@ -20,6 +20,23 @@ pub(crate) enum Entry {
     Proxy(ProxyPre<GuestState>),
 }
 
+/// Bytes of a page of linear memory.
+const PAGE: u64 = 64 * 1024;
+
+impl Entry {
+    /// Bytes of the largest linear memory that an instance starts with: what it needs at least.
+    pub(crate) fn initial_memory(&self) -> u64 {
+        let component = match self {
+            Self::Command2(pre) => pre.instance_pre().component(),
+            Self::Command3(pre) => pre.instance_pre().component(),
+            Self::Proxy(ProxyPre::P2(pre)) => pre.instance_pre().component(),
+            Self::Proxy(ProxyPre::P3(pre)) => pre.instance_pre().component(),
+        };
+        let pages = component.resources_required().and_then(|resources| resources.max_initial_memory_size);
+        pages.unwrap_or(0).saturating_mul(PAGE)
+    }
+}
+
 /// Finds a component's entry point.
 type MakeEntry = fn(InstancePre<GuestState>) -> wasmtime::Result<Entry>;
 

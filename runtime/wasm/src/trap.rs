@@ -1,10 +1,12 @@
 //! From the end of a guest's run to its cause.
 
+use std::time::Instant;
+
 use nacelle_container::{ExitCause, TrapKind};
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
-use crate::memory::MemoryAccount;
+use crate::memory::{MemoryRefused, Refusal};
 
 /// The most bytes of a trap's description that go to the container's log.
 const MAX_REPORT: usize = 16 * 1024;
@@ -26,27 +28,29 @@ impl From<ExitCause> for Ended {
 }
 
 impl Ended {
-    /// The end of a command whose `run` returned `result`.
-    pub(crate) fn of_run(result: wasmtime::Result<Result<(), ()>>, memory: &MemoryAccount) -> Self {
+    /// The end of a command whose `run` returned `result`, and which was last refused memory by `refusal`.
+    pub(crate) fn of_run(result: wasmtime::Result<Result<(), ()>>, refusal: Option<Refusal>) -> Self {
         match result {
             Ok(Ok(())) => ExitCause::Exited { code: 0 }.into(),
             Ok(Err(())) => ExitCause::Exited { code: 1 }.into(),
-            Err(error) => Self::of_error(&error, memory),
+            Err(error) => Self::of_error(&error, refusal),
         }
     }
 
     /// The end of a guest that was cut short by `error`: an exit, or a trap.
-    pub(crate) fn of_error(error: &wasmtime::Error, memory: &MemoryAccount) -> Self {
+    pub(crate) fn of_error(error: &wasmtime::Error, refusal: Option<Refusal>) -> Self {
         if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
             // As on Linux, only the low eight bits of a status count.
             let [code, ..] = status.to_le_bytes();
             return ExitCause::Exited { code }.into();
         }
         let report = Some(report(error));
-        if let Some(refused) = memory.refusal() {
-            return Self { cause: ExitCause::OomKilled { limit: refused.limit, asked: refused.asked }, report };
+        let trap = error.downcast_ref::<Trap>().copied();
+        let died_of = || refusal?.explains(trap, Instant::now());
+        if let Some(MemoryRefused { scope, limit, asked }) = error.downcast_ref().copied().or_else(died_of) {
+            return Self { cause: ExitCause::OomKilled { scope, limit, asked }, report };
         }
-        let kind = error.downcast_ref::<Trap>().map_or(TrapKind::Other, |trap| kind(*trap));
+        let kind = trap.map_or(TrapKind::Other, kind);
         let message = error.root_cause().to_string();
         let message = truncate(message.lines().next().unwrap_or_default(), MAX_MESSAGE).to_owned();
         Self { cause: ExitCause::Trapped { kind, message }, report }
@@ -90,17 +94,23 @@ fn truncate(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use nacelle_infra::budget::Budget;
+    use nacelle_infra::memory::Scope;
 
     use super::*;
 
     #[test]
     fn exit_statuses_keep_their_low_bits() {
-        let memory = MemoryAccount::new(None, Budget::unlimited());
         for (status, code) in [(0, 0), (42, 42), (255, 255), (256, 0), (-1, 255)] {
-            let ended = Ended::of_error(&wasmtime::Error::from(I32Exit(status)), &memory);
+            let ended = Ended::of_error(&wasmtime::Error::from(I32Exit(status)), None);
             assert_eq!(ended, ExitCause::Exited { code }.into());
         }
+    }
+
+    #[test]
+    fn a_start_function_that_gets_no_memory_is_killed_for_it() {
+        let refused = MemoryRefused { scope: Scope::Pod, limit: 1, asked: 2 };
+        let ended = Ended::of_error(&refused.into(), None);
+        assert_eq!(ended.cause, ExitCause::OomKilled { scope: Scope::Pod, limit: 1, asked: 2 });
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::tracing_setup::Verbosity;
 
 pub(crate) use images::{ImagesArgs, PruneArgs, PullArgs, RmiArgs};
 pub(crate) use manifests::{SourceArgs, ValidateArgs};
-pub(crate) use run::RunArgs;
+pub(crate) use run::{AddressSpaceArg, RunArgs};
 
 /// The heading of flags that every command takes.
 const COMMON: &str = "Common options";

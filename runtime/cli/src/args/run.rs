@@ -1,8 +1,20 @@
 //! Flags of `nacelle run`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
+
+/// How much address space guests may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AddressSpaceArg {
+    // What this machine has.
+    #[default]
+    Auto,
+    // As much as makes guests fast.
+    Ample,
+    // What they use.
+    Small,
+}
 
 /// `nacelle run`.
 #[derive(Debug, Args)]
@@ -46,6 +58,11 @@ pub(crate) struct RunArgs {
     /// a cluster would
     #[arg(long)]
     pub(crate) keep_trying: bool,
+
+    /// How much address space guests may take: small reserves nothing in advance, which machines with 39-bit or 32-bit
+    /// addresses, a `ulimit -v` or little memory need; auto finds out
+    #[arg(long, value_enum, default_value_t, value_name = "SIZE")]
+    pub(crate) address_space: AddressSpaceArg,
 
     #[command(flatten)]
     pub(crate) state: StateArgs,

@@ -218,6 +218,7 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
         compile_cache: options.compile_cache.clone(),
         node_name: options.node_name.clone(),
         compiler,
+        address_space: options.address_space,
         insecure_registries: options.insecure_registries.clone(),
         pod_cidrs: options.pod_cidrs.clone(),
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacelle_container::log::read;
-use nacelle_container::{ExitCause, HttpConfig, PodUid, StdinMode};
+use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodUid, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
 use nacelle_infra::fs::Errno;
 use nacelle_infra::network::{DialSource, Family, NetError};
@@ -381,7 +381,7 @@ fn requests_and_events_are_plain_data() {
     assert_eq!(serde_json::from_str::<ContainerRequest>(&text).unwrap(), request);
     let event = HostEvent::ContainerExited(nacelle_host::ContainerExited {
         id: id("uid", 1),
-        cause: ExitCause::OomKilled { limit: 1, asked: 2 },
+        cause: ExitCause::OomKilled { scope: MemoryScope::Container, limit: 1, asked: 2 },
         started_at: "2026-01-01T00:00:00Z".parse().unwrap(),
         finished_at: "2026-01-01T00:00:01.5Z".parse().unwrap(),
     });

@@ -27,7 +27,7 @@ mod tree;
 
 pub use device::Device;
 
-pub(crate) use account::PAGE;
+pub(crate) use account::{PAGE, Payer};
 pub(crate) use dir::MemDir;
 pub(crate) use file::{MemFile, MemLeaf};
 pub(crate) use inode::Slot;

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::descriptor::Descriptor;
-use super::memory::{MemDir, MemTree};
+use super::memory::{MemDir, MemTree, Payer};
 use super::node::{Dir, Found, Leaf};
 use super::{Errno, FsResult, OpenHow};
 
@@ -62,6 +62,17 @@ pub(crate) enum Root {
     Directory(Dir),
     /// A single file.
     Leaf(Leaf),
+}
+
+impl Root {
+    /// The same, for a container that pays for what it writes, where that is memory.
+    pub(crate) fn paid_by(self, payer: &Payer) -> Self {
+        match self {
+            Self::Directory(Dir::Memory(dir)) => Self::Directory(Dir::Memory(dir.paid_by(payer))),
+            Self::Leaf(Leaf::Memory(leaf)) => Self::Leaf(Leaf::Memory(leaf.paid_by(payer))),
+            on_host => on_host,
+        }
+    }
 }
 
 /// A directory on the way to a mount point, or a mount point.

@@ -44,7 +44,12 @@ impl Account {
         Ok(Descriptor { _permits: permits })
     }
 
-    /// The pod's memory.
+    /// The same shares, with bytes that count in `memory`: a part of the pod's.
+    pub(crate) fn charging(&self, memory: &Arc<Budget>) -> Self {
+        Self { memory: Arc::clone(memory), ..self.clone() }
+    }
+
+    /// Where bytes count: the pod's memory, or a part of it.
     pub(crate) fn memory(&self) -> &Arc<Budget> {
         &self.memory
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Protocol;
+use crate::budget::OverBudget;
 
 /// Why a use of the network failed. What a guest sees of it is the WASI error code, or errno, of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +60,13 @@ pub enum NetError {
     /// Anything else that a host socket answered.
     #[error("the host's network: {0}")]
     Host(io::ErrorKind),
+}
+
+impl From<OverBudget> for NetError {
+    /// For what a socket needs to exist at all.
+    fn from(_: OverBudget) -> Self {
+        Self::LimitReached("memory of the container or its pod")
+    }
 }
 
 /// Why something is not allowed.

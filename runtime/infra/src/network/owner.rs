@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::NetError;
 use super::sync::lock;
+use crate::budget::Budget;
 
 /// What ends with its owner.
 pub(crate) trait End: Send + Sync {
@@ -21,6 +22,8 @@ pub(crate) trait End: Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Owner {
     limit: usize,
+    /// What its sockets hold is charged to it.
+    memory: Arc<Budget>,
     state: Mutex<State>,
 }
 
@@ -55,10 +58,11 @@ pub(crate) struct Tracker {
 }
 
 impl Owner {
-    /// An owner of at most `limit` sockets at a time.
-    pub(crate) fn new(limit: u32) -> Arc<Self> {
+    /// An owner of at most `limit` sockets at a time, whose bytes count in `memory`.
+    pub(crate) fn new(limit: u32, memory: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            memory,
             state: Mutex::new(State::Open { next: 0, sockets: HashMap::new() }),
         })
     }
@@ -106,6 +110,11 @@ impl SocketSlot {
     /// What can still track parts after the slot has been given away.
     pub(crate) fn tracker(&self) -> Tracker {
         Tracker { owner: Arc::clone(&self.owner), id: self.id }
+    }
+
+    /// Whom the socket's buffers are charged to.
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.owner.memory
     }
 
     /// A place for one more socket of the same owner.

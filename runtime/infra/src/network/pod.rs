@@ -57,8 +57,8 @@ impl PodNetwork {
             NetworkMode::Host => (host_ips(), config.names.files_on_host(&host_hosts())),
         };
         let limits = node.limits();
+        let visitors = Owner::new(limits.connections_per_pod, Arc::clone(&memory));
         let account = Account::new(limits.connections_per_pod, memory, limits.host_sockets_per_pod, node.descriptors());
-        let visitors = Owner::new(limits.connections_per_pod);
         let resolver = PodResolver::new(&config.names, &files, &ips, Arc::clone(node.dns()), runtime.clone());
         Arc::new(Self {
             mode: config.mode,
@@ -94,9 +94,14 @@ impl PodNetwork {
         self.files.clone()
     }
 
-    /// The network as one incarnation of a container sees it. What it opens dies with it.
+    /// The network as one incarnation of a container sees it. What it opens dies with it, and is charged to the pod.
     pub fn container(self: &Arc<Self>, container: &str) -> Arc<ContainerNetwork> {
-        let owner = Owner::new(self.node.limits().sockets_per_container);
+        self.container_charging(container, Arc::clone(self.account.memory()))
+    }
+
+    /// As [`Self::container`]; what its sockets hold is charged to `memory`, a part of the pod's.
+    pub fn container_charging(self: &Arc<Self>, container: &str, memory: Arc<Budget>) -> Arc<ContainerNetwork> {
+        let owner = Owner::new(self.node.limits().sockets_per_container, memory);
         let mut containers = lock(&self.containers);
         containers.retain(|container| container.strong_count() > 0);
         containers.push(Arc::downgrade(&owner));

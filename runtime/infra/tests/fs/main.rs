@@ -7,6 +7,7 @@ mod limits;
 mod model;
 mod mounts;
 mod paths;
+mod payers;
 mod root;
 
 use std::path::{Path, PathBuf};

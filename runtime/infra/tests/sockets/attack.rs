@@ -183,7 +183,7 @@ async fn a_pod_without_memory_gets_on_slowly_and_is_never_stuck() {
         assert_eq!(drain(&server), taken);
     }
     let refused = network.connect(at(V4, 80)).await;
-    assert_eq!(refused.err(), Some(NetError::LimitReached("memory of the pod")));
+    assert_eq!(refused.err(), Some(NetError::LimitReached("memory of the container or its pod")));
     drop((client, server, listener));
     memory.release(rest);
     assert_eq!(memory.used(), 0);

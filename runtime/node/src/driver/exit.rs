@@ -1,6 +1,6 @@
 //! How a container's end is shown.
 
-use nacelle_container::ExitCause;
+use nacelle_container::{ExitCause, MemoryScope};
 use nacelle_lifecycle::{ContainerExit, ExitReason};
 
 /// What the status says about `cause`.
@@ -9,8 +9,12 @@ pub(super) fn describe(cause: &ExitCause) -> ContainerExit {
         ExitCause::Exited { code: 0 } => (ExitReason::Completed, None),
         ExitCause::Exited { .. } | ExitCause::Stopped { .. } => (ExitReason::Error, None),
         ExitCause::Trapped { message, .. } => (ExitReason::Error, Some(message.clone())),
-        ExitCause::OomKilled { limit, asked } => {
+        ExitCause::OomKilled { scope: MemoryScope::Container, limit, asked } => {
             (ExitReason::OomKilled, Some(format!("memory limit is {limit} bytes, and the guest asked for {asked}")))
+        }
+        ExitCause::OomKilled { scope: MemoryScope::Pod, limit, asked } => {
+            let what = format!("the pod's memory limit is {limit} bytes, and the guest would have made it {asked}");
+            (ExitReason::OomKilled, Some(what))
         }
         ExitCause::FuelExhausted { limit } => {
             (ExitReason::FuelExhausted, Some(format!("the guest executed all of its {limit} units of fuel")))
@@ -30,8 +34,11 @@ mod tests {
     fn only_a_refused_allocation_is_oom_killed() {
         let killed = describe(&ExitCause::Stopped { graceful: false });
         assert_eq!((killed.reason, killed.code), (ExitReason::Error, 137));
-        let starved = describe(&ExitCause::OomKilled { limit: 10, asked: 20 });
+        let starved = describe(&ExitCause::OomKilled { scope: MemoryScope::Container, limit: 10, asked: 20 });
         assert_eq!((starved.reason, starved.code), (ExitReason::OomKilled, 137));
+        let crowded = describe(&ExitCause::OomKilled { scope: MemoryScope::Pod, limit: 10, asked: 20 });
+        assert_eq!((crowded.reason, crowded.code), (ExitReason::OomKilled, 137));
+        assert!(crowded.message.is_some_and(|message| message.contains("the pod's memory limit is 10 bytes")));
     }
 
     #[test]

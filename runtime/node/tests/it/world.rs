@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nacelle_container::Backend;
-use nacelle_node::{Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{AddressSpace, Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart};
 use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
 use nacelle_spec::{CheckedPod, Objects, Source, load};
 use tokio::sync::mpsc;
@@ -34,6 +34,7 @@ impl World {
             compile_cache: None,
             node_name: "here".into(),
             compiler: Compiler::InProcess,
+            address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
         };

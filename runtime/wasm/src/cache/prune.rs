@@ -12,6 +12,8 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 
 use super::{Cache, Lock, NEW, is_at, version};
+use crate::address_space::Layout;
+use crate::engine::{compatibility_key, compile_engine};
 
 /// Hexadecimal digits of a SHA-256.
 const HEX: usize = 64;
@@ -32,13 +34,16 @@ pub struct Pruned {
 /// # Errors
 /// When the directory cannot be used as a cache, or a file cannot be removed; the rest is tried all the same.
 pub fn prune_cache(dir: &Path, keep: impl Fn(&str) -> bool) -> io::Result<Pruned> {
-    let engine = crate::engine::compile_engine().map_err(|error| io::Error::other(format!("{error:#}")))?;
-    let current = version(&crate::engine::compatibility_key(&engine));
+    let key = |layout| {
+        let engine = compile_engine(layout).map_err(|error| io::Error::other(format!("{error:#}")))?;
+        Ok(version(&compatibility_key(&engine)))
+    };
+    let current = Layout::ALL.into_iter().map(key).collect::<io::Result<Vec<_>>>()?;
     Cache::open(dir)?.prune(&current, keep)
 }
 
 impl Cache {
-    pub(super) fn prune(&self, current: &str, keep: impl Fn(&str) -> bool) -> io::Result<Pruned> {
+    pub(super) fn prune(&self, current: &[String], keep: impl Fn(&str) -> bool) -> io::Result<Pruned> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             // Names of ours are ASCII; others are none of our business.
@@ -48,8 +53,8 @@ impl Cache {
         let mut pruned = Pruned::default();
         let mut failed = None;
         for key in keys {
-            let wanted =
-                key.get(HEX + 1..) == Some(current) && key.get(..HEX).is_some_and(|hex| keep(&format!("sha256:{hex}")));
+            let is_current = key.get(HEX + 1..).is_some_and(|version| current.iter().any(|one| one == version));
+            let wanted = is_current && key.get(..HEX).is_some_and(|hex| keep(&format!("sha256:{hex}")));
             let of_key = names.iter().filter(|name| key_of(name) == Some(key));
             let doomed: Vec<&str> =
                 of_key.filter(|name| !wanted || name.starts_with(NEW)).map(String::as_str).collect();

@@ -97,12 +97,12 @@ fn pruning_takes_what_is_not_wanted_and_what_a_crash_left() {
     fs::write(dir.path().join("README"), "not ours").unwrap();
 
     let wanted = format!("sha256:{}", "ab".repeat(32));
-    let pruned = cache.prune(&version_of_key(), |digest| digest == wanted).unwrap();
+    let pruned = cache.prune(&[version_of_key()], |digest| digest == wanted).unwrap();
     assert_eq!(pruned, Pruned { programs: 0, bytes: 4 });
     assert_eq!(cache.find(&key()), Some(path.clone()));
     assert!(!left.exists());
 
-    let pruned = cache.prune(&version_of_key(), |_| false).unwrap();
+    let pruned = cache.prune(&[version_of_key()], |_| false).unwrap();
     assert_eq!((pruned.programs, names(&cache)), (1, vec!["README".to_owned()]));
     assert!(pruned.bytes > 4, "the seal counts, too");
 }
@@ -112,7 +112,7 @@ fn pruning_takes_what_another_version_compiled() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
     entry(&cache, "code");
-    assert_eq!(cache.prune("another-1", |_| true).unwrap().programs, 1);
+    assert_eq!(cache.prune(&["another-1".to_owned()], |_| true).unwrap().programs, 1);
     assert_eq!(names(&cache), Vec::<String>::new());
 }
 
@@ -122,7 +122,7 @@ fn pruning_leaves_alone_what_is_being_compiled() {
     let cache = Cache::open(dir.path()).unwrap();
     let lock = cache.lock(&key()).unwrap();
     let scratch = cache.scratch(&key()).unwrap();
-    assert_eq!(cache.prune(&version_of_key(), |_| false).unwrap(), Pruned::default());
+    assert_eq!(cache.prune(&[version_of_key()], |_| false).unwrap(), Pruned::default());
     fs::write(&scratch, "code").unwrap();
     let path = cache.store(&key(), scratch).unwrap();
     drop(lock);

@@ -11,11 +11,13 @@ use futures::channel::oneshot;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Frame, SizeHint};
+use nacelle_infra::budget::Budget;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::access_log::Line;
 use super::exchange::Exchange;
+use super::held;
 
 /// One poll of a body.
 type Polled = Poll<Option<Result<Frame<Bytes>, Error>>>;
@@ -36,6 +38,8 @@ pub(super) struct ServedBody {
     body: WasiBody,
     /// What serves it, until its end was seen or nobody asks for it.
     exchange: Option<Arc<Exchange>>,
+    /// Who pays for what is on its way.
+    payer: Option<Arc<Budget>>,
     /// What is missing until the length that the head says.
     missing: Option<u64>,
     sent: u64,
@@ -47,6 +51,7 @@ impl ServedBody {
     pub(super) fn of_guest(
         body: WasiBody,
         exchange: Arc<Exchange>,
+        payer: &Arc<Budget>,
         method: &Method,
         status: StatusCode,
         headers: &HeaderMap,
@@ -54,6 +59,7 @@ impl ServedBody {
         let unsent = is_bodiless(method, status);
         Self {
             body,
+            payer: Some(Arc::clone(payer)),
             missing: content_length(headers),
             // That nobody reads it is no reason to stop the guest: it may have more to do.
             exchange: (!unsent).then_some(exchange),
@@ -65,13 +71,13 @@ impl ServedBody {
     /// The host's own words.
     pub(super) fn of_host(text: String) -> Self {
         let body = Full::new(Bytes::from(text)).map_err(Error::from).boxed_unsync();
-        Self { body, exchange: None, missing: None, sent: 0, line: None }
+        Self { body, exchange: None, payer: None, missing: None, sent: 0, line: None }
     }
 
     /// Any body, for tests.
     #[cfg(test)]
     pub(super) fn of_body(body: WasiBody) -> Self {
-        Self { body, exchange: None, missing: None, sent: 0, line: None }
+        Self { body, exchange: None, payer: None, missing: None, sent: 0, line: None }
     }
 
     /// Ends `line` when this body does.
@@ -123,7 +129,10 @@ impl Body for ServedBody {
             }
             None => this.end(),
         }
-        Poll::Ready(frame)
+        Poll::Ready(match (frame, &this.payer) {
+            (Some(Ok(frame)), Some(payer)) => Some(Ok(held::frame(frame, payer))),
+            (frame, _) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::limits;
+use crate::sched::Spawner;
 
 type Piece = (Result<Frame<Bytes>, Error>, Option<OwnedSemaphorePermit>);
 
@@ -25,13 +26,13 @@ struct Buffered {
 }
 
 /// Reads `body` ahead of whoever reads the result, on a task of its own that ends when nobody does any more.
-pub(super) fn buffered(body: WasiBody) -> WasiBody {
+pub(super) fn buffered(body: WasiBody, spawner: &Spawner) -> WasiBody {
     if body.is_end_stream() {
         return body;
     }
     let hint = body.size_hint();
     let (sender, pieces) = mpsc::channel(limits::DIRECT_PIECES);
-    tokio::spawn(async move {
+    spawner.spawn(async move {
         tokio::select! {
             biased;
             () = sender.closed() => {}
@@ -80,7 +81,7 @@ mod tests {
             let _ = read.send(());
             Ok(Frame::data(Bytes::from_static(&[0; 16 * 1024])))
         }));
-        let mut body = buffered(endless.boxed_unsync());
+        let mut body = buffered(endless.boxed_unsync(), &Spawner::Tokio);
         // What is read ahead has come to rest when the task that reads has nothing to do.
         for _ in 0..1000 {
             tokio::task::yield_now().await;

@@ -20,7 +20,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -30,9 +30,15 @@ use super::body::{self, ServedBody, Timed};
 use super::error;
 use super::limits;
 use super::stall::Stalling;
+use crate::sched::Spawner;
 
 /// What answers requests.
 pub(super) trait Handler: Send + Sync + 'static {
+    /// A client's body, charged to whoever pays for what is buffered of it.
+    fn hold(&self, body: WasiBody) -> WasiBody {
+        body
+    }
+
     /// Answers one. Dropping the future means that the client has gone.
     fn respond(
         &self,
@@ -42,21 +48,26 @@ pub(super) trait Handler: Send + Sync + 'static {
 }
 
 /// Serves one connection to its end. `drain` tells it to end once it has answered what it was asked.
-pub(super) async fn serve<S, H>(stream: S, client: SocketAddr, handler: Arc<H>, drain: impl Future<Output = ()>)
-where
+pub(super) async fn serve<S, H>(
+    stream: S,
+    client: SocketAddr,
+    handler: Arc<H>,
+    spawner: Spawner,
+    drain: impl Future<Output = ()>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
     let activity = Arc::new(Activity::new());
     let service = service_fn(|request: Request<Incoming>| {
-        let request = request.map(incoming);
+        let request = request.map(|body| handler.hold(incoming(body)));
         let (handler, begun) = (Arc::clone(&handler), Begun::new(&activity));
         async move {
             let response = handler.respond(request, client).await;
             Ok::<_, Infallible>(response.map(|body| Tracked { body, _begun: begun }))
         }
     });
-    let builder = builder();
+    let builder = builder(spawner);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Stalling::new(stream)), service));
     let mut drain = pin!(drain);
     let mut alarm = pin!(tokio::time::sleep(limits::HEAD_TIMEOUT));
@@ -88,8 +99,8 @@ where
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(spawner: Spawner) -> auto::Builder<Spawner> {
+    let mut builder = auto::Builder::new(spawner);
     builder.http1().max_buf_size(limits::HEAD_BYTES);
     builder
         .http2()

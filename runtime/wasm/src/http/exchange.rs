@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
+use nacelle_infra::budget::Ledger;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::slot::Slot;
@@ -18,19 +19,33 @@ const FINISHED: u8 = 1;
 const ABANDONED: u8 = 2;
 const BROKEN: u8 = 3;
 
-/// The state of one request. Its permit is given back when both sides have let go.
+/// What a request takes while it is served.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    _permit: OwnedSemaphorePermit,
+    _memory: Ledger,
+}
+
+impl Admitted {
+    /// A place among the requests that are served at a time, and memory for its head.
+    pub(super) fn new(permit: OwnedSemaphorePermit, memory: Ledger) -> Self {
+        Self { _permit: permit, _memory: memory }
+    }
+}
+
+/// The state of one request. What it takes is given back when both sides have let go.
 #[derive(Debug)]
 pub(super) struct Exchange {
     state: AtomicU8,
     slot: Arc<Slot>,
-    _permit: OwnedSemaphorePermit,
+    _admitted: Admitted,
 }
 
 impl Exchange {
     /// A request that the instance behind `slot` serves.
-    pub(super) fn new(slot: Arc<Slot>, permit: OwnedSemaphorePermit) -> Arc<Self> {
+    pub(super) fn new(slot: Arc<Slot>, admitted: Admitted) -> Arc<Self> {
         slot.opened();
-        Arc::new(Self { state: AtomicU8::new(OPEN), slot, _permit: permit })
+        Arc::new(Self { state: AtomicU8::new(OPEN), slot, _admitted: admitted })
     }
 
     /// All that there is to do has been done.

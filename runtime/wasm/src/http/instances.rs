@@ -3,17 +3,17 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use super::exchange::Exchange;
+use super::exchange::{Admitted, Exchange};
 use super::limits;
 use super::slot::{Dispatched, Reply, Waiting};
 use super::worker::{NoRoom, Worker};
-use crate::executor::{CpuAccount, Executor};
 use crate::guest::Launch;
 use crate::program::Entry;
+use crate::sched::{Group, JoinHandle};
 
 /// How many instances there may be for each request that is admitted at a time: some guests go on for a while after
 /// their response.
@@ -27,8 +27,7 @@ pub(super) struct Instances {
     pub(super) reuse: Reuse,
     /// Instances may outlive the responses of their requests: bounded by themselves.
     instances: Arc<Semaphore>,
-    executor: Arc<Executor>,
-    cpu: Arc<CpuAccount>,
+    pub(super) cpu: Group,
     _alive: mpsc::Sender<()>,
 }
 
@@ -51,20 +50,13 @@ impl Reuse {
 
 impl Instances {
     /// `alive` is held for as long as there is an instance.
-    pub(super) fn new(
-        launch: Launch,
-        executor: Arc<Executor>,
-        cpu: Arc<CpuAccount>,
-        concurrency: usize,
-        alive: mpsc::Sender<()>,
-    ) -> Arc<Self> {
+    pub(super) fn new(launch: Launch, cpu: Group, concurrency: usize, alive: mpsc::Sender<()>) -> Arc<Self> {
         let concurrency = concurrency.clamp(1, Semaphore::MAX_PERMITS / INSTANCES_PER_REQUEST);
         Arc::new(Self {
             waiting: Waiting::new(concurrency),
             reuse: Reuse::of(launch.config.http.reuse, &launch.entry),
             instances: Arc::new(Semaphore::new(concurrency * INSTANCES_PER_REQUEST)),
             launch,
-            executor,
             cpu,
             _alive: alive,
         })
@@ -75,9 +67,9 @@ impl Instances {
         self: &Arc<Self>,
         request: http::Request<WasiBody>,
         reply: Reply,
-        permit: OwnedSemaphorePermit,
+        admitted: Admitted,
     ) -> Arc<Exchange> {
-        match self.waiting.dispatch(request, reply, permit) {
+        match self.waiting.dispatch(request, reply, admitted) {
             Dispatched::Taken(exchange) => exchange,
             Dispatched::Unserved(job, slot, exchange) => {
                 if let Ok(permit) = Arc::clone(&self.instances).try_acquire_owned() {
@@ -95,12 +87,12 @@ impl Instances {
         }
     }
 
-    /// Runs guest code of this container.
-    pub(super) fn spawn<F>(&self, guest: F) -> tokio::task::JoinHandle<F::Output>
+    /// Runs guest code of this container, or work of the host's for it.
+    pub(super) fn spawn<F>(&self, guest: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.executor.spawn_guest(Arc::clone(&self.cpu), guest)
+        self.cpu.spawn(guest)
     }
 }

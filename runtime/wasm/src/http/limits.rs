@@ -11,6 +11,11 @@ pub(super) const HEAD_FIELDS: usize = 100;
 /// Bytes of a request's target. More are answered with 414. It is hyper's own bound.
 pub(super) const TARGET_BYTES: usize = 65_534;
 
+/// Bytes that a connection is charged with: the library's buffers for heads and small pieces of bodies, as they are at
+/// first, and its task.
+pub(super) const CONNECTION_MEMORY: u64 = 16 * 1024;
+/// Bytes that a request is charged with, besides those of its head.
+pub(super) const REQUEST_MEMORY: u64 = 4 * 1024;
 /// Connections of one server at a time; further ones wait in the listener's backlog.
 pub(super) const CONNECTIONS: usize = 1024;
 /// Requests that wait for their turn; one more is answered with 503.

@@ -23,6 +23,7 @@ mod buffered;
 mod connection;
 mod error;
 mod exchange;
+mod held;
 mod instances;
 mod limits;
 mod outgoing;

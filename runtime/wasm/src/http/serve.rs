@@ -5,25 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nacelle_container::{CreateError, ExitCause};
+use nacelle_infra::budget::Ledger;
+use nacelle_infra::memory::Part;
 use nacelle_infra::network::{ContainerNetwork, Family, NetError, TcpSocket};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::connection;
 use super::instances::Instances;
 use super::limits;
 use super::service::HttpService;
-use crate::executor::{CpuAccount, Executor};
-use crate::flag::Control;
 use crate::guest::{Launch, Ready, StartGate, create_error};
 use crate::program::Entry;
+use crate::sched::{Group, Spawner};
 use crate::trap::Ended;
 
 /// An HTTP component's container.
 pub(crate) struct Server {
     pub(crate) launch: Launch,
-    pub(crate) executor: Arc<Executor>,
-    pub(crate) cpu: Arc<CpuAccount>,
+    pub(crate) cpu: Group,
     pub(crate) bounds: Bounds,
 }
 
@@ -39,10 +38,10 @@ pub(crate) struct Bounds {
 impl Server {
     /// Runs the container from a trial instantiation to its end.
     pub(crate) async fn run(self, ready: Ready, start: StartGate) -> Ended {
-        let Self { launch, executor, cpu, bounds } = self;
+        let Self { launch, cpu, bounds } = self;
         let control = Arc::clone(&launch.control);
         let (alive, mut all_gone) = mpsc::channel(1);
-        let instances = Instances::new(launch, executor, cpu, bounds.concurrency, alive);
+        let instances = Instances::new(launch, cpu, bounds.concurrency, alive);
         let ended = tokio::select! {
             biased;
             // Leaving `serve` cuts the connections off; instances see the flag themselves.
@@ -93,7 +92,7 @@ async fn serve(instances: &Arc<Instances>, bounds: Bounds, ready: Ready, start: 
         }
     };
     let _ = reply.send(Ok(()));
-    accept(listener, &service, &control).await;
+    accept(listener, &service, instances).await;
     service.drain().await;
     ExitCause::Exited { code: 0 }.into()
 }
@@ -137,19 +136,31 @@ fn listen(network: &Arc<ContainerNetwork>, port: u16, service: &Arc<HttpService>
 }
 
 /// Serves connections until the container is asked to terminate, and those it has to their end.
-async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, control: &Arc<Control>) {
-    let mut connections = JoinSet::new();
+/// What connections hold is charged to the container's buffers.
+async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, instances: &Arc<Instances>) {
+    let launch = &instances.launch;
+    let (control, buffers) = (&launch.control, launch.infra.memory.part(Part::Buffers));
+    let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
     loop {
-        while connections.try_join_next().is_some() {}
         tokio::select! {
             biased;
             () = control.terminate.wait() => break,
-            _ = connections.join_next(), if connections.len() >= limits::CONNECTIONS => {}
-            accepted = listener.accept(), if connections.len() < limits::CONNECTIONS => match accepted.and_then(open) {
+            (accepted, permit) = accept_one(&mut listener, &room) => match accepted.and_then(open) {
                 Ok((stream, client)) => {
+                    let Ok(memory) = Ledger::with_floor(Arc::clone(buffers), limits::CONNECTION_MEMORY) else {
+                        tracing::debug!(%client, "no memory for an HTTP connection: it is closed");
+                        continue;
+                    };
                     let (service, control) = (Arc::clone(service), Arc::clone(control));
-                    connections.spawn(async move {
-                        connection::serve(stream, client, service, control.terminate.wait()).await;
+                    let spawner = Spawner::Group(instances.cpu.clone());
+                    instances.cpu.spawn(async move {
+                        let _held = (memory, permit);
+                        let serve = connection::serve(stream, client, service, spawner, control.terminate.wait());
+                        tokio::select! {
+                            biased;
+                            () = control.kill.wait() => {}
+                            () = serve => {}
+                        }
                     });
                 }
                 // The network is closed: nothing will come any more.
@@ -162,8 +173,17 @@ async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, control: &A
         }
     }
     drop(listener);
-    // Each connection sees the flag too.
-    while connections.join_next().await.is_some() {}
+    // Each connection sees the flag too. The semaphore is never closed.
+    let _ = room.acquire_many(u32::try_from(limits::CONNECTIONS).unwrap_or(u32::MAX)).await;
+}
+
+/// A connection, once there is room for one.
+async fn accept_one(
+    listener: &mut TcpSocket,
+    room: &Arc<Semaphore>,
+) -> (Result<TcpSocket, NetError>, Option<OwnedSemaphorePermit>) {
+    let permit = Arc::clone(room).acquire_owned().await.ok();
+    (listener.accept().await, permit)
 }
 
 fn open(socket: TcpSocket) -> Result<(nacelle_infra::network::TcpStream, SocketAddr), NetError> {

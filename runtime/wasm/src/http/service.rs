@@ -16,16 +16,20 @@ use futures::channel::oneshot;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri};
 use jiff::Timestamp;
 use nacelle_container::output::{Chunk, MAX_CHUNK, Stream};
-use tokio::sync::OwnedSemaphorePermit;
+use nacelle_infra::budget::{Budget, Ledger};
+use nacelle_infra::memory::Part;
 use wasmtime_wasi_http::WasiBody;
 
 use super::access_log::AccessLog;
 use super::admission::Admission;
 use super::body::ServedBody;
 use super::connection::Handler;
-use super::exchange::Exchange;
+use super::exchange::{Admitted, Exchange};
+use super::held;
 use super::instances::Instances;
+use super::limits;
 use super::slot::Reply;
+use super::wire;
 use super::worker::NoRoom;
 use crate::trap;
 
@@ -33,6 +37,8 @@ use crate::trap;
 pub(crate) struct HttpService {
     instances: Weak<Instances>,
     admission: Admission,
+    /// What is buffered of requests and responses is charged to it.
+    buffers: Arc<Budget>,
     log: Option<Arc<AccessLog>>,
 }
 
@@ -43,6 +49,7 @@ impl HttpService {
         Arc::new(Self {
             instances: Arc::downgrade(instances),
             admission: Admission::new(concurrency, wait),
+            buffers: Arc::clone(launch.infra.memory.part(Part::Buffers)),
             log: launch.config.http.access_log.then(|| AccessLog::new(&launch.output)),
         })
     }
@@ -59,9 +66,13 @@ impl HttpService {
         let Some(permit) = self.admission.admit().await else {
             return plain(StatusCode::SERVICE_UNAVAILABLE);
         };
+        let head = limits::REQUEST_MEMORY.saturating_add(wire::head_bytes(request.headers()) as u64);
+        let Ok(memory) = Ledger::with_floor(Arc::clone(&self.buffers), head) else {
+            return plain(StatusCode::SERVICE_UNAVAILABLE);
+        };
         let method = request.method().clone();
         let (reply, answer) = oneshot::channel();
-        let Some(exchange) = self.dispatch(request, reply, permit) else {
+        let Some(exchange) = self.dispatch(request, reply, Admitted::new(permit, memory)) else {
             return plain(StatusCode::SERVICE_UNAVAILABLE);
         };
         let client = Client(Some(exchange));
@@ -69,7 +80,7 @@ impl HttpService {
             Ok(Ok(response)) => {
                 let exchange = client.stay();
                 let (parts, body) = response.into_parts();
-                let body = ServedBody::of_guest(body, exchange, &method, parts.status, &parts.headers);
+                let body = ServedBody::of_guest(body, exchange, &self.buffers, &method, parts.status, &parts.headers);
                 Response::from_parts(parts, body)
             }
             Ok(Err(error)) if error.is::<NoRoom>() => plain(StatusCode::SERVICE_UNAVAILABLE),
@@ -84,13 +95,8 @@ impl HttpService {
         }
     }
 
-    fn dispatch(
-        &self,
-        request: Request<WasiBody>,
-        reply: Reply,
-        permit: OwnedSemaphorePermit,
-    ) -> Option<Arc<Exchange>> {
-        Some(self.instances.upgrade()?.dispatch(request, reply, permit))
+    fn dispatch(&self, request: Request<WasiBody>, reply: Reply, admitted: Admitted) -> Option<Arc<Exchange>> {
+        Some(self.instances.upgrade()?.dispatch(request, reply, admitted))
     }
 
     /// Tells the container's log, if there is room in it.
@@ -103,6 +109,10 @@ impl HttpService {
 }
 
 impl Handler for HttpService {
+    fn hold(&self, body: WasiBody) -> WasiBody {
+        held::body(body, &self.buffers)
+    }
+
     async fn respond(&self, request: Request<WasiBody>, client: SocketAddr) -> Response<ServedBody> {
         let line = self.log.as_ref().map(|log| log.line(&request, client));
         let mut response = self.answer(request).await;

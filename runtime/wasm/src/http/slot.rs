@@ -15,10 +15,9 @@ use std::task::Waker;
 use futures::channel::oneshot;
 use futures::task::AtomicWaker;
 use http::{Request, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::WasiBody;
 
-use super::exchange::{Exchange, Serving};
+use super::exchange::{Admitted, Exchange, Serving};
 
 /// A request on its way to an instance.
 #[derive(Debug)]
@@ -105,12 +104,7 @@ impl Waiting {
     }
 
     /// Gives a request to the instance that began to wait last: what it needs is still in the caches.
-    pub(super) fn dispatch(
-        &self,
-        request: Request<WasiBody>,
-        reply: Reply,
-        permit: OwnedSemaphorePermit,
-    ) -> Dispatched {
+    pub(super) fn dispatch(&self, request: Request<WasiBody>, reply: Reply, admitted: Admitted) -> Dispatched {
         let mut set = lock(&self.set);
         let waiting = match &mut *set {
             Set::Open(slots) => slots.pop(),
@@ -119,11 +113,11 @@ impl Waiting {
         let Some(slot) = waiting else {
             drop(set);
             let slot = Arc::new(Slot::default());
-            let exchange = Exchange::new(Arc::clone(&slot), permit);
+            let exchange = Exchange::new(Arc::clone(&slot), admitted);
             let job = Job { request, reply, exchange: Serving::new(Arc::clone(&exchange)) };
             return Dispatched::Unserved(job, slot, exchange);
         };
-        let exchange = Exchange::new(Arc::clone(&slot), permit);
+        let exchange = Exchange::new(Arc::clone(&slot), admitted);
         *lock(&slot.job) = Some(Job { request, reply, exchange: Serving::new(Arc::clone(&exchange)) });
         drop(set);
         slot.waker.wake();

@@ -19,12 +19,13 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::body::{self, ServedBody};
 use super::buffered::buffered;
 use super::limits;
+use crate::sched::Spawner;
 
 /// Brings a request into the form in which its receiver would get it.
 ///
 /// # Errors
 /// The status of the answer of a server that does not take it.
-pub(super) fn request(request: Request<WasiBody>) -> Result<Request<WasiBody>, StatusCode> {
+pub(super) fn request(request: Request<WasiBody>, spawner: &Spawner) -> Result<Request<WasiBody>, StatusCode> {
     let (mut parts, body) = request.into_parts();
     if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits::TARGET_BYTES) {
         return Err(StatusCode::URI_TOO_LONG);
@@ -47,7 +48,8 @@ pub(super) fn request(request: Request<WasiBody>) -> Result<Request<WasiBody>, S
         let chunked = set_length(&mut parts.headers, &body);
         let trailers = if chunked { announced(&parts.headers) } else { HashSet::new() };
         let missing = body::content_length(&parts.headers);
-        Framed { body: buffered(body), missing, trailers, failed: || Error::ConnectionTerminated }.boxed_unsync()
+        Framed { body: buffered(body, spawner), missing, trailers, failed: || Error::ConnectionTerminated }
+            .boxed_unsync()
     };
     Ok(Request::from_parts(parts, body))
 }
@@ -100,7 +102,8 @@ fn set_length<B: Body>(headers: &mut HeaderMap, body: &B) -> bool {
     false
 }
 
-fn head_bytes(headers: &HeaderMap) -> usize {
+/// Bytes of a head's fields.
+pub(super) fn head_bytes(headers: &HeaderMap) -> usize {
     // A colon, a space and the line's end with each.
     headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()).saturating_add(4)).sum()
 }

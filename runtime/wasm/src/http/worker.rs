@@ -21,13 +21,13 @@ use std::task::{Context, Poll};
 
 use nacelle_container::output::Stream;
 use tokio::time::{Instant, Sleep};
-use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::instances::Instances;
 use super::limits;
 use super::requests::Requests;
 use super::slot::{Job, Slot};
-use crate::memory::MemoryRefused;
+use crate::memory::{MemoryRefused, Refusal};
 use crate::program::Entry;
 use crate::stdio::Output;
 use crate::trap;
@@ -103,10 +103,16 @@ impl Worker {
             }
         };
         let wish = Wish::default();
-        let requests = store.run_concurrent(async |accessor| {
-            Requests::new(accessor, &proxy, &self.slot, &wish, self.instances.reuse).run(first).await
-        });
-        self.watch(pin!(requests), &wish).await
+        let ended = {
+            let requests = store.run_concurrent(async |accessor| {
+                Requests::new(accessor, &proxy, &self.slot, &wish, self.instances.reuse).run(first).await
+            });
+            self.watch(pin!(requests), &wish).await
+        };
+        ended.map_err(|error| match died_of_memory(&error, store.data().memory.refusal()) {
+            Some(refused) => error.context(refused),
+            None => error,
+        })
     }
 
     /// Polls `requests`, and looks from outside whether to go on.
@@ -142,6 +148,11 @@ impl Worker {
         })
         .await
     }
+}
+
+/// The refused growth that an instance's trap is put down to.
+fn died_of_memory(error: &wasmtime::Error, refusal: Option<Refusal>) -> Option<MemoryRefused> {
+    refusal?.explains(error.downcast_ref::<Trap>().copied(), std::time::Instant::now())
 }
 
 /// How long an instance has had nothing to do. An alarm is set per [`limits::IDLE_INSTANCE`], not per request.

@@ -8,6 +8,7 @@ mod exits;
 mod files;
 mod http;
 mod limits;
+mod memory;
 mod sockets;
 mod stdio;
 mod stop;

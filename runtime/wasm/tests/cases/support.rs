@@ -10,6 +10,7 @@ use nacelle_container::{
 };
 use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
+use nacelle_infra::memory::{ContainerMemory, Part};
 use nacelle_infra::network::{
     ContainerNetwork, NetworkMode, NodeNetwork, NodeNetworkConfig, PodNetwork, PodNetworkConfig,
 };
@@ -133,9 +134,14 @@ pub(crate) fn guest(name: &str) -> PathBuf {
 
 /// An empty file system, this network, and as much memory as it takes.
 pub(crate) fn infra(network: Arc<ContainerNetwork>) -> ContainerInfra {
-    let memory = Budget::unlimited();
+    infra_of(network, &Budget::unlimited())
+}
+
+/// The same, as a part of this pod's memory.
+pub(crate) fn infra_of(network: Arc<ContainerNetwork>, pod: &Arc<Budget>) -> ContainerInfra {
+    let memory = ContainerMemory::new(Arc::clone(pod));
     let limits = MemLimits { bytes: None, inodes: 1000 };
-    let root = Tree::memory(limits, Ownership::default(), Arc::clone(&memory));
+    let root = Tree::memory(limits, Ownership::default(), Arc::clone(memory.part(Part::Files)));
     let files = NamespaceBuilder::new(root, false).build().unwrap();
     ContainerInfra { files, network, memory }
 }

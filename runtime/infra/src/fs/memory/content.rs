@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
-use super::account::PAGE;
+use super::account::{PAGE, Payer};
 use super::extents::Extents;
 use super::pages::Pages;
 use super::tree::{RootStore, Shared};
@@ -102,12 +102,21 @@ impl Content {
     }
 
     /// Writes as much as fits; nothing at all is ENOSPC. `bytes` is not empty, and its end fits an `i64`.
-    pub(super) fn write(&mut self, tree: &Shared, handles: &Handles, offset: u64, bytes: &[u8]) -> FsResult<usize> {
+    /// Pages that are new in memory are charged to `payer`.
+    pub(super) fn write(
+        &mut self,
+        tree: &Shared,
+        handles: &Handles,
+        payer: &Payer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> FsResult<usize> {
         match self {
             Self::Memory(pages) => {
-                let take = |pages| tree.account.take_pages(pages);
-                let len = fitting(offset, bytes.len(), |len| pages.missing(offset, len), take)?;
-                pages.write(offset, &bytes[..len]);
+                let take = |pages| tree.account.take_pages(payer, pages);
+                let retry = |pages| tree.account.retry_pages(payer, pages);
+                let len = fitting(offset, bytes.len(), |len| pages.missing(offset, len), take, retry)?;
+                pages.write(offset, &bytes[..len], payer);
                 Ok(len)
             }
             Self::Disk { size, place } => {
@@ -122,7 +131,9 @@ impl Content {
     pub(super) fn set_size(&mut self, tree: &Shared, handles: &Handles, to: u64) -> FsResult<()> {
         match self {
             Self::Memory(pages) => {
-                tree.account.give_pages(pages.set_size(to));
+                for (payer, gone) in pages.set_size(to) {
+                    tree.account.give_pages(&payer, gone);
+                }
                 Ok(())
             }
             Self::Disk { size, place } => {
@@ -157,7 +168,11 @@ impl Content {
     /// Gives back all that was charged, and what is on disk.
     pub(super) fn release(&mut self, tree: &Shared) {
         match self {
-            Self::Memory(pages) => tree.account.give_pages(pages.count()),
+            Self::Memory(pages) => {
+                for (payer, gone) in pages.set_size(0) {
+                    tree.account.give_pages(&payer, gone);
+                }
+            }
             Self::Disk { place: Place::New, .. } => {}
             Self::Disk { place: Place::Image(path), .. } => tree.account.give_memory(path.len() as u64),
             Self::Disk { place: Place::Spooled { id, extents }, .. } => {
@@ -178,7 +193,8 @@ impl Place {
         let file = handles.spool(root, id)?;
         let spool = &root.spool;
         let missing = |len| extents.missing(&range(offset, len));
-        let len = fitting(offset, bytes.len(), missing, |pages| spool.charge(pages * PAGE))?;
+        let take = |pages| spool.charge(pages * PAGE);
+        let len = fitting(offset, bytes.len(), missing, take, take)?;
         let pages = missing(len);
         // What is written joins other ranges, or is one more.
         let more = if extents.touches(&range(offset, len)) { 0 } else { RUN };
@@ -286,6 +302,7 @@ fn fitting(
     len: usize,
     missing: impl Fn(usize) -> u64,
     take: impl Fn(u64) -> FsResult<()>,
+    retry: impl Fn(u64) -> FsResult<()>,
 ) -> FsResult<usize> {
     let Err(error) = take(missing(len)) else { return Ok(len) };
     // By halving: at the limit a guest tries again and again.
@@ -295,7 +312,7 @@ fn fitting(
     while step > 0 {
         if fits + step < all {
             let more = bytes(fits + step);
-            if take(missing(more) - missing(fits_bytes)).is_ok() {
+            if retry(missing(more) - missing(fits_bytes)).is_ok() {
                 (fits, fits_bytes) = (fits + step, more);
             }
         }

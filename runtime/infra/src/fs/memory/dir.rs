@@ -2,19 +2,30 @@
 
 use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard};
 
+use super::account::{Payer, take_names};
 use super::content::Content;
 use super::file::{MemFile, MemLeaf};
-use super::inode::{DirNode, Entries, FileBody, FileNode, Head, Life, LinkNode, Slot};
+use super::inode::{DirNode, Entries, FileBody, FileNode, Head, Life, LinkNode, Named, Slot};
 use super::listing::MemListing;
 use super::{lock, read, write};
 use crate::fs::node::{Dir, File, Found, Leaf, OpenNode, Opened};
 use crate::fs::{Errno, FileKind, FsResult, SetTime, Stat};
 
-/// A directory of a tree of ours.
+/// A directory of a tree of ours, as somebody sees it who pays for what is made in it.
 #[derive(Clone, Debug)]
-pub(crate) struct MemDir(pub(super) Arc<DirNode>);
+pub(crate) struct MemDir(pub(super) Arc<DirNode>, pub(super) Payer);
 
 impl MemDir {
+    /// The same directory for somebody else. What is found from it is theirs to pay for, too.
+    pub(crate) fn paid_by(&self, payer: &Payer) -> Self {
+        Self(self.0.clone(), payer.clone())
+    }
+
+    /// Another directory of the tree, for the same payer.
+    pub(super) fn other(&self, dir: Arc<DirNode>) -> Self {
+        Self(dir, self.1.clone())
+    }
+
     /// The entries, read from the image if they have not been.
     pub(super) fn entries(&self) -> FsResult<RwLockReadGuard<'_, Entries>> {
         let entries = read(&self.0.state);
@@ -35,7 +46,7 @@ impl MemDir {
 
     /// What `name` stands for; never `Slot::Lower`.
     pub(super) fn get(&self, name: &str) -> FsResult<Slot> {
-        match self.entries()?.names.get(name).ok_or(Errno::NOENT)? {
+        match &self.entries()?.names.get(name).ok_or(Errno::NOENT)?.slot {
             Slot::Lower { .. } => {}
             slot => return Ok(slot.clone()),
         }
@@ -44,12 +55,12 @@ impl MemDir {
 
     pub(crate) fn lookup(&self, name: &str) -> FsResult<Found> {
         Ok(match self.get(name)? {
-            Slot::Directory(dir) => Found::Directory(Dir::Memory(MemDir(dir))),
+            Slot::Directory(dir) => Found::Directory(Dir::Memory(self.other(dir))),
             Slot::Symlink(link) => match &link.to {
-                Some(dir) => Found::Directory(Dir::Memory(MemDir(dir.clone()))),
+                Some(dir) => Found::Directory(Dir::Memory(self.other(dir.clone()))),
                 None => Found::Symlink(link.target.clone()),
             },
-            Slot::File(file) => Found::Leaf(Leaf::Memory(MemLeaf(file))),
+            Slot::File(file) => Found::Leaf(Leaf::Memory(MemLeaf(file, self.1.clone()))),
             Slot::Lower { .. } => return Err(Errno::IO),
         })
     }
@@ -68,9 +79,9 @@ impl MemDir {
         match slot {
             Slot::Symlink(link) => Ok(Opened::Symlink(link.target.clone())),
             Slot::Directory(_) if how.write || how.truncate || how.create => Err(Errno::ISDIR),
-            Slot::Directory(dir) => Ok(Opened::Directory(Dir::Memory(MemDir(dir)))),
+            Slot::Directory(dir) => Ok(Opened::Directory(Dir::Memory(self.other(dir)))),
             Slot::File(_) if how.directory => Err(Errno::NOTDIR),
-            Slot::File(file) => Ok(Opened::File(File::Memory(MemLeaf(file).open(how)?))),
+            Slot::File(file) => Ok(Opened::File(File::Memory(MemLeaf(file, self.1.clone()).open(how)?))),
             Slot::Lower { .. } => Err(Errno::IO),
         }
     }
@@ -83,9 +94,9 @@ impl MemDir {
             return Ok(Created::Already(self.0.get_mut(&mut entries, name)?));
         }
         let attributes = tree.attributes(0o644, &lock(&self.0.head.attributes));
-        let head = Head::charged(tree.clone(), attributes)?;
+        let head = Head::charged(tree.clone(), attributes, &self.1)?;
         let file = Arc::new(FileNode::new(head, FileBody::Regular(Content::new(tree).into())));
-        let open = MemFile::new(file.clone())?;
+        let open = MemFile::new(file.clone(), &self.1)?;
         self.put_new(&mut entries, name, Slot::File(file))?;
         Ok(Created::New(open))
     }
@@ -95,7 +106,7 @@ impl MemDir {
         if entries.names.contains_key(name) {
             return Err(Errno::EXIST);
         }
-        entries.replace(&self.0.head.tree.account, name, slot)?;
+        entries.replace(&self.1, name, slot)?;
         lock(&self.0.head.attributes).touch();
         Ok(())
     }
@@ -115,8 +126,8 @@ impl MemDir {
 
     pub(crate) fn stat_name(&self, name: &str) -> FsResult<Stat> {
         match self.get(name)? {
-            Slot::Directory(dir) => MemDir(dir).stat(),
-            Slot::File(file) => MemLeaf(file).stat(),
+            Slot::Directory(dir) => self.other(dir).stat(),
+            Slot::File(file) => MemLeaf(file, self.1.clone()).stat(),
             Slot::Symlink(link) => Ok(link.head.stat(FileKind::Symlink, link.target.len() as u64, None)),
             Slot::Lower { .. } => Err(Errno::IO),
         }
@@ -147,7 +158,8 @@ impl MemDir {
             return Err(Errno::EXIST);
         }
         let mode = 0o755 | (parent.mode & super::tree::SETGID);
-        let child = DirNode::below(Head::charged(tree.clone(), tree.attributes(mode, &parent))?, &self.0);
+        let head = Head::charged(tree.clone(), tree.attributes(mode, &parent), &self.1)?;
+        let child = DirNode::below(head, &self.0);
         self.put_new(&mut entries, name, Slot::Directory(child))
     }
 
@@ -158,7 +170,7 @@ impl MemDir {
             return Err(Errno::EXIST);
         }
         let attributes = tree.attributes(0o777, &lock(&self.0.head.attributes));
-        let link = LinkNode::charged(Head::charged(tree.clone(), attributes)?, target, None)?;
+        let link = LinkNode::charged(Head::charged(tree.clone(), attributes, &self.1)?, target, None)?;
         self.put_new(&mut entries, name, Slot::Symlink(link))
     }
 
@@ -171,10 +183,10 @@ impl MemDir {
 
     pub(crate) fn unlink(&self, name: &str) -> FsResult<()> {
         let mut entries = self.entries_mut()?;
-        if entries.names.get(name).ok_or(Errno::NOENT)?.kind() == FileKind::Directory {
+        if entries.names.get(name).ok_or(Errno::NOENT)?.slot.kind() == FileKind::Directory {
             return Err(Errno::ISDIR);
         }
-        let gone = entries.remove(&self.0.head.tree.account, name);
+        let gone = entries.remove(name);
         lock(&self.0.head.attributes).touch();
         drop(entries);
         // It may be the last of it, which takes time.
@@ -208,21 +220,22 @@ impl DirNode {
     fn load(&self, entries: &mut Entries) -> FsResult<()> {
         let Life::Below(path) = &entries.life else { return Ok(()) };
         let lower = self.head.tree.root().and_then(|root| root.lower.as_ref()).ok_or(Errno::IO)?;
-        let account = &self.head.tree.account;
+        let payer = self.head.tree.account.payer();
         let names = lower.list(path)?;
         let bytes = names.iter().map(|(name, _)| name.len()).sum();
         // All or none: a directory is never half read.
-        account.take_names(names.len(), bytes)?;
+        take_names(payer, names.len(), bytes)?;
         entries.directories = names.iter().filter(|(_, kind)| *kind == FileKind::Directory).count() as u64;
         let slot = |kind| Slot::Lower { kind, ino: self.head.tree.next_ino() };
-        entries.names = names.into_iter().map(|(name, kind)| (name, slot(kind))).collect();
+        let named = |kind| Named { slot: slot(kind), payer: payer.clone() };
+        entries.names = names.into_iter().map(|(name, kind)| (name, named(kind))).collect();
         entries.life = Life::LoadedFrom(path.clone());
         Ok(())
     }
 
     /// What `name` stands for, with an inode for what is in the image.
     pub(super) fn get_mut(self: &Arc<Self>, entries: &mut Entries, name: &str) -> FsResult<Slot> {
-        let slot = entries.names.get_mut(name).ok_or(Errno::NOENT)?;
+        let slot = &mut entries.names.get_mut(name).ok_or(Errno::NOENT)?.slot;
         if let Slot::Lower { ino, .. } = *slot {
             let Life::LoadedFrom(dir) = &entries.life else { return Err(Errno::IO) };
             *slot = self.show(dir, name, ino)?;

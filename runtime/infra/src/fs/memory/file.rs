@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::account::Payer;
 use super::content::Handles;
 use super::device::Device;
 use super::inode::{FileBody, FileNode};
@@ -15,20 +16,26 @@ use crate::fs::{Errno, FileKind, FsResult, SetTime, Stat};
 /// The most that [`MemFile::read_bytes_at`] gives at once: a guest names any number.
 const READ_MAX: usize = 1 << 20;
 
-/// Located, but not open.
+/// Located, but not open; by somebody who pays for what is written.
 #[derive(Clone, Debug)]
-pub(crate) struct MemLeaf(pub(super) Arc<FileNode>);
+pub(crate) struct MemLeaf(pub(super) Arc<FileNode>, pub(super) Payer);
 
 /// Open.
 #[derive(Debug)]
 pub(crate) struct MemFile {
     node: Arc<FileNode>,
     handles: Handles,
+    payer: Payer,
 }
 
 impl MemLeaf {
+    /// The same file for somebody else.
+    pub(crate) fn paid_by(&self, payer: &Payer) -> Self {
+        Self(self.0.clone(), payer.clone())
+    }
+
     pub(crate) fn open(&self, how: OpenNode) -> FsResult<MemFile> {
-        let file = MemFile::new(self.0.clone())?;
+        let file = MemFile::new(self.0.clone(), &self.1)?;
         match &self.0.body {
             FileBody::Special(_) => return Err(Errno::NXIO),
             FileBody::Regular(_) if how.truncate => file.set_size(0)?,
@@ -51,7 +58,7 @@ impl MemLeaf {
 
     /// Writes the first content.
     pub(super) fn fill(&self, bytes: &[u8]) -> FsResult<()> {
-        let file = MemFile::new(self.0.clone())?;
+        let file = MemFile::new(self.0.clone(), &self.1)?;
         let written = file.write_at(0, bytes)?;
         if written == bytes.len() { Ok(()) } else { Err(Errno::NOSPC) }
     }
@@ -59,11 +66,11 @@ impl MemLeaf {
 
 impl MemFile {
     /// EMFILE if too many are open already.
-    pub(super) fn new(node: Arc<FileNode>) -> FsResult<Self> {
+    pub(super) fn new(node: Arc<FileNode>, payer: &Payer) -> FsResult<Self> {
         if let Some(root) = node.on_disk() {
             root.spool.take_descriptor()?;
         }
-        Ok(Self { node, handles: Handles::default() })
+        Ok(Self { node, handles: Handles::default(), payer: payer.clone() })
     }
 
     pub(crate) fn kind(&self) -> FileKind {
@@ -133,7 +140,7 @@ impl MemFile {
                 let mut content = write(content);
                 let offset = offset.unwrap_or_else(|| content.size());
                 check_offset(offset, bytes.len())?;
-                content.write(tree, &self.handles, offset, bytes)?
+                content.write(tree, &self.handles, &self.payer, offset, bytes)?
             }
             FileBody::Fixed(_) => return Err(Errno::ROFS),
             FileBody::Device(device) => return device.write(bytes),

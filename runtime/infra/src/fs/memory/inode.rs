@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::account::Account;
+use super::account::{Payer, charge, give_name, take_name};
 use super::content::Content;
 use super::device::Device;
 use super::dir::MemDir;
@@ -20,6 +20,8 @@ pub(super) struct Head {
     pub(super) tree: Arc<Shared>,
     pub(super) ino: u64,
     pub(super) attributes: Mutex<Attributes>,
+    /// Whom what belongs to the inode is charged to.
+    payer: Payer,
     charge: Charge,
 }
 
@@ -81,23 +83,25 @@ impl Attributes {
 impl Head {
     /// One that nobody is charged for.
     pub(super) fn free(tree: Arc<Shared>, attributes: Attributes) -> Self {
-        Self::new(tree, attributes, Charge::None)
+        let payer = tree.account.payer().clone();
+        Self::new(tree, attributes, payer, Charge::None)
     }
 
-    /// One that is made.
-    pub(super) fn charged(tree: Arc<Shared>, attributes: Attributes) -> FsResult<Self> {
-        tree.account.take_inode()?;
-        Ok(Self::new(tree, attributes, Charge::Made))
+    /// One that is made, by `payer`.
+    pub(super) fn charged(tree: Arc<Shared>, attributes: Attributes, payer: &Payer) -> FsResult<Self> {
+        tree.account.take_inode(payer)?;
+        Ok(Self::new(tree, attributes, payer.clone(), Charge::Made))
     }
 
     /// One that shows what is in the image, with the number that its name was given.
     pub(super) fn shown(tree: Arc<Shared>, attributes: Attributes, ino: u64) -> FsResult<Self> {
         tree.account.take_shown_inode()?;
-        Ok(Self { ino, attributes: Mutex::new(attributes), charge: Charge::Shown, tree })
+        let payer = tree.account.payer().clone();
+        Ok(Self { ino, attributes: Mutex::new(attributes), payer, charge: Charge::Shown, tree })
     }
 
-    fn new(tree: Arc<Shared>, attributes: Attributes, charge: Charge) -> Self {
-        Self { ino: tree.next_ino(), attributes: Mutex::new(attributes), charge, tree }
+    fn new(tree: Arc<Shared>, attributes: Attributes, payer: Payer, charge: Charge) -> Self {
+        Self { ino: tree.next_ino(), attributes: Mutex::new(attributes), payer, charge, tree }
     }
 
     pub(super) fn stat(&self, kind: FileKind, size: u64, nlink: Option<u64>) -> Stat {
@@ -116,7 +120,7 @@ impl Drop for Head {
         match self.charge {
             Charge::None => {}
             Charge::Shown => self.tree.account.give_shown_inode(),
-            Charge::Made => self.tree.account.give_inode(),
+            Charge::Made => self.tree.account.give_inode(&self.payer),
         }
     }
 }
@@ -169,6 +173,12 @@ impl From<&MemDir> for Slot {
     }
 }
 
+/// What a name stands for, and who pays for the name: whoever gave it, which need not be who made what it stands for.
+pub(super) struct Named {
+    pub(super) slot: Slot,
+    pub(super) payer: Payer,
+}
+
 /// A directory.
 pub(crate) struct DirNode {
     pub(super) head: Head,
@@ -178,7 +188,7 @@ pub(crate) struct DirNode {
 /// What is in a directory.
 #[derive(Default)]
 pub(super) struct Entries {
-    pub(super) names: BTreeMap<Box<str>, Slot>,
+    pub(super) names: BTreeMap<Box<str>, Named>,
     /// Directories among them.
     pub(super) directories: u64,
     /// Where the directory is; itself for a root.
@@ -224,28 +234,35 @@ impl DirNode {
 
 impl Entries {
     /// Puts `slot` where nothing is, or in the place of what is given back.
-    pub(super) fn replace(&mut self, account: &Account, name: &str, slot: Slot) -> FsResult<Option<Slot>> {
+    pub(super) fn replace(&mut self, payer: &Payer, name: &str, slot: Slot) -> FsResult<Option<Slot>> {
         if matches!(self.life, Life::Removed) {
             return Err(Errno::NOENT);
         }
         if !self.names.contains_key(name) {
-            account.take_name(name.len())?;
+            take_name(payer, name.len())?;
         }
-        Ok(self.insert_paid(name.into(), slot))
+        Ok(self.insert_paid(payer, name.into(), slot))
     }
 
-    /// As [`Entries::replace`], when the name is charged already if it is new.
-    pub(super) fn insert_paid(&mut self, name: Box<str>, slot: Slot) -> Option<Slot> {
+    /// As [`Entries::replace`], when `payer` is charged for the name already if it is new.
+    pub(super) fn insert_paid(&mut self, payer: &Payer, name: Box<str>, slot: Slot) -> Option<Slot> {
         let is_dir = |slot: &Slot| u64::from(slot.kind() == FileKind::Directory);
         self.directories += is_dir(&slot);
-        let old = self.names.insert(name, slot);
+        let old = match self.names.get_mut(&name) {
+            // The name stays, and so does who pays for it.
+            Some(named) => Some(std::mem::replace(&mut named.slot, slot)),
+            None => {
+                self.names.insert(name, Named { slot, payer: payer.clone() });
+                None
+            }
+        };
         self.directories -= old.as_ref().map_or(0, is_dir);
         old
     }
 
-    pub(super) fn remove(&mut self, account: &Account, name: &str) -> Option<Slot> {
-        let slot = self.names.remove(name)?;
-        account.give_name(name.len());
+    pub(super) fn remove(&mut self, name: &str) -> Option<Slot> {
+        let Named { slot, payer } = self.names.remove(name)?;
+        give_name(&payer, name.len());
         if slot.kind() == FileKind::Directory {
             self.directories -= 1;
         }
@@ -260,8 +277,8 @@ impl Drop for DirNode {
             |dir: &mut DirNode| std::mem::take(&mut dir.state.get_mut().unwrap_or_else(PoisonError::into_inner).names);
         let mut pending = vec![take(self)];
         while let Some(names) = pending.pop() {
-            for (name, slot) in names {
-                self.head.tree.account.give_name(name.len());
+            for (name, Named { slot, payer }) in names {
+                give_name(&payer, name.len());
                 if let Slot::Directory(dir) = slot
                     && let Some(mut dir) = Arc::into_inner(dir)
                 {
@@ -335,14 +352,14 @@ pub(crate) struct LinkNode {
 
 impl LinkNode {
     pub(super) fn charged(head: Head, target: &str, to: Option<Arc<DirNode>>) -> FsResult<Arc<Self>> {
-        head.tree.account.take_memory(target.len() as u64)?;
+        charge(&head.payer, target.len() as u64)?;
         Ok(Arc::new(Self { head, target: target.into(), to }))
     }
 }
 
 impl Drop for LinkNode {
     fn drop(&mut self) {
-        self.head.tree.account.give_memory(self.target.len() as u64);
+        self.head.payer.release(self.target.len() as u64);
     }
 }
 

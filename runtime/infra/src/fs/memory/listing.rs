@@ -37,8 +37,8 @@ impl MemListing {
             Place::End => return Ok(()),
         };
         let entries = self.dir.entries()?;
-        for (name, slot) in entries.names.range::<str, _>((start, Bound::Unbounded)).take(BATCH) {
-            self.batch.push_back(DirEntry { name: name.to_string(), kind: slot.kind(), ino: slot.ino() });
+        for (name, named) in entries.names.range::<str, _>((start, Bound::Unbounded)).take(BATCH) {
+            self.batch.push_back(DirEntry { name: name.to_string(), kind: named.slot.kind(), ino: named.slot.ino() });
         }
         drop(entries);
         self.place = match self.batch.back() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::dir::MemDir;
-use super::inode::{Entries, Life, Slot};
+use super::inode::{DirNode, Entries, Life, Slot};
 use super::{lock, write};
 use crate::fs::{Errno, FileKind, FsResult};
 
@@ -13,8 +13,8 @@ impl MemDir {
         let _change = lock(&tree.change);
         let mut entries = self.entries_mut()?;
         let Slot::Directory(child) = self.0.get_mut(&mut entries, name)? else { return Err(Errno::NOTDIR) };
-        MemDir(child).retire()?;
-        entries.remove(&tree.account, name);
+        self.other(child).retire()?;
+        entries.remove(name);
         lock(&self.0.head.attributes).touch();
         Ok(())
     }
@@ -42,7 +42,6 @@ impl MemDir {
 
     /// False if one of the names meanwhile stands for something else. The tree's `change` is held.
     fn try_rename(&self, from: &str, to_dir: &MemDir, to: &str) -> FsResult<bool> {
-        let tree = &self.0.head.tree;
         // Both directories' images are read here, before two of them are locked.
         let slot = self.get(from)?;
         let old = match to_dir.get(to) {
@@ -50,12 +49,12 @@ impl MemDir {
             old => Some(old?),
         };
         if let Slot::Directory(moved) = &slot
-            && to_dir.is_in(&MemDir(moved.clone()))
+            && to_dir.is_in(moved)
         {
             return Err(Errno::INVAL);
         }
         if let Some(Slot::Directory(old)) = &old
-            && self.is_in(&MemDir(old.clone()))
+            && self.is_in(old)
         {
             return Err(Errno::NOTEMPTY);
         }
@@ -68,7 +67,7 @@ impl MemDir {
         if let Some(old) = &old {
             match (&slot, old) {
                 (slot, old) if is_same(slot, old) => return Ok(true),
-                (Slot::Directory(_), Slot::Directory(old)) => MemDir(old.clone()).retire()?,
+                (Slot::Directory(_), Slot::Directory(old)) => self.other(old.clone()).retire()?,
                 (Slot::Directory(_), _) => return Err(Errno::NOTDIR),
                 (_, Slot::Directory(_)) => return Err(Errno::ISDIR),
                 _ => {}
@@ -76,8 +75,8 @@ impl MemDir {
         }
         let into = target.as_deref_mut().unwrap_or(&mut source);
         // What can fail comes first.
-        let replaced = into.replace(&tree.account, to, slot.clone())?;
-        source.remove(&tree.account, from);
+        let replaced = into.replace(&self.1, to, slot.clone())?;
+        source.remove(from);
         if let Slot::Directory(moved) = &slot {
             write(&moved.state).parent = Arc::downgrade(&to_dir.0);
         }
@@ -94,10 +93,10 @@ impl MemDir {
     }
 
     /// Whether it is `above`, or somewhere below that. The tree's `change` is held.
-    fn is_in(&self, above: &MemDir) -> bool {
+    fn is_in(&self, above: &Arc<DirNode>) -> bool {
         let mut dir = self.0.clone();
         loop {
-            if Arc::ptr_eq(&dir, &above.0) {
+            if Arc::ptr_eq(&dir, above) {
                 return true;
             }
             let parent = super::read(&dir.state).parent.upgrade();
@@ -131,7 +130,7 @@ impl MemDir {
             attributes.links += 1;
             attributes.changed = std::time::SystemTime::now();
         }
-        let put = entries.replace(&tree.account, to, slot.clone());
+        let put = entries.replace(&to_dir.1, to, slot.clone());
         drop(entries);
         match put {
             Ok(_) => lock(&to_dir.0.head.attributes).touch(),
@@ -144,7 +143,7 @@ impl MemDir {
 /// Whether `name` still stands for `slot`, or for nothing.
 fn is_at(entries: &Entries, name: &str, slot: Option<&Slot>) -> bool {
     match (entries.names.get(name), slot) {
-        (Some(there), Some(slot)) => is_same(there, slot),
+        (Some(there), Some(slot)) => is_same(&there.slot, slot),
         (None, None) => true,
         _ => false,
     }

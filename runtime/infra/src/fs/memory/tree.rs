@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::account::Account;
+use super::account::{Account, Payer, take_names};
 use super::device::Device;
 use super::dir::MemDir;
 use super::file::MemLeaf;
@@ -117,7 +117,11 @@ impl MemTree {
 
     /// Its root directory.
     pub(crate) fn root(&self) -> MemDir {
-        MemDir(self.root.clone())
+        MemDir(self.root.clone(), self.payer().clone())
+    }
+
+    fn payer(&self) -> &Payer {
+        self.shared.account.payer()
     }
 
     /// Inodes that guests made.
@@ -146,7 +150,7 @@ impl MemTree {
 
     /// A directory of this tree that is to be put into `parent`.
     pub(crate) fn directory(&self, parent: &MemDir, mode: u32) -> FsResult<MemDir> {
-        Ok(MemDir(DirNode::below(self.head(mode, parent)?, &parent.0)))
+        Ok(MemDir(DirNode::below(self.head(mode, parent)?, &parent.0), self.payer().clone()))
     }
 
     /// Puts a directory into `parent`.
@@ -164,7 +168,8 @@ impl MemTree {
     /// A regular file that is in no directory.
     pub(crate) fn loose_file(&self, mode: u32, bytes: &[u8]) -> FsResult<MemLeaf> {
         let head = self.head(mode, &self.root())?;
-        let leaf = MemLeaf(Arc::new(FileNode::new(head, FileBody::Regular(Content::new(&self.shared).into()))));
+        let node = FileNode::new(head, FileBody::Regular(Content::new(&self.shared).into()));
+        let leaf = MemLeaf(Arc::new(node), self.payer().clone());
         leaf.fill(bytes)?;
         Ok(leaf)
     }
@@ -177,7 +182,7 @@ impl MemTree {
 
     fn head(&self, mode: u32, parent: &MemDir) -> FsResult<Head> {
         let attributes = self.shared.attributes(mode, &lock(&parent.0.head.attributes));
-        Head::charged(self.shared.clone(), attributes)
+        Head::charged(self.shared.clone(), attributes, self.payer())
     }
 
     /// Changes several names of `dir` in one step: nobody sees some of them changed and others not. What is removed
@@ -191,12 +196,12 @@ impl MemTree {
             // What can fail comes first: afterwards each name is paid for.
             let new = put.iter().filter(|(name, _)| !entries.names.contains_key(name));
             let (count, bytes) = new.fold((0, 0), |(count, bytes), (name, _)| (count + 1, bytes + name.len()));
-            self.shared.account.take_names(count, bytes)?;
+            take_names(self.payer(), count, bytes)?;
             for (name, slot) in put {
-                gone.extend(entries.insert_paid(name, slot));
+                gone.extend(entries.insert_paid(self.payer(), name, slot));
             }
             for name in remove {
-                gone.extend(entries.remove(&self.shared.account, name));
+                gone.extend(entries.remove(name));
             }
             lock(&dir.0.head.attributes).touch();
         }

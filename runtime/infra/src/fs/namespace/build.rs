@@ -20,7 +20,7 @@ use crate::fs::{Errno, FsResult, MemLimits, Ownership};
 const MAX_LINKS: u32 = 40;
 /// Bytes of `/dev/shm`, as container runtimes make it.
 const SHM: u64 = 64 << 20;
-/// Bytes that a container may make of a managed file. They are nobody's account.
+/// Bytes that a container may make of a managed file.
 const MANAGED: u64 = 1 << 20;
 
 /// Makes a [`MountNamespace`].
@@ -30,6 +30,7 @@ pub struct NamespaceBuilder {
     read_only: bool,
     mounts: Vec<Pending>,
     directories: Vec<String>,
+    payer: Option<Arc<Budget>>,
 }
 
 /// What is to be mounted.
@@ -63,7 +64,15 @@ impl NamespaceBuilder {
     /// With `tree` at `/`.
     #[must_use]
     pub fn new(tree: Tree, read_only: bool) -> Self {
-        Self { root: tree, read_only, mounts: Vec::new(), directories: Vec::new() }
+        Self { root: tree, read_only, mounts: Vec::new(), directories: Vec::new(), payer: None }
+    }
+
+    /// Charges what the container writes into any tree in memory, and was not there, to `payer`; without it, each tree
+    /// is charged to its own budget.
+    #[must_use]
+    pub fn paid_by(mut self, payer: Arc<Budget>) -> Self {
+        self.payer = Some(payer);
+        self
     }
 
     /// Mounts `tree`, or the part of it that `sub_path` names, at an absolute path. Of two at the same path the later
@@ -109,7 +118,11 @@ impl NamespaceBuilder {
     /// # Errors
     /// The first mount that cannot be, with its path.
     pub fn build(mut self) -> Result<Arc<MountNamespace>, NamespaceError> {
-        let Root::Directory(root) = self.root.root_of() else {
+        let mine = |root: Root| match &self.payer {
+            Some(payer) => root.paid_by(payer),
+            None => root,
+        };
+        let Root::Directory(root) = mine(self.root.root_of()) else {
             return Err(NamespaceError::BadPath { path: "/".into(), reason: "the root must be a directory" });
         };
         let mut namespace = MountNamespace::of(root, self.read_only || self.root.is_read_only());
@@ -119,7 +132,7 @@ impl NamespaceBuilder {
         for pending in self.mounts {
             let Pending { path, what, read_only } = pending;
             let read_only = read_only || matches!(&what, What::Tree { tree, .. } if tree.is_read_only());
-            let root = what.root(&path)?;
+            let root = mine(what.root(&path)?);
             namespace.add(&path, Mount { root, read_only })?;
         }
         for path in &self.directories {

@@ -16,7 +16,6 @@ use bytes::Bytes;
 
 use super::TcpRead;
 use super::pipe::{Pipe, PipeState, Popped, Reading, Writing};
-use crate::budget::OverBudget;
 use crate::network::NetError;
 use crate::network::account::Account;
 use crate::network::binding::Binding;
@@ -113,10 +112,9 @@ impl Endpoint {
     /// A connection: the client's end and the server's.
     pub(crate) fn pair(client: EndConfig, server: EndConfig) -> Result<(Arc<Self>, Arc<Self>), NetError> {
         let permits = (client.account.connection()?, server.account.connection()?);
-        let no_memory = |_: OverBudget| NetError::LimitReached("memory of the pod");
         let link = Arc::new(Link {
-            up: Pipe::new(client.account.memory(), client.send_buffer, server.receive_buffer).map_err(no_memory)?,
-            down: Pipe::new(server.account.memory(), server.send_buffer, client.receive_buffer).map_err(no_memory)?,
+            up: Pipe::new(client.account.memory(), client.send_buffer, server.receive_buffer)?,
+            down: Pipe::new(server.account.memory(), server.send_buffer, client.receive_buffer)?,
             client_error: PendingError::default(),
             server_error: PendingError::default(),
         });

@@ -63,7 +63,7 @@ impl MemorySocket {
         slot: SocketSlot,
         options: &UdpOptions,
     ) -> Result<Self, NetError> {
-        let mailbox = Mailbox::new(family, options.receive_bound(), Arc::clone(pod.account().memory()));
+        let mailbox = Mailbox::new(family, options.receive_bound(), Arc::clone(slot.memory()));
         slot.track(Arc::downgrade(&mailbox) as _)?;
         Ok(Self { pod, family, slot, mailbox, state: Mutex::new(State::Unbound) })
     }

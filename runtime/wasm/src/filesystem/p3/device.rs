@@ -10,7 +10,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, StreamResult};
 
 use super::outcome::Outcome;
-use crate::turn::take_turn;
+use crate::sched::turn::take_turn;
 
 /// The most bytes of one read for a reader on the host's side.
 const HOST_CHUNK: usize = 8 * 1024;

@@ -10,7 +10,7 @@ use wasmtime::component::{Destination, Source, StreamConsumer, StreamProducer, S
 
 use super::outcome::Outcome;
 use crate::filesystem::io_size;
-use crate::turn::take_turn;
+use crate::sched::turn::take_turn;
 
 /// The most bytes of one read for a reader on the host's side.
 const HOST_CHUNK: usize = 64 * 1024;

@@ -65,7 +65,7 @@ fn served() -> Served {
     let (paths, drain) = (Arc::new(Paths::default()), Arc::new(Notify::new()));
     let task = tokio::spawn({
         let (paths, drain) = (Arc::clone(&paths), Arc::clone(&drain));
-        async move { serve(server, SocketAddr::from(([127, 0, 0, 1], 1)), paths, drain.notified()).await }
+        async move { serve(server, SocketAddr::from(([127, 0, 0, 1], 1)), paths, Spawner::Tokio, drain.notified()).await }
     });
     Served { client, paths, drain, task }
 }
@@ -210,7 +210,7 @@ async fn draining_closes_what_is_idle_and_finishes_what_is_not() {
 async fn http2_is_spoken_with_prior_knowledge() {
     let served = served();
     let io = TokioIo::new(served.client);
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let (mut sender, connection) = http2::handshake(Spawner::Tokio, io).await.unwrap();
     tokio::spawn(connection);
     let (pieces, body) = mpsc::channel::<Frame<Bytes>>(1);
     let body = StreamBody::new(futures::stream::unfold(body, |mut body| async {

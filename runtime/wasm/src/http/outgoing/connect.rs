@@ -50,7 +50,8 @@ impl Outgoing {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let connection = Connection::open(stream, target, &self.pool).await.map_err(Failed::Handshake)?;
+        let connection =
+            Connection::open(stream, target, &self.pool, &self.spawner).await.map_err(Failed::Handshake)?;
         Ok(Way::Connection(connection))
     }
 }

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::http::connection::Handler;
 use crate::http::service::{self, HttpService};
 use crate::http::wire;
+use crate::sched::Spawner;
 
 /// Has `service` answer a request of the client at this address.
 pub(super) async fn send(
@@ -19,10 +20,11 @@ pub(super) async fn send(
     request: Request<WasiBody>,
     client: SocketAddr,
     first_byte: Duration,
+    spawner: &Spawner,
 ) -> Result<Response<WasiBody>, Error> {
     let asked = wire::Asked::new(&request);
     let answer = async {
-        match wire::request(request) {
+        match wire::request(request, spawner) {
             Ok(request) => service.respond(request, client).await,
             Err(status) => service::plain(status),
         }

@@ -24,13 +24,15 @@ use http::uri::Scheme;
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Body as _;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::ContainerNetwork;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::body::{Sent, Timed};
-use super::{error, limits};
+use super::{error, held, limits};
+use crate::sched::Spawner;
 use pool::Pool;
 pub(crate) use tls::Tls;
 
@@ -38,6 +40,7 @@ pub(crate) use tls::Tls;
 pub(crate) struct Outgoing {
     network: Arc<ContainerNetwork>,
     tls: Arc<Tls>,
+    spawner: Spawner,
     pool: Arc<Pool>,
     slots: Arc<Semaphore>,
 }
@@ -107,8 +110,15 @@ impl Timeouts {
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Outgoing {
-    pub(crate) fn new(network: Arc<ContainerNetwork>, tls: Arc<Tls>) -> Arc<Self> {
-        Arc::new(Self { network, tls, pool: Pool::new(), slots: Arc::new(Semaphore::new(limits::OUTGOING)) })
+    /// What is buffered on the way is charged to `buffers`, what is done for it to the group of `spawner`.
+    pub(crate) fn new(
+        network: Arc<ContainerNetwork>,
+        tls: Arc<Tls>,
+        buffers: Arc<Budget>,
+        spawner: Spawner,
+    ) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(limits::OUTGOING));
+        Arc::new(Self { network, tls, spawner, pool: Pool::new(buffers), slots })
     }
 
     async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Answer, Error> {
@@ -116,7 +126,7 @@ impl Outgoing {
         let target = Target::of(&request)?;
         let timeouts = Timeouts::of(options);
         let (parts, body) = request.into_parts();
-        let (body, sent) = Sent::new(body);
+        let (body, sent) = Sent::new(held::body(body, self.pool.payer()));
         let request = Request::from_parts(parts, body.boxed_unsync());
         let response = self.route(&target, request, timeouts).await?;
         let response = response.map(|body| {
@@ -154,7 +164,9 @@ impl Outgoing {
         let resolved = tokio::time::timeout_at(deadline, self.network.resolve(&target.host)).await;
         let addresses = resolved.map_err(|_| Error::DnsTimeout)?.map_err(|error| error::of_resolve(&error))?;
         match self.reach(target, &addresses, deadline).await? {
-            connect::Way::Direct(service, client) => direct::send(&service, request, client, timeouts.first_byte).await,
+            connect::Way::Direct(service, client) => {
+                direct::send(&service, request, client, timeouts.first_byte, &self.spawner).await
+            }
             connect::Way::Connection(connection) => {
                 connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {
                     pool::Failed::Unsent(_) => Error::ConnectionTerminated,

@@ -24,16 +24,21 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use nacelle_infra::budget::{Budget, Ledger};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::{Target, Timeouts};
-use crate::http::{error, limits};
+use crate::http::{error, held, limits};
+use crate::sched::Spawner;
 
 /// The connections that one container keeps, the one kept last at the end.
 #[derive(Debug)]
-pub(super) struct Pool(Mutex<VecDeque<(Connection, Instant)>>);
+pub(super) struct Pool {
+    kept: Mutex<VecDeque<(Connection, Instant)>>,
+    payer: Arc<Budget>,
+}
 
 /// A connection that speaks HTTP/1.1.
 #[derive(Debug)]
@@ -54,8 +59,14 @@ pub(super) enum Failed {
 }
 
 impl Pool {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(VecDeque::new())))
+    /// One whose connections, and what is buffered of their bodies, are charged to `payer`.
+    pub(super) fn new(payer: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { kept: Mutex::new(VecDeque::new()), payer })
+    }
+
+    /// Who pays for what is buffered.
+    pub(super) fn payer(&self) -> &Arc<Budget> {
+        &self.payer
     }
 
     /// A connection to `target` that can be used now.
@@ -92,20 +103,23 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Connection, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Connection {
-    /// Speaks HTTP/1.1 on `stream`.
-    pub(super) async fn open<S>(stream: S, target: &Target, pool: &Arc<Pool>) -> Result<Self, Error>
+    /// Speaks HTTP/1.1 on `stream`. Without memory for it, the error is that of too many connections.
+    pub(super) async fn open<S>(stream: S, target: &Target, pool: &Arc<Pool>, spawner: &Spawner) -> Result<Self, Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let memory = Ledger::with_floor(Arc::clone(&pool.payer), limits::CONNECTION_MEMORY);
+        let memory = memory.map_err(|_| Error::ConnectionLimitReached)?;
         let handshake = Builder::new().max_buf_size(limits::HEAD_BYTES).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(|failure| error::of_hyper(&failure))?;
         let pool = Arc::downgrade(pool);
-        tokio::spawn(async move {
+        spawner.spawn(async move {
+            let _memory = memory;
             if let Err(error) = drive(connection, pool).await {
                 tracing::debug!(%error, "a connection of an outgoing HTTP request failed");
             }
@@ -140,12 +154,16 @@ impl Connection {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failed::Sent(Error::HttpUpgradeFailed));
         }
+        let payer = Arc::clone(&pool.payer);
         if says_close(response.headers()) {
             // The body's bytes still come; the connection's task looks after itself.
-            return Ok(response.map(|body| body.map_err(|failure| error::of_hyper(&failure)).boxed_unsync()));
+            return Ok(response.map(|body| {
+                let body = body.map_err(|failure| error::of_hyper(&failure));
+                body.map_frame(move |frame| held::frame(frame, &payer)).boxed_unsync()
+            }));
         }
         let pool = Arc::downgrade(pool);
-        Ok(response.map(|body| Received::new(body, self, pool).boxed_unsync()))
+        Ok(response.map(|body| Received::new(body, self, pool, payer).boxed_unsync()))
     }
 }
 
@@ -196,11 +214,12 @@ fn origin_form(uri: &Uri) -> Uri {
 struct Received {
     body: Incoming,
     kept: Option<(Connection, Weak<Pool>)>,
+    payer: Arc<Budget>,
 }
 
 impl Received {
-    fn new(body: Incoming, connection: Connection, pool: Weak<Pool>) -> Self {
-        let mut this = Self { body, kept: Some((connection, pool)) };
+    fn new(body: Incoming, connection: Connection, pool: Weak<Pool>, payer: Arc<Budget>) -> Self {
+        let mut this = Self { body, kept: Some((connection, pool)), payer };
         if this.body.is_end_stream() {
             this.end();
         }
@@ -232,7 +251,7 @@ impl Body for Received {
                 if frame.is_trailers() || self.body.is_end_stream() {
                     self.end();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(held::frame(frame, &self.payer))))
             }
             Some(Err(failure)) => {
                 self.kept = None;

@@ -13,9 +13,9 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Resource, Source, StreamConsumer, StreamProducer, StreamResult};
 
 use super::bindings::wasi::sockets::types::ErrorCode;
+use crate::sched::turn::take_turn;
 use crate::sockets::tcp::{Listener, Receiver, Sender, Tcp};
 use crate::sockets::{MAX_CHUNK, SocketsView};
-use crate::turn::take_turn;
 
 /// How a stream ended, for its future.
 pub(super) type Ending = oneshot::Sender<Result<(), ErrorCode>>;

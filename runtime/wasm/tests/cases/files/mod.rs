@@ -13,6 +13,7 @@ use nacelle_container::{ContainerConfig, ContainerInfra};
 use nacelle_infra::VolumeFile;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
+use nacelle_infra::memory::ContainerMemory;
 use nacelle_infra::network::ContainerNetwork;
 
 use crate::support::{Host, Ran, Stdin, guest};
@@ -42,7 +43,11 @@ fn host_dir(path: &Path) -> Tree {
 
 /// A container's infra with the files of `builder`, and nothing else.
 fn infra(builder: NamespaceBuilder) -> ContainerInfra {
-    ContainerInfra { files: builder.build().unwrap(), network: ContainerNetwork::none(), memory: Budget::unlimited() }
+    ContainerInfra {
+        files: builder.build().unwrap(),
+        network: ContainerNetwork::none(),
+        memory: ContainerMemory::unlimited(),
+    }
 }
 
 /// A container of a sample.

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::sockets::apply;
+use crate::budget::{Budget, Ledger};
 use crate::network::account::Descriptor;
 use crate::network::binding::Binding;
 use crate::network::owner::{End, Permit, SocketSlot};
@@ -31,6 +32,9 @@ use crate::network::{Family, NetError};
 
 /// The most that is read or written at once, in bytes.
 const CHUNK: usize = 64 * 1024;
+
+/// What a connection is charged with at least, in bytes: its registrations, and what little is kept of it in between.
+const FLOOR: u64 = 4096;
 
 /// A connection by a host socket.
 #[derive(Debug)]
@@ -46,7 +50,8 @@ pub(crate) struct HostConnection {
     ended: AtomicBool,
     reactor: Reactor,
     runtime: Handle,
-    _slot: SocketSlot,
+    slot: SocketSlot,
+    _memory: Ledger,
     _permits: (Permit, Descriptor),
     _binding: Option<Arc<Binding>>,
 }
@@ -54,9 +59,33 @@ pub(crate) struct HostConnection {
 #[derive(Debug)]
 enum Sending {
     Open,
-    Flushing { rest: Bytes, then: Then },
+    Flushing { rest: Kept, then: Then },
     Failed(NetError),
     Finished,
+}
+
+/// Bytes that were taken and not sent.
+#[derive(Debug)]
+struct Kept {
+    bytes: Bytes,
+    budget: Arc<Budget>,
+    charged: u64,
+}
+
+impl Kept {
+    /// A copy: what is kept must not hold a larger allocation than it needs.
+    fn new(bytes: &[u8], budget: Arc<Budget>) -> Self {
+        let charged = bytes.len() as u64;
+        // They were promised room for: at most a chunk per connection.
+        budget.force(charged);
+        Self { bytes: Bytes::copy_from_slice(bytes), budget, charged }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.budget.release(self.charged);
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +120,7 @@ impl HostConnection {
         let (readers, reader) = Fan::new();
         // Writers wait for the task that flushes, not for the kernel.
         let (writers, _) = Fan::new();
+        let memory = Ledger::with_floor(Arc::clone(slot.memory()), FLOOR)?;
         let tracker = slot.tracker();
         let this = Arc::new(Self {
             family,
@@ -104,7 +134,8 @@ impl HostConnection {
             ended: AtomicBool::new(false),
             reactor: Reactor::default(),
             runtime,
-            _slot: slot,
+            slot,
+            _memory: memory,
             _permits: permits,
             _binding: binding,
         });
@@ -169,8 +200,8 @@ impl HostConnection {
         };
         if sent < taken {
             bytes.advance(sent);
-            // What is kept must not hold a larger allocation than it needs.
-            *sending = Sending::Flushing { rest: Bytes::copy_from_slice(&bytes), then: Then::GoOn };
+            let rest = Kept::new(&bytes, Arc::clone(self.slot.memory()));
+            *sending = Sending::Flushing { rest, then: Then::GoOn };
             drop(sending);
             // Made here: a runtime that has ended drops the task without having run it.
             let flusher = Flusher(Arc::clone(self));
@@ -264,16 +295,16 @@ impl Flusher {
             let Sending::Flushing { rest, then } = &mut *sending else {
                 return;
             };
-            let outcome = ready.and_then(|()| connection.stream.try_write(rest));
+            let outcome = ready.and_then(|()| connection.stream.try_write(&rest.bytes));
             match outcome {
-                Ok(sent) => rest.advance(sent),
+                Ok(sent) => rest.bytes.advance(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     *sending = Sending::Failed(NetError::from_host(&error));
                     return;
                 }
             }
-            if rest.is_empty() {
+            if rest.bytes.is_empty() {
                 *sending = match then {
                     Then::GoOn => Sending::Open,
                     Then::Finish => {

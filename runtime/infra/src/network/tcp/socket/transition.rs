@@ -46,7 +46,7 @@ impl TcpSocket {
         binding: &Arc<Binding>,
         service: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Result<Arc<Listener>, NetError> {
-        let account = self.pod.account().clone();
+        let account = self.pod.account().charging(slot.memory());
         let waiting = length(self.pod.node().limits().pending_per_listener);
         let listener = Listener::new(binding.local(), account, self.options, length(self.backlog), waiting, service);
         binding.listen(Arc::clone(&listener))?;
@@ -128,7 +128,7 @@ impl TcpSocket {
     ) -> Result<State, NetError> {
         slot.track(Arc::downgrade(&binding) as _)?;
         let (receive_buffer, send_buffer) = self.options.buffers();
-        let account = self.pod.account().clone();
+        let account = self.pod.account().charging(slot.memory());
         let family = self.family;
         let caller = Caller { family, account, source, binding: Some(binding), receive_buffer, send_buffer };
         match open(ports, to, caller)? {

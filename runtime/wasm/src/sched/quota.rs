@@ -1,4 +1,4 @@
-//! CPU accounting: how much a container used, and when its quota lets it run again.
+//! A quota of CPU time per period, and when it lets a container run again.
 //!
 //! ```text
 //!                 ┌────────── charge(used) ──────────┐
@@ -38,6 +38,14 @@ impl Quota {
         Self { per_period, balance: per_period, period: now / PERIOD_NANOS }
     }
 
+    /// Another quota from `now` on. What was used in this period stays used, and so does debt.
+    pub(crate) fn change(&mut self, cpu_millis: u64, now: u64) {
+        self.refill(now);
+        let new = Self::new(cpu_millis, now);
+        self.balance = self.balance.saturating_add(new.per_period.saturating_sub(self.per_period)).min(new.per_period);
+        self.per_period = new.per_period;
+    }
+
     /// Takes what a guest used off the balance.
     pub(crate) fn charge(&mut self, used: u64) {
         self.balance = self.balance.saturating_sub(i64::try_from(used).unwrap_or(i64::MAX));
@@ -63,38 +71,6 @@ impl Quota {
             self.balance = self.balance.saturating_add(refill).min(self.per_period);
             self.period = period;
         }
-    }
-}
-
-/// Polls shorter than this are charged by the wall clock: reading the thread's CPU clock costs too much for them.
-pub(crate) const SHORT_POLL_NANOS: u64 = 200_000;
-
-/// Turns what one thread measured around polls into CPU time.
-///
-/// The thread's CPU clock is read only at the end of a long poll. What it advanced by since the last reading is that
-/// poll's, except for what short polls were charged meanwhile; it cannot be more than the poll's wall time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ThreadMeter {
-    last_cpu: u64,
-    charged_since: u64,
-}
-
-impl ThreadMeter {
-    /// A meter for a thread that has not been measured yet.
-    pub(crate) const fn new() -> Self {
-        Self { last_cpu: 0, charged_since: 0 }
-    }
-
-    /// The CPU time to charge for a poll that took `wall` nanoseconds; `cpu_clock` reads the thread's CPU clock.
-    pub(crate) fn measure(&mut self, wall: u64, cpu_clock: impl FnOnce() -> u64) -> u64 {
-        if wall < SHORT_POLL_NANOS {
-            self.charged_since = self.charged_since.saturating_add(wall);
-            return wall;
-        }
-        let now = cpu_clock();
-        let used = now.saturating_sub(self.last_cpu).saturating_sub(self.charged_since).min(wall);
-        *self = Self { last_cpu: now, charged_since: 0 };
-        used
     }
 }
 
@@ -131,14 +107,15 @@ mod tests {
     }
 
     #[test]
-    fn long_polls_reconcile_short_ones() {
-        let mut meter = ThreadMeter::new();
-        assert_eq!(meter.measure(1_000, || unreachable!()), 1_000);
-        assert_eq!(meter.measure(2_000_000, || 1_501_000), 1_500_000);
-        // Preempted for most of its wall time.
-        assert_eq!(meter.measure(9_000_000, || 1_701_000), 200_000);
-        // The thread did other work in between: never more than the wall time.
-        assert_eq!(meter.measure(300_000, || 50_000_000), 300_000);
+    fn a_change_keeps_what_was_used() {
+        let mut quota = Quota::new(500, 0);
+        quota.charge(40_000_000);
+        quota.change(300, 1);
+        assert_eq!(quota.admit(2), Admission::WaitUntil(PERIOD_NANOS));
+        quota.change(700, 3);
+        assert_eq!(quota.admit(4), Admission::Run);
+        quota.charge(30_000_000);
+        assert_eq!(quota.admit(5), Admission::WaitUntil(PERIOD_NANOS));
     }
 
     proptest! {

@@ -1,0 +1,88 @@
+//! The end of slices: every 5 ms, as long as there is a guest.
+//!
+//! While all threads are busy for longer than that, nobody looks at I/O and timers. The ticker then takes the driver's
+//! seat until the next tick instead of sleeping, so that what comes in can interrupt whoever has had his share.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+use super::driver::Driver;
+use super::shared::Shared;
+
+/// The length of a slice.
+pub(super) const TICK: Duration = Duration::from_millis(5);
+
+/// Ends slices as long as there is a guest.
+#[derive(Debug)]
+pub(super) struct Ticker {
+    guests: Arc<AtomicUsize>,
+    thread: Thread,
+}
+
+impl Ticker {
+    /// Starts the thread. It ends when the ticker is dropped and the last guest is gone.
+    pub(super) fn spawn(shared: &Arc<Shared>, driver: Arc<Driver>) -> io::Result<Self> {
+        let guests = Arc::new(AtomicUsize::new(0));
+        let (shared, there) = (Arc::clone(shared), Arc::downgrade(&guests));
+        let thread =
+            std::thread::Builder::new().name("nacelle-ticker".into()).spawn(move || tick(&shared, &driver, &there))?;
+        Ok(Self { guests, thread: thread.thread().clone() })
+    }
+
+    pub(super) fn guard(&self) -> TickGuard {
+        if self.guests.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.thread.unpark();
+        }
+        TickGuard(Arc::clone(&self.guests))
+    }
+}
+
+fn tick(shared: &Shared, driver: &Driver, guests: &Weak<AtomicUsize>) {
+    let handle = shared.handle.clone();
+    let _context = handle.enter();
+    while let Some(guests) = guests.upgrade() {
+        let count = guests.load(Ordering::SeqCst);
+        drop(guests);
+        if count == 0 {
+            std::thread::park();
+            continue;
+        }
+        shared.interrupt();
+        let tick = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX);
+        let unattended = shared.now().saturating_sub(shared.looked_at.load(Ordering::Relaxed)) >= tick;
+        match unattended.then(|| driver.sit()).flatten() {
+            Some(seat) => {
+                seat.drive(tokio::time::sleep(TICK));
+                drop(seat);
+                shared.looked_at.store(shared.now(), Ordering::Relaxed);
+                if shared.has_idle() {
+                    // Somebody who has nothing else to do shall sit there.
+                    shared.wake_idle();
+                }
+            }
+            None => std::thread::sleep(TICK),
+        }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        // So that a parked thread sees that they are gone.
+        drop(std::mem::take(&mut self.guests));
+        self.thread.unpark();
+    }
+}
+
+/// One guest for which slices end.
+#[derive(Debug)]
+pub(crate) struct TickGuard(Arc<AtomicUsize>);
+
+impl Drop for TickGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
