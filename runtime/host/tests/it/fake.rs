@@ -103,8 +103,12 @@ impl Container for FakeContainer {
         Ok(())
     }
 
-    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
-        Err(ExecError::Unsupported("no exec".into()))
+    async fn exec(&self, request: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
+        match request.argv.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["end", code] => Ok(ExitCause::Exited { code: code.parse().unwrap() }),
+            ["hang"] => std::future::pending().await,
+            _ => Err(ExecError::NotFound(request.argv.join(" "))),
+        }
     }
 
     async fn terminate(&self) {
