@@ -10,6 +10,7 @@
 //! | `/trap-late` | the beginning of a body; then the guest traps |
 //! | `/silent` | none: the guest returns |
 //! | `/hang` | none: the guest waits |
+//! | `/spin` | none: the guest computes without end |
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,6 +47,9 @@ impl Guest for Proxy {
             }
             "/hang" => loop {
                 subscribe_duration(1_000_000_000).block();
+            },
+            "/spin" => loop {
+                std::hint::black_box(count);
             },
             _ => match target.strip_prefix("/to/") {
                 Some(url) => match forward(&request, url) {

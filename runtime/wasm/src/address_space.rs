@@ -33,9 +33,6 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
-    /// All there are.
-    pub(crate) const ALL: [Self; 2] = [Self::Ample, Self::Small];
-
     /// What the setting means on this machine.
     pub(crate) fn of(setting: AddressSpace) -> Self {
         match setting {

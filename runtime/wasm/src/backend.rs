@@ -8,21 +8,19 @@ use nacelle_container::output::OutputSender;
 use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
 use nacelle_infra::memory::Part;
 use tokio::io::AsyncRead;
-use wasmtime::Engine;
 
 use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
-use crate::engine;
+use crate::engines::Engines;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
+use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
-use crate::linker;
 use crate::memory::{self, MemoryRefused};
 use crate::pods::Pods;
-use crate::programs::Programs;
 use crate::sched::{Executor, Spawner};
 
 /// Runs WebAssembly components and core modules.
@@ -30,8 +28,7 @@ use crate::sched::{Executor, Spawner};
 /// Guests run on threads of the backend's own; its async methods may be called on any tokio runtime. Dropping the
 /// backend while containers run ends neither: they keep what they need.
 pub struct WasmBackend {
-    engine: Engine,
-    programs: Programs,
+    engines: Arc<Engines>,
     executor: Arc<Executor>,
     pods: Pods,
     tls: Arc<Tls>,
@@ -68,14 +65,14 @@ impl WasmBackend {
         let cache = Cache::open(&config.cache_dir)
             .map_err(|source| WasmError::Cache { path: config.cache_dir.clone(), source })?;
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
-        let engine = engine::run_engine(config.pooling, Layout::of(config.address_space)).map_err(engine_error)?;
-        let linker = linker::linker(&engine).map_err(engine_error)?;
-        let ticked = engine.clone();
-        let interrupt = move || ticked.increment_epoch();
+        let layout = Layout::of(config.address_space);
+        let engines = Engines::new(config.pooling, layout, cache, config.compiler).map_err(engine_error)?;
+        let engines = Arc::new(engines);
+        let ticked = Arc::clone(&engines);
+        let interrupt = move || ticked.tick();
         let executor = Executor::new(config.worker_threads, interrupt).map_err(WasmError::Thread)?;
         Ok(Self {
-            programs: Programs::new(engine.clone(), linker, cache, config.compiler),
-            engine,
+            engines,
             executor: Arc::new(executor),
             pods: Pods::default(),
             tls: Tls::new(config.http_roots),
@@ -90,7 +87,7 @@ impl WasmBackend {
     /// [`CreateError`] when it cannot be run.
     pub async fn prepare(&self, program: &Program) -> Result<(), CreateError> {
         let Program::Wasm { path, digest } = program;
-        self.programs.get(path, digest).await.map(drop)
+        self.engines.time().programs.get(path, digest).await.map(drop)
     }
 }
 
@@ -104,7 +101,9 @@ impl Backend for WasmBackend {
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
         let Program::Wasm { path, digest } = &config.program;
-        let entry = self.programs.get(path, digest).await?;
+        let fuel = config.resources.fuel.map(FuelAccount::new);
+        let runner = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
+        let entry = runner.programs.get(path, digest).await?;
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
@@ -113,11 +112,12 @@ impl Backend for WasmBackend {
         let cpu = pod.container(config.resources.cpu);
         let spawner = Spawner::Group(cpu.clone());
         let launch = Launch {
-            engine: self.engine.clone(),
+            engine: runner.engine.clone(),
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
             outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
             output,
+            fuel,
             infra,
             control: Arc::new(Control::new()),
             config,

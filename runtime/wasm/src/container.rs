@@ -20,6 +20,7 @@ use nacelle_infra::memory::ContainerMemory;
 use tokio::sync::{oneshot, watch};
 
 use crate::flag::Control;
+use crate::fuel::FuelAccount;
 use crate::guest::{Launch, StartReply};
 use crate::http::{Bounds, Server};
 use crate::memory;
@@ -39,6 +40,7 @@ pub(crate) struct WasmContainer {
     exit: watch::Receiver<Option<ExitCause>>,
     memory: Arc<ContainerMemory>,
     cpu: Group,
+    fuel: Option<Arc<FuelAccount>>,
     /// Keeps the guest's threads when the backend is dropped first.
     _executor: Arc<Executor>,
 }
@@ -61,6 +63,7 @@ impl WasmContainer {
             exit,
             memory: Arc::clone(&launch.infra.memory),
             cpu: cpu.clone(),
+            fuel: launch.fuel.clone(),
             _executor: Arc::clone(&executor),
         };
         let ticks = executor.guest();
@@ -174,7 +177,12 @@ impl Container for WasmContainer {
     }
 
     fn stats(&self) -> Stats {
-        Stats { cpu: self.cpu.usage().into(), memory: memory::stats(&self.memory), fuel: None, processes: 0 }
+        Stats {
+            cpu: self.cpu.usage().into(),
+            memory: memory::stats(&self.memory),
+            fuel: self.fuel.as_ref().map(|fuel| fuel.stats()),
+            processes: 0,
+        }
     }
 
     async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {

@@ -26,10 +26,39 @@ const DECOMMIT_BATCH: usize = 16;
 /// Bytes by which a memory may grow without being moved, where none are reserved at the start.
 const GROWTH: u64 = 64 * 1024;
 
-/// Settings that compiled code depends on: the same for every engine of this crate with this layout.
-fn base_config(layout: Layout) -> Config {
+/// What code is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Code {
+    /// The address space that it may take.
+    pub(crate) layout: Layout,
+    /// Whether it counts what it executes.
+    pub(crate) metering: Metering,
+}
+
+/// Whether code counts what it executes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metering {
+    /// Only the time it takes is measured, from outside.
+    Time,
+    /// It counts fuel, which makes it a little slower.
+    Fuel,
+}
+
+impl Code {
+    /// All kinds there are.
+    pub(crate) const ALL: [Self; 4] = [
+        Self { layout: Layout::Ample, metering: Metering::Time },
+        Self { layout: Layout::Small, metering: Metering::Time },
+        Self { layout: Layout::Ample, metering: Metering::Fuel },
+        Self { layout: Layout::Small, metering: Metering::Fuel },
+    ];
+}
+
+/// Settings that compiled code depends on: the same for every engine of this crate for this kind of code.
+fn base_config(code: Code) -> Config {
     let mut config = Config::new();
-    if layout == Layout::Small {
+    config.consume_fuel(code.metering == Metering::Fuel);
+    if code.layout == Layout::Small {
         config
             .memory_reservation(0)
             .memory_reservation_for_growth(GROWTH)
@@ -49,14 +78,14 @@ fn base_config(layout: Layout) -> Config {
 }
 
 /// An engine that compiles but never runs a guest.
-pub(crate) fn compile_engine(layout: Layout) -> wasmtime::Result<Engine> {
-    Engine::new(&base_config(layout))
+pub(crate) fn compile_engine(code: Code) -> wasmtime::Result<Engine> {
+    Engine::new(&base_config(code))
 }
 
 /// An engine that runs guests. Without ample address space there is no pool.
-pub(crate) fn run_engine(pooling: Pooling, layout: Layout) -> wasmtime::Result<Engine> {
-    if let (Pooling::Pooled { instances }, Layout::Ample) = (pooling, layout) {
-        let mut config = base_config(layout);
+pub(crate) fn run_engine(pooling: Pooling, code: Code) -> wasmtime::Result<Engine> {
+    if let (Pooling::Pooled { instances }, Layout::Ample) = (pooling, code.layout) {
+        let mut config = base_config(code);
         config.allocation_strategy(pool(instances));
         match Engine::new(&config) {
             Ok(engine) => return Ok(engine),
@@ -65,7 +94,7 @@ pub(crate) fn run_engine(pooling: Pooling, layout: Layout) -> wasmtime::Result<E
             }
         }
     }
-    Engine::new(&base_config(layout))
+    Engine::new(&base_config(code))
 }
 
 fn pool(instances: u32) -> PoolingAllocationConfig {

@@ -10,6 +10,7 @@ use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::filesystem::{ContainerFiles, Files, Stdio};
 use crate::flag::Control;
+use crate::fuel::{self, FuelAccount, FuelShare};
 use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryRefused, MemoryShare};
 use crate::program::Entry;
@@ -29,6 +30,8 @@ pub(crate) struct Launch {
     /// The way of their HTTP requests.
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) output: OutputSender,
+    /// Where the container has a budget of fuel.
+    pub(crate) fuel: Option<Arc<FuelAccount>>,
     pub(crate) control: Arc<Control>,
 }
 
@@ -65,10 +68,15 @@ impl Launch {
         let files = Files::new(Arc::clone(&self.files), stdio);
         let hooks = HttpHooks(Arc::clone(&self.outgoing));
         let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), hooks, network, files, memory));
+        store.data_mut().fuel = self.fuel.as_ref().map(FuelShare::new);
+        fuel::fill(&mut store)?;
         store.limiter(|state| &mut state.memory);
         store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store.epoch_deadline_callback(|store| {
+            fuel::settle(store)?;
+            Ok(UpdateDeadline::Yield(1))
+        });
         Ok(store)
     }
 
@@ -80,7 +88,7 @@ impl Launch {
         }
         let (mut store, command) = match instantiated {
             Ok(instantiated) => instantiated,
-            Err(error) => return Ended::of_error(&error, None),
+            Err(error) => return Ended::of_error(&error, None, self.fuel.as_deref()),
         };
         let result = match command {
             Command::P2(command) => command.wasi_cli_run().call_run(&mut store).await,
@@ -89,7 +97,9 @@ impl Launch {
                 .await
                 .and_then(|result| result),
         };
-        Ended::of_run(result, store.data().memory.refusal())
+        // Its own end says more.
+        let _ = fuel::settle(&mut store);
+        Ended::of_run(result, store.data().memory.refusal(), self.fuel.as_deref())
     }
 
     async fn instantiate_command(&self, stdin: Option<Reader>) -> wasmtime::Result<(Store<GuestState>, Command)> {
@@ -129,7 +139,7 @@ enum Command {
 /// What a failed instantiation means, unless it is the guest's own doing: a trap or an exit in a start function is how
 /// the container ends once it is started.
 pub(crate) fn create_error(error: &wasmtime::Error) -> Option<CreateError> {
-    if error.is::<wasmtime::Trap>() || error.is::<wasmtime_wasi::I32Exit>() {
+    if error.is::<wasmtime::Trap>() || error.is::<wasmtime_wasi::I32Exit>() || fuel::ran_out(error) {
         return None;
     }
     Some(match error.downcast_ref::<MemoryRefused>() {

@@ -8,8 +8,11 @@
 //! ```text
 //!   Fine ── refused ──► Refused ── trap, within a while ──► killed for memory
 //!    ▲                    │  └──── exit ─────────────────► the guest's own status
-//!    └─ growth granted ───┘
+//!    └─ about as much ────┘
+//!         granted
 //! ```
+//!
+//! Who then gets a little has not coped: what prints "out of memory" needs a page for its words.
 //!
 //! What the host refuses by an error code (no buffers, no space) never counts: the guest was told what is wrong, and has
 //! said so itself if it died of it.
@@ -63,6 +66,8 @@ impl From<OverBudget> for MemoryRefused {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     refused: MemoryRefused,
+    /// How much more was asked for, in bytes.
+    growth: u64,
     at: Instant,
 }
 
@@ -119,7 +124,7 @@ impl MemoryShare {
         self.instantiating = false;
     }
 
-    /// The last growth that was refused, unless one was granted since: a guest that grew again has coped.
+    /// The last growth that was refused, unless one of at least half of it was granted since: that guest has coped.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         self.refusal
     }
@@ -137,12 +142,12 @@ impl MemoryShare {
             Ok(()) => {
                 let held = if part == Part::Linear { &mut self.linear } else { &mut self.tables };
                 *held = held.saturating_add(bytes);
-                self.refusal = None;
+                self.refusal = self.refusal.filter(|refusal| bytes < refusal.growth / 2);
                 Ok(true)
             }
             Err(over) if self.instantiating => Err(MemoryRefused::from(over).into()),
             Err(over) => {
-                self.refusal = Some(Refusal { refused: over.into(), at: Instant::now() });
+                self.refusal = Some(Refusal { refused: over.into(), growth: bytes, at: Instant::now() });
                 Ok(false)
             }
         }
@@ -299,10 +304,22 @@ mod tests {
     }
 
     #[test]
+    fn a_little_more_is_not_what_was_asked_for() {
+        let memory = memory(Some(100), &Budget::unlimited());
+        let mut one = share(&memory);
+        assert!(!one.memory_growing(0, 200, None).unwrap());
+        assert!(one.memory_growing(0, 99, None).unwrap());
+        assert!(refused(&one).is_some());
+        memory.set_limit(None).unwrap();
+        assert!(one.memory_growing(99, 199, None).unwrap());
+        assert!(refused(&one).is_none());
+    }
+
+    #[test]
     fn only_a_trap_that_memory_can_cause_and_soon_after_is_put_down_to_a_refusal() {
         let refused = MemoryRefused { scope: Scope::Container, limit: 1, asked: 2 };
         let at = Instant::now();
-        let refusal = Refusal { refused, at };
+        let refusal = Refusal { refused, growth: 1, at };
         for trap in [Some(Trap::UnreachableCodeReached), Some(Trap::MemoryOutOfBounds), Some(Trap::NullReference), None]
         {
             assert_eq!(refusal.explains(trap, at + AFTERMATH), Some(refused), "{trap:?}");

@@ -8,6 +8,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::filesystem::{Files, FilesView};
+use crate::fuel::FuelShare;
 use crate::http::HttpHooks;
 use crate::memory::MemoryShare;
 use crate::sockets::SocketsView;
@@ -27,6 +28,8 @@ pub(crate) struct GuestState {
     files: Files,
     table: ResourceTable,
     pub(crate) memory: MemoryShare,
+    /// Where the container has a budget of it.
+    pub(crate) fuel: Option<FuelShare>,
 }
 
 impl GuestState {
@@ -39,7 +42,7 @@ impl GuestState {
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory }
+        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory, fuel: None }
     }
 
     /// What wasi:filesystem works on.

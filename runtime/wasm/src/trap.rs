@@ -6,6 +6,7 @@ use nacelle_container::{ExitCause, TrapKind};
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
+use crate::fuel::{self, FuelAccount};
 use crate::memory::{MemoryRefused, Refusal};
 
 /// The most bytes of a trap's description that go to the container's log.
@@ -29,20 +30,28 @@ impl From<ExitCause> for Ended {
 
 impl Ended {
     /// The end of a command whose `run` returned `result`, and which was last refused memory by `refusal`.
-    pub(crate) fn of_run(result: wasmtime::Result<Result<(), ()>>, refusal: Option<Refusal>) -> Self {
+    pub(crate) fn of_run(
+        result: wasmtime::Result<Result<(), ()>>,
+        refusal: Option<Refusal>,
+        fuel: Option<&FuelAccount>,
+    ) -> Self {
         match result {
             Ok(Ok(())) => ExitCause::Exited { code: 0 }.into(),
             Ok(Err(())) => ExitCause::Exited { code: 1 }.into(),
-            Err(error) => Self::of_error(&error, refusal),
+            Err(error) => Self::of_error(&error, refusal, fuel),
         }
     }
 
     /// The end of a guest that was cut short by `error`: an exit, or a trap.
-    pub(crate) fn of_error(error: &wasmtime::Error, refusal: Option<Refusal>) -> Self {
+    pub(crate) fn of_error(error: &wasmtime::Error, refusal: Option<Refusal>, fuel: Option<&FuelAccount>) -> Self {
         if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
             // As on Linux, only the low eight bits of a status count.
             let [code, ..] = status.to_le_bytes();
             return ExitCause::Exited { code }.into();
+        }
+        if fuel::ran_out(error) {
+            // By the account's limit, if there is one: only code that counts fuel runs out of it.
+            return ExitCause::FuelExhausted { limit: fuel.map_or(0, FuelAccount::limit) }.into();
         }
         let report = Some(report(error));
         let trap = error.downcast_ref::<Trap>().copied();
@@ -97,11 +106,12 @@ mod tests {
     use nacelle_infra::memory::Scope;
 
     use super::*;
+    use crate::fuel::FuelExhausted;
 
     #[test]
     fn exit_statuses_keep_their_low_bits() {
         for (status, code) in [(0, 0), (42, 42), (255, 255), (256, 0), (-1, 255)] {
-            let ended = Ended::of_error(&wasmtime::Error::from(I32Exit(status)), None);
+            let ended = Ended::of_error(&wasmtime::Error::from(I32Exit(status)), None, None);
             assert_eq!(ended, ExitCause::Exited { code }.into());
         }
     }
@@ -109,8 +119,17 @@ mod tests {
     #[test]
     fn a_start_function_that_gets_no_memory_is_killed_for_it() {
         let refused = MemoryRefused { scope: Scope::Pod, limit: 1, asked: 2 };
-        let ended = Ended::of_error(&refused.into(), None);
+        let ended = Ended::of_error(&refused.into(), None, None);
         assert_eq!(ended.cause, ExitCause::OomKilled { scope: Scope::Pod, limit: 1, asked: 2 });
+    }
+
+    #[test]
+    fn who_runs_out_of_fuel_is_not_said_to_have_failed() {
+        let account = FuelAccount::new(9);
+        for error in [Trap::OutOfFuel.into(), wasmtime::Error::from(FuelExhausted { limit: 9 })] {
+            let ended = Ended::of_error(&error, None, Some(&account));
+            assert_eq!(ended, ExitCause::FuelExhausted { limit: 9 }.into());
+        }
     }
 
     #[test]

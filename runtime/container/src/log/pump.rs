@@ -46,7 +46,8 @@ impl LogPump {
     pub async fn run(mut self) -> LogSummary {
         let mut splitter = LineSplitter::default();
         let mut summary = LogSummary::default();
-        let mut chunks = Vec::with_capacity(CHANNEL_CHUNKS);
+        // Most containers say nothing most of the time: room for what comes is made when it comes.
+        let mut chunks = Vec::new();
         loop {
             let received = self.output.recv_many(&mut chunks, CHANNEL_CHUNKS).await;
             let mut lines = Vec::new();

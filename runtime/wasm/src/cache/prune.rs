@@ -12,8 +12,7 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 
 use super::{Cache, Lock, NEW, is_at, version};
-use crate::address_space::Layout;
-use crate::engine::{compatibility_key, compile_engine};
+use crate::engine::{Code, compatibility_key, compile_engine};
 
 /// Hexadecimal digits of a SHA-256.
 const HEX: usize = 64;
@@ -34,11 +33,11 @@ pub struct Pruned {
 /// # Errors
 /// When the directory cannot be used as a cache, or a file cannot be removed; the rest is tried all the same.
 pub fn prune_cache(dir: &Path, keep: impl Fn(&str) -> bool) -> io::Result<Pruned> {
-    let key = |layout| {
-        let engine = compile_engine(layout).map_err(|error| io::Error::other(format!("{error:#}")))?;
+    let key = |code| {
+        let engine = compile_engine(code).map_err(|error| io::Error::other(format!("{error:#}")))?;
         Ok(version(&compatibility_key(&engine)))
     };
-    let current = Layout::ALL.into_iter().map(key).collect::<io::Result<Vec<_>>>()?;
+    let current = Code::ALL.into_iter().map(key).collect::<io::Result<Vec<_>>>()?;
     Cache::open(dir)?.prune(&current, keep)
 }
 

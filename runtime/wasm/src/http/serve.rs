@@ -14,6 +14,7 @@ use super::connection;
 use super::instances::Instances;
 use super::limits;
 use super::service::HttpService;
+use crate::fuel::FuelAccount;
 use crate::guest::{Launch, Ready, StartGate, create_error};
 use crate::program::Entry;
 use crate::sched::{Group, Spawner};
@@ -39,13 +40,18 @@ impl Server {
     /// Runs the container from a trial instantiation to its end.
     pub(crate) async fn run(self, ready: Ready, start: StartGate) -> Ended {
         let Self { launch, cpu, bounds } = self;
-        let control = Arc::clone(&launch.control);
+        let (control, fuel) = (Arc::clone(&launch.control), launch.fuel.clone());
         let (alive, mut all_gone) = mpsc::channel(1);
         let instances = Instances::new(launch, cpu, bounds.concurrency, alive);
         let ended = tokio::select! {
             biased;
             // Leaving `serve` cuts the connections off; instances see the flag themselves.
             () = control.kill.wait() => ExitCause::Stopped { graceful: false }.into(),
+            limit = out_of_fuel(fuel.as_deref()) => {
+                // What its instances still do, they do without fuel.
+                control.kill.set();
+                ExitCause::FuelExhausted { limit }.into()
+            }
             ended = serve(&instances, bounds, ready, start) => ended,
         };
         instances.waiting.close();
@@ -60,6 +66,17 @@ impl Server {
                 ended
             }
         }
+    }
+}
+
+/// Returns the budget once it is used up.
+async fn out_of_fuel(fuel: Option<&FuelAccount>) -> u64 {
+    match fuel {
+        Some(fuel) => {
+            fuel.exhausted.wait().await;
+            fuel.limit()
+        }
+        None => std::future::pending().await,
     }
 }
 

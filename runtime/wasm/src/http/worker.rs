@@ -27,6 +27,7 @@ use super::instances::Instances;
 use super::limits;
 use super::requests::Requests;
 use super::slot::{Job, Slot};
+use crate::fuel;
 use crate::memory::{MemoryRefused, Refusal};
 use crate::program::Entry;
 use crate::stdio::Output;
@@ -88,9 +89,12 @@ impl Worker {
         };
         let made = async {
             let mut store = launch.store(None)?;
-            let proxy = pre.instantiate_async(&mut store).await?;
+            let instantiated = pre.instantiate_async(&mut store).await;
+            if instantiated.is_err() {
+                let _ = fuel::settle(&mut store);
+            }
             store.data_mut().memory.instantiated();
-            Ok::<_, wasmtime::Error>((store, proxy))
+            Ok::<_, wasmtime::Error>((store, instantiated?))
         };
         let (mut store, proxy) = match made.await {
             Ok(made) => made,
@@ -109,6 +113,8 @@ impl Worker {
             });
             self.watch(pin!(requests), &wish).await
         };
+        // That nothing is left is told by the account.
+        let _ = fuel::settle(&mut store);
         ended.map_err(|error| match died_of_memory(&error, store.data().memory.refusal()) {
             Some(refused) => error.context(refused),
             None => error,

@@ -6,6 +6,7 @@ mod cache;
 mod commands;
 mod exits;
 mod files;
+mod fuel;
 mod http;
 mod limits;
 mod memory;

@@ -8,6 +8,7 @@ use nacelle_container::{
 };
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::ContainerNetwork;
+use nacelle_wasm::AddressSpace;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{Host, Made, guest, infra_of, preview1, preview1_with};
@@ -133,7 +134,7 @@ async fn what_is_said_to_be_needed_is_enough() {
     let Err(CreateError::MemoryLimitTooLow { needed, .. }) = host.create(config.clone(), None).await else { panic!() };
     // The tables are not known beforehand.
     config.resources.memory = Some(needed + PAGE);
-    assert!(matches!(host.run(config).await.cause, ExitCause::Exited { .. }));
+    assert!(host.create(config, None).await.is_ok());
 }
 
 #[tokio::test]
@@ -221,14 +222,15 @@ fn filler() -> String {
 async fn what_the_host_refuses_is_an_error_code_and_no_death_by_memory() {
     let host = Host::new();
     let mut config = host.config(&filler());
-    config.resources.memory = Some(needed(&host).await + 40 * PAGE);
+    let limit = needed(&host).await + 40 * PAGE;
+    config.resources.memory = Some(limit);
     let made = host.create(config, None).await.unwrap();
     made.container.start().await.unwrap();
     let cause = made.container.wait().await;
     // It was told ENOSPC, and it is its own doing that it did not like that.
     assert!(matches!(cause, ExitCause::Trapped { kind: TrapKind::Unreachable, .. }), "{cause:?}");
     let stats = made.container.stats().memory;
-    assert!(stats.files > 30 * PAGE && stats.refused > 0, "{stats:?}");
+    assert!(stats.peak > limit - 2 * PAGE && stats.refused > 0, "{stats:?}");
 }
 
 /// Waits for a byte of input, and grows by four pages: 0 if it got them.
@@ -281,4 +283,34 @@ async fn a_limit_does_not_go_below_what_is_in_use() {
     made.container.start().await.unwrap();
     made.container.wait().await;
     assert_eq!(made.container.update(&memory(1 << 30)).await, Err(UpdateError::NotRunning));
+}
+
+#[tokio::test]
+async fn guests_run_without_address_space_in_advance() {
+    let host = Host::with(|config| config.address_space = AddressSpace::Small);
+    let mut config = program(&host, "memory-hog");
+    config.argv = ["memory-hog", "cope", "8"].map(str::to_owned).to_vec();
+    let ran = host.run(config.clone()).await;
+    assert_eq!(ran.cause, ExitCause::Exited { code: 0 });
+    assert!(ran.stdout.ends_with("done with 8 MiB\n"), "{}", ran.stdout);
+    // An access outside of a memory is found there, too, by the code itself.
+    let cause = host.run_text(&preview1("(drop (i32.load (i32.const 0x7fff0000)))")).await.cause;
+    assert!(matches!(cause, ExitCause::Trapped { kind: TrapKind::OutOfBounds, .. }), "{cause:?}");
+}
+
+#[tokio::test]
+async fn code_of_one_layout_is_not_run_in_the_other() {
+    let ample = Host::with(|config| config.address_space = AddressSpace::Ample);
+    let cache = ample.path("cache");
+    let small = Host::with(|config| {
+        config.address_space = AddressSpace::Small;
+        config.cache_dir.clone_from(&cache);
+    });
+    for host in [&ample, &small] {
+        assert_eq!(host.run_text(&preview1("")).await.cause, ExitCause::Exited { code: 0 });
+    }
+    let programs = std::fs::read_dir(cache)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "cwasm"));
+    assert_eq!(programs.count(), 2);
 }

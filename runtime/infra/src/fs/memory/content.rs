@@ -1,7 +1,7 @@
 //! What a regular file holds.
 //!
 //! ```text
-//!   Memory: pages
+//!   Given ──first change──► Memory: pages            a file of the runtime's own, of which nobody needs a copy
 //!   Disk:   Image ──first change──► Spooled       a container's root
 //!           New ────first write───┘
 //! ```
@@ -9,6 +9,8 @@
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
+
+use bytes::Bytes;
 
 use super::account::{PAGE, Payer};
 use super::extents::Extents;
@@ -25,8 +27,13 @@ pub(super) struct Handles {
 }
 
 pub(super) enum Content {
+    /// What others may show as well: it is theirs to pay for.
+    Given(Bytes),
     Memory(Pages),
-    Disk { size: u64, place: Place },
+    Disk {
+        size: u64,
+        place: Place,
+    },
 }
 
 /// Where on disk.
@@ -59,6 +66,7 @@ impl Content {
 
     pub(super) fn size(&self) -> u64 {
         match self {
+            Self::Given(bytes) => bytes.len() as u64,
             Self::Memory(pages) => pages.size(),
             Self::Disk { size, .. } => *size,
         }
@@ -74,6 +82,12 @@ impl Content {
 
     pub(super) fn read(&self, tree: &Shared, handles: &Handles, offset: u64, buffer: &mut [u8]) -> FsResult<usize> {
         let (size, place) = match self {
+            Self::Given(bytes) => {
+                let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+                let len = rest.len().min(buffer.len());
+                buffer[..len].copy_from_slice(&rest[..len]);
+                return Ok(len);
+            }
             Self::Memory(pages) => return Ok(pages.read(offset, buffer)),
             Self::Disk { size, place } => (*size, place),
         };
@@ -111,7 +125,9 @@ impl Content {
         offset: u64,
         bytes: &[u8],
     ) -> FsResult<usize> {
+        self.make_own(tree, payer)?;
         match self {
+            Self::Given(_) => Err(Errno::IO),
             Self::Memory(pages) => {
                 let take = |pages| tree.account.take_pages(payer, pages);
                 let retry = |pages| tree.account.retry_pages(payer, pages);
@@ -127,9 +143,27 @@ impl Content {
         }
     }
 
+    /// Copies what was given, before it is changed.
+    fn make_own(&mut self, tree: &Shared, payer: &Payer) -> FsResult<()> {
+        if let Self::Given(bytes) = self {
+            let mut pages = Pages::default();
+            tree.account.take_pages(payer, pages.missing(0, bytes.len()))?;
+            pages.write(0, bytes, payer);
+            *self = Self::Memory(pages);
+        }
+        Ok(())
+    }
+
     /// Cuts or extends; extending makes a hole.
     pub(super) fn set_size(&mut self, tree: &Shared, handles: &Handles, to: u64) -> FsResult<()> {
+        if to > 0 {
+            self.make_own(tree, tree.account.payer())?;
+        }
         match self {
+            Self::Given(_) => {
+                *self = Self::Memory(Pages::default());
+                Ok(())
+            }
             Self::Memory(pages) => {
                 for (payer, gone) in pages.set_size(to) {
                     tree.account.give_pages(&payer, gone);
@@ -168,6 +202,7 @@ impl Content {
     /// Gives back all that was charged, and what is on disk.
     pub(super) fn release(&mut self, tree: &Shared) {
         match self {
+            Self::Given(_) => {}
             Self::Memory(pages) => {
                 for (payer, gone) in pages.set_size(0) {
                     tree.account.give_pages(&payer, gone);

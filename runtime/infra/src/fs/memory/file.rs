@@ -55,13 +55,6 @@ impl MemLeaf {
         self.0.head.set_times(accessed, modified);
         Ok(())
     }
-
-    /// Writes the first content.
-    pub(super) fn fill(&self, bytes: &[u8]) -> FsResult<()> {
-        let file = MemFile::new(self.0.clone(), &self.1)?;
-        let written = file.write_at(0, bytes)?;
-        if written == bytes.len() { Ok(()) } else { Err(Errno::NOSPC) }
-    }
 }
 
 impl MemFile {

@@ -165,13 +165,11 @@ impl MemTree {
         dir.put(name, Slot::File(Arc::new(FileNode::new(self.head(0o666, dir)?, FileBody::Device(device)))))
     }
 
-    /// A regular file that is in no directory.
-    pub(crate) fn loose_file(&self, mode: u32, bytes: &[u8]) -> FsResult<MemLeaf> {
+    /// A regular file that is in no directory. Its content is copied when somebody changes it.
+    pub(crate) fn loose_file(&self, mode: u32, bytes: Bytes) -> FsResult<MemLeaf> {
         let head = self.head(mode, &self.root())?;
-        let node = FileNode::new(head, FileBody::Regular(Content::new(&self.shared).into()));
-        let leaf = MemLeaf(Arc::new(node), self.payer().clone());
-        leaf.fill(bytes)?;
-        Ok(leaf)
+        let node = FileNode::new(head, FileBody::Regular(Content::Given(bytes).into()));
+        Ok(MemLeaf(Arc::new(node), self.payer().clone()))
     }
 
     /// A link that is to be put into `parent`. If it points to a directory, it does so whatever that is called.

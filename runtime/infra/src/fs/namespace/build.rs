@@ -157,7 +157,7 @@ impl What {
             Self::File(content) => {
                 let limits = MemLimits { bytes: Some(MANAGED.max(content.len() as u64 + PAGE)), inodes: 1 };
                 let tree = MemTree::new(limits, Ownership::default(), 0o755, Budget::unlimited());
-                Ok(Root::Leaf(Leaf::Memory(tree.loose_file(0o644, &content).map_err(point)?)))
+                Ok(Root::Leaf(Leaf::Memory(tree.loose_file(0o644, content).map_err(point)?)))
             }
             Self::Devices => devices().map_err(point),
             Self::Memory(budget) => {

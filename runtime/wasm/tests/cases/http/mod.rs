@@ -8,7 +8,7 @@ mod serving;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use http::StatusCode;
-use nacelle_container::ExitCause;
+use nacelle_container::{ExitCause, Resources};
 use nacelle_infra::network::{DialSource, NetError};
 
 use self::client::{Pod, answer, get};
@@ -75,4 +75,29 @@ async fn a_server_without_a_network_is_refused() {
     let error = made.container.start().await.unwrap_err().to_string();
     assert!(error.contains("there is no network here"), "{error}");
     assert!(matches!(made.finish().await.cause, ExitCause::HostFailure { .. }));
+}
+
+#[tokio::test]
+async fn connections_and_requests_are_charged_and_refused_at_the_limit() {
+    let pod = Pod::new().await;
+    let program = std::fs::read(crate::support::guest("http-server")).unwrap();
+    let made = pod.serve_program(&program, 8080, |_| {}).await;
+    let before = made.container.stats().memory;
+    let mut sender = pod.connect(8080).await;
+    sender.ready().await.unwrap();
+    let answered = answer(sender.send_request(get("/")).await.unwrap()).await;
+    assert_eq!(answered.status, StatusCode::OK);
+    let during = made.container.stats().memory;
+    assert!(during.buffers > before.buffers, "{during:?}");
+    // No room for an instance, nor for more than the connection that is open.
+    let limit = Resources { memory: Some(during.usage + 1024), ..Resources::default() };
+    made.container.update(&limit).await.unwrap();
+    let answered = answer(sender.send_request(get("/")).await.unwrap()).await;
+    assert_eq!(answered.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(pod.try_get(8080, "/").await.is_none());
+    assert!(made.container.stats().memory.refused >= 2);
+    made.container.update(&Resources::default()).await.unwrap();
+    assert_eq!(pod.get(8080, "/").await.status, StatusCode::OK);
+    // What its sockets hold goes with its network, which is not the backend's.
+    made.container.remove().await;
 }

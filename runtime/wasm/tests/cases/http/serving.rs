@@ -191,3 +191,19 @@ async fn each_request_is_a_line_where_that_is_asked_for() {
     assert!(lines[0].contains(" \"GET /?q=%22a%22 HTTP/1.1\" 200 22 ") && lines[0].ends_with("ms"), "{}", lines[0]);
     assert!(lines[1].contains(" \"GET /status/418 HTTP/1.1\" 418 11 "), "{}", lines[1]);
 }
+
+#[tokio::test]
+async fn a_server_that_runs_out_of_fuel_ends() {
+    let pod = Pod::new().await;
+    let program = std::fs::read(crate::support::guest("http-proxy")).unwrap();
+    let made = pod.serve_program(&program, 8080, |config| config.resources.fuel = Some(100_000_000)).await;
+    let mut sender = pod.connect(8080).await;
+    let answered = answer(sender.send_request(get("/count")).await.unwrap()).await;
+    assert_eq!(answered.status, StatusCode::OK);
+    let used = made.container.stats().fuel.unwrap();
+    assert!(used.consumed > 0 && used.consumed < used.limit, "{used:?}");
+    sender.ready().await.unwrap();
+    // It computes without end: the connection goes with the container.
+    assert!(sender.send_request(get("/spin")).await.is_err());
+    assert_eq!(made.finish().await.cause, ExitCause::FuelExhausted { limit: 100_000_000 });
+}
