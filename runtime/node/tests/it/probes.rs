@@ -14,6 +14,12 @@ async fn running(world: &World, container: &str) -> (PodHandle, mpsc::Receiver<N
     world.running(&one_container(&format!("command: [app, wait], {container}"))).await
 }
 
+/// Waits until a readiness probe fails with words that begin so.
+async fn unhealthy(queue: &mut mpsc::Receiver<Notice>, why: &str) {
+    let expected = format!("Readiness probe failed: {why}");
+    while !message(queue, "Unhealthy").await.starts_with(&expected) {}
+}
+
 async fn gone(world: &World, pod: PodHandle) {
     pod.delete(None);
     pod.finished().await;
@@ -24,14 +30,14 @@ async fn gone(world: &World, pod: PodHandle) {
 async fn an_http_server_makes_its_pod_ready() {
     let world = World::new();
     let probe = "ports: [{name: web, containerPort: 8080}], readinessProbe: {httpGet: {port: web, path: 'ready?x', \
-                 httpHeaders: [{name: X-Probe, value: yes}, {name: Host, value: shop.example}]}, periodSeconds: 1}";
+                 httpHeaders: [{name: X-Probe, value: please}, {name: Host, value: shop.example}]}, periodSeconds: 1}";
     let (web, _queue) = running(&world, probe).await;
     assert!(!holds(&web.status(), "Ready"));
     let server = Server::http(&world.backend.infra("app"), 8080, |_| status(204));
     becomes(&web, |status| holds(status, "Ready")).await;
     let seen = server.seen()[0].clone();
     assert!(seen.starts_with("/ready?x "), "{seen}");
-    for header in ["x-probe=yes", "host=shop.example", "user-agent=kube-probe/", "accept=*/*"] {
+    for header in ["x-probe=please", "host=shop.example", "user-agent=kube-probe/", "accept=*/*"] {
         assert!(seen.contains(header), "{header} in {seen}");
     }
     gone(&world, web).await;
@@ -87,8 +93,7 @@ async fn redirects_are_followed_on_the_same_host_only() {
     });
     becomes(&web, |status| holds(status, "Ready")).await;
     assert!(server.seen().iter().any(|seen| seen.starts_with("/next ")), "{:?}", server.seen());
-    drop(server);
-    message(&mut queue, "Unhealthy").await;
+    server.close().await;
     let _server = Server::http(&world.backend.infra("app"), 80, |_| redirect("http://elsewhere.example/"));
     let warning = message(&mut queue, "ProbeWarning").await;
     assert_eq!(warning, "Readiness probe warning: Probe terminated redirects, Response body: elsewhere");
@@ -161,15 +166,11 @@ async fn grpc_asks_the_health_service() {
     let refused = message(&mut queue, "Unhealthy").await;
     assert!(refused.contains("error: failed to connect service at \"10.88."), "{refused}");
     let unknown = Server::health(&world.backend.infra("app"), 9090, None);
-    let unimplemented = message(&mut queue, "Unhealthy").await;
-    assert!(unimplemented.contains("does not implement the grpc health protocol"), "{unimplemented}");
-    drop(unknown);
-    message(&mut queue, "Unhealthy").await;
+    unhealthy(&mut queue, "error: this server does not implement the grpc health protocol").await;
+    unknown.close().await;
     let not_serving = Server::health(&world.backend.infra("app"), 9090, Some(2));
-    let unhealthy = message(&mut queue, "Unhealthy").await;
-    assert_eq!(unhealthy, "Readiness probe failed: service unhealthy (responded with \"NOT_SERVING\")");
-    drop(not_serving);
-    message(&mut queue, "Unhealthy").await;
+    unhealthy(&mut queue, "service unhealthy (responded with \"NOT_SERVING\")").await;
+    not_serving.close().await;
     let serving = Server::health(&world.backend.infra("app"), 9090, Some(1));
     becomes(&web, |status| holds(status, "Ready")).await;
     assert!(serving.seen()[0].starts_with("/grpc.health.v1.Health/Check "), "{:?}", serving.seen());

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 /// A server that ends with this value, and the heads of the requests that it was sent: `path name=value…`.
 pub(crate) struct Server {
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -75,6 +75,11 @@ impl Server {
         })
     }
 
+    /// Gives the port back.
+    pub(crate) async fn close(mut self) {
+        self.tasks.shutdown().await;
+    }
+
     /// The requests that came.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
@@ -98,7 +103,7 @@ impl Server {
                 connections.spawn(each(connection.stream().unwrap(), Arc::clone(&log)));
             }
         });
-        Self { _tasks: tasks, seen }
+        Self { tasks, seen }
     }
 }
 
