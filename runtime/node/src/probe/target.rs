@@ -53,7 +53,7 @@ impl Target {
     pub(super) async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
         let connected = match self.inside(host) {
             Some(ip) => self.dial(SocketAddr::new(ip, port)).await,
-            None => self.from_here(host, port).await,
+            None => self.connect_outside(host, port).await,
         };
         connected.map_err(|why| format!("dial tcp {}: {why}", address(host, port)))
     }
@@ -75,7 +75,7 @@ impl Target {
         }
     }
 
-    async fn from_here(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
+    async fn connect_outside(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
         let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| error.to_string())?;
         let mut why = "no such host".to_owned();
         for address in addresses {
