@@ -4,7 +4,7 @@
 //! Memory is measured in a process of its own for each figure, since what one measurement has freed would serve the next:
 //! this program starts itself. Prints tables.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
 
 use std::fmt::Write as _;
 use std::process::Command;

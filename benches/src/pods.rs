@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use nacelle_host::Backends;
-use nacelle_node::{AddressSpace, Compiler, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{
+    AddressSpace, Compiler, HeldAgainst, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig,
+};
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::mpsc;
@@ -40,6 +42,8 @@ impl World {
             address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
+            // What a case asks for is a weight, whatever the machine has.
+            resources: ResourceConfig { requests: HeldAgainst::Settings, ..ResourceConfig::default() },
         };
         let wasm = WasmBackend::new(WasmConfig { worker_threads, ..WasmConfig::new(dir.path().join("compiled")) })?;
         let node = Node::with_backends(config, Backends { wasm: Arc::new(wasm) })?;

@@ -6,6 +6,8 @@ mod images;
 mod lifecycle;
 mod network;
 mod probes;
+mod resize;
+mod room;
 mod security;
 mod stop;
 mod volumes;

@@ -12,6 +12,7 @@ use crate::args::{AddressSpaceArg, OutputFormat, RegistryArgs, RunArgs, SourceAr
 use crate::dirs::DirEnv;
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::publish::{self, Publish};
+use crate::run::NodeOptions;
 use crate::tracing_setup::Verbosity;
 
 /// Reads an environment variable.
@@ -59,6 +60,8 @@ pub(crate) struct RunOptions {
     pub(crate) run_for: Option<Duration>,
     pub(crate) replace: bool,
     pub(crate) keep_trying: bool,
+    /// Whether to show what the pods use.
+    pub(crate) stats: bool,
     pub(crate) verbosity: Verbosity,
     pub(crate) state_dir: PathBuf,
     pub(crate) compile_cache: Option<PathBuf>,
@@ -68,6 +71,7 @@ pub(crate) struct RunOptions {
     pub(crate) address_space: AddressSpace,
     /// Empty means the node's own default.
     pub(crate) pod_cidrs: Vec<IpNet>,
+    pub(crate) resources: NodeOptions,
 }
 
 impl RunOptions {
@@ -77,6 +81,7 @@ impl RunOptions {
     /// All that is wrong with them.
     pub(crate) fn check(args: &RunArgs, verbosity: Verbosity, around: &Surroundings) -> Result<Self, Errors> {
         let mut errors = Vec::new();
+        let resources = NodeOptions::check(args).map_err(|found| errors.extend(found)).unwrap_or_default();
         let mut keep = |error| errors.push(error);
         let run_for = args.run_for.as_deref().and_then(|text| duration("--for", text).map_err(&mut keep).ok());
         let state_dir = around.state_dir(&args.state).map_err(&mut keep).ok();
@@ -93,6 +98,7 @@ impl RunOptions {
                     run_for,
                     replace: args.replace,
                     keep_trying: args.keep_trying,
+                    stats: args.stats,
                     address_space: address_space(args.address_space),
                     verbosity,
                     state_dir,
@@ -101,6 +107,7 @@ impl RunOptions {
                     node_name,
                     publish,
                     pod_cidrs,
+                    resources,
                 })
             }
             _ => Err(errors.into()),
@@ -278,8 +285,10 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_reported_together() {
-        let report = check(&["--for", "soon", "--insecure-registry", "http://x", "--node-name", "A"]).unwrap_err();
-        for flag in ["--for", "--insecure-registry", "--node-name"] {
+        let report =
+            check(&["--for", "soon", "--insecure-registry", "http://x", "--node-name", "A", "--node-cpu", "x"])
+                .unwrap_err();
+        for flag in ["--for", "--insecure-registry", "--node-name", "--node-cpu"] {
             assert!(report.contains(flag), "{flag} is missing in: {report}");
         }
     }

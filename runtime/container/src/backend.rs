@@ -155,6 +155,10 @@ fn too_low(scope: Scope, limit: u64, needed: u64) -> String {
             "the pod's memory limit is {limit} bytes, but with this component its containers and memory volumes need \
              {needed} bytes: raise the pod's resources.limits.memory, or those of its containers"
         ),
+        Scope::Node => format!(
+            "the node has {limit} bytes of memory for pods, and with this component they would need {needed}: it starts \
+             when others use less"
+        ),
     }
 }
 

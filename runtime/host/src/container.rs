@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use nacelle_container::{
 };
 use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::ContainerNetwork;
+use nacelle_infra::stats::FileUsage;
 use nacelle_infra::{Incarnation, normalize_path};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
@@ -23,7 +24,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::pod::Pod;
 use crate::prepare::{Prepared, discard, prepare};
 use crate::program::Digests;
-use crate::{Attach, Backends, ContainerExited, ContainerRequest, ExecFailed, HostEvent, StartError, Started, Stdin};
+use crate::{
+    Attach, Backends, ContainerExited, ContainerRequest, ContainerStats, ExecFailed, HostEvent, StartError, Started,
+    Stdin, stats,
+};
 
 /// Programs that may run in one container beside its own.
 const MAX_EXECS: usize = 32;
@@ -37,6 +41,14 @@ pub(crate) struct Running {
     pub(crate) log_path: PathBuf,
     termination_log: Option<String>,
     execs: Semaphore,
+    container_id: String,
+    started_at: Timestamp,
+    /// What it may use now.
+    resources: Mutex<Resources>,
+    /// Why it ended, once it has.
+    cause: Arc<OnceLock<ExitCause>>,
+    /// Its last figures, once it is removed.
+    last: OnceLock<Stats>,
     /// Becomes `true` when the log is drained and the event of the end was sent.
     settled: watch::Receiver<bool>,
 }
@@ -62,7 +74,7 @@ pub(crate) async fn start(
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
 
-    let pod_cpu = pod.cpu();
+    let (pod_cpu, resources) = (pod.cpu(), request.resources);
     let prepared = spawn_blocking(move || match infra.as_ref() {
         // The guard goes back too: until the container is known to the pod, the pod must not go.
         Some(present) => prepare(present, request, pod_cpu, log, &digests).map(|prepared| (prepared, infra)),
@@ -110,13 +122,34 @@ pub(crate) async fn start(
     }
 
     let (settle, settled) = watch::channel(false);
-    let watch = Watch { id: id.clone(), container: Arc::clone(&container), network, started_at, pump, settle };
+    let cause = Arc::new(OnceLock::new());
+    let watch = Watch {
+        id: id.clone(),
+        container: Arc::clone(&container),
+        network,
+        started_at,
+        pump,
+        cause: Arc::clone(&cause),
+        settle,
+    };
     tokio::spawn(watch.run(pod.events.clone()));
-    let (own, execs) = (Mutex::new(Some(own)), Semaphore::new(MAX_EXECS));
-    let running = Running { container, infra: own, stdin, log_path, termination_log, execs, settled };
-    reservation.fulfil(Arc::new(running));
+    let container_id = container_id(&id, started_at);
+    reservation.fulfil(Arc::new(Running {
+        container,
+        infra: Mutex::new(Some(own)),
+        stdin,
+        log_path,
+        termination_log,
+        execs: Semaphore::new(MAX_EXECS),
+        container_id: container_id.clone(),
+        started_at,
+        resources: Mutex::new(resources),
+        cause,
+        last: OnceLock::new(),
+        settled,
+    }));
     drop(infra);
-    Ok(Started { container_id: container_id(&id, started_at), started_at })
+    Ok(Started { container_id, started_at })
 }
 
 /// Waits until the start is given up; forever when nobody can.
@@ -155,6 +188,7 @@ struct Watch {
     network: Arc<ContainerNetwork>,
     started_at: Timestamp,
     pump: JoinHandle<LogSummary>,
+    cause: Arc<OnceLock<ExitCause>>,
     settle: watch::Sender<bool>,
 }
 
@@ -163,6 +197,8 @@ impl Watch {
         let cause = self.container.wait().await;
         // Peers see it at once, and the next incarnation finds its ports free.
         self.network.close();
+        // Set here only, and once.
+        let _ = self.cause.set(cause.clone());
         let finished_at = Timestamp::now();
         match self.pump.await {
             Ok(LogSummary { dropped: 0, .. }) => {}
@@ -226,8 +262,7 @@ impl Running {
 
     /// The last `max` bytes of what the container left in its termination log. Blocks on file I/O.
     pub(crate) fn last_words(&self, max: usize) -> Vec<u8> {
-        let files =
-            self.infra.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|own| Arc::clone(&own.files));
+        let files = self.infra().as_ref().map(|own| Arc::clone(&own.files));
         let (Some(files), Some(path)) = (files, &self.termination_log) else { return Vec::new() };
         let read = || {
             let how = OpenHow { read: true, follow: true, ..OpenHow::default() };
@@ -244,12 +279,38 @@ impl Running {
         }
     }
 
+    /// What it has used so far; its last figures once it is removed.
     pub(crate) fn stats(&self) -> Stats {
-        self.container.stats()
+        self.last.get().copied().unwrap_or_else(|| self.container.stats())
+    }
+
+    /// Its stats without what only the pod knows: the bytes that it has on a disk. Blocks on file I/O.
+    pub(crate) fn describe(&self, id: &ContainerId) -> ContainerStats {
+        let inodes = self.infra().as_ref().map_or(0, |infra| infra.files.usage().inodes);
+        let cause = self.cause.get();
+        ContainerStats {
+            name: id.name.clone(),
+            attempt: id.attempt,
+            container_id: self.container_id.clone(),
+            started_at: self.started_at,
+            running: cause.is_none(),
+            resources: *self.resources.lock().unwrap_or_else(PoisonError::into_inner),
+            stats: self.stats(),
+            root: FileUsage { bytes: 0, inodes },
+            logs: FileUsage { bytes: 0, inodes: stats::log_files(&self.log_path) },
+            oom_kills: u64::from(matches!(cause, Some(ExitCause::OomKilled { .. }))),
+        }
+    }
+
+    fn infra(&self) -> MutexGuard<'_, Option<Incarnation>> {
+        // An option that is taken is whole even if a thread panicked while it held the lock.
+        self.infra.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
-        self.container.update(resources).await
+        self.container.update(resources).await?;
+        *self.resources.lock().unwrap_or_else(PoisonError::into_inner) = *resources;
+        Ok(())
     }
 
     /// Ends the container, waits for the rest of its log, and frees what it holds. Only the first call does anything.
@@ -258,8 +319,9 @@ impl Running {
         let mut settled = self.settled.clone();
         // The sender is gone without a word only if its task panicked: there is nothing to wait for then either.
         let _ = settled.wait_for(|settled| *settled).await;
-        let infra = self.infra.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let infra = self.infra().take();
         if let Some(infra) = infra {
+            let _ = self.last.set(self.container.stats());
             self.container.remove().await;
             let _ = spawn_blocking(move || discard(infra)).await;
         }

@@ -1,5 +1,6 @@
 //! What a host tells its front end. Plain data: it can cross a process boundary.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -49,4 +50,13 @@ pub struct ContainerExited {
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Timestamp,
+}
+
+/// What a pod uses of its node's memory, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryUsage {
+    /// All of it: its containers, its files in memory, its sockets.
+    pub total: u64,
+    /// The part of each container that runs, as far as its backend tells them apart.
+    pub containers: BTreeMap<String, u64>,
 }

@@ -10,6 +10,7 @@ use nacelle_container::log::LiveLine;
 use nacelle_container::output::OutputSender;
 use nacelle_container::stats::Stats;
 use nacelle_container::{Backend, ContainerId, ExecRequest, ExitCause, PodUid, Resources};
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{NodeNetwork, PodNetwork};
 use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, StorageUsage, VolumeFile};
 use tokio::io::AsyncRead;
@@ -20,8 +21,8 @@ use crate::container::{self, Running};
 use crate::pod::Pod;
 use crate::program::Digests;
 use crate::{
-    ContainerRequest, ExecFailed, HostConfig, HostEvent, NoSuchContainer, PodCreated, PodError, PodRequest,
-    PodResources, RemoveError, StartError, Started, Stdin, UpdateFailed,
+    ContainerRequest, ExecFailed, HostConfig, HostEvent, MemoryUsage, NoSuchContainer, PodCreated, PodError,
+    PodRequest, PodResources, PodStats, RemoveError, StartError, Started, Stdin, UpdateFailed,
 };
 
 /// The backends that a host may use. Which one runs a container is decided by its program.
@@ -70,16 +71,18 @@ struct Shared {
     dirs: NodeDirs,
     backends: Backends,
     network: Arc<NodeNetwork>,
+    memory: Arc<Budget>,
     digests: Arc<Digests>,
     pods: Mutex<HashMap<PodUid, Arc<Pod>>>,
 }
 
 impl Host {
-    /// A host without pods. Its pods get their addresses from `network`, which other hosts may share.
-    pub fn new(config: HostConfig, backends: Backends, network: Arc<NodeNetwork>) -> Self {
+    /// A host without pods. Its pods get their addresses from `network` and their memory from `memory`, both of which
+    /// other hosts may share.
+    pub fn new(config: HostConfig, backends: Backends, network: Arc<NodeNetwork>, memory: Arc<Budget>) -> Self {
         let dirs = NodeDirs::new(config.state_dir.clone());
         let (digests, pods) = Default::default();
-        Self { shared: Arc::new(Shared { config, dirs, backends, network, digests, pods }) }
+        Self { shared: Arc::new(Shared { config, dirs, backends, network, memory, digests, pods }) }
     }
 
     /// Removes what processes that died left of pods, except of those in `keep`. Returns the pods that are gone.
@@ -114,7 +117,7 @@ impl Host {
                 memory_limit: request.resources.memory,
                 ephemeral_storage_limit: request.ephemeral_storage_limit,
             };
-            let infra = Infra::create(config, &this.shared.dirs, &this.shared.network).await;
+            let infra = Infra::create(config, &this.shared.dirs, &this.shared.network, &this.shared.memory).await;
             let infra = infra.map_err(|error| pod_error(&uid, error))?;
             let ips = infra.network().ips().to_vec();
             // No other can have this uid: the infra holds the lock of its directory.
@@ -127,6 +130,16 @@ impl Host {
     /// A pod's network: for connections into it, and for what policies know of it. `None` when there is no such pod.
     pub fn pod_network(&self, pod: &PodUid) -> Option<Arc<PodNetwork>> {
         Some(Arc::clone(&self.pod(pod)?.network))
+    }
+
+    /// A pod's memory; `None` when there is no such pod.
+    pub fn memory(&self, pod: &PodUid) -> Option<Arc<Budget>> {
+        Some(Arc::clone(self.pod(pod)?.memory()))
+    }
+
+    /// What a pod uses of the node's memory; `None` when there is no such pod.
+    pub fn memory_usage(&self, pod: &PodUid) -> Option<MemoryUsage> {
+        Some(self.pod(pod)?.memory_usage())
     }
 
     /// What a pod has on a disk; `None` when there is no such pod, or it is being removed.
@@ -233,6 +246,12 @@ impl Host {
     /// [`NoSuchContainer`] when it was not started or is removed.
     pub fn stats(&self, id: &ContainerId) -> Result<Stats, NoSuchContainer> {
         Ok(self.running(id)?.stats())
+    }
+
+    /// What a pod and its containers have used so far, from one moment; `None` when there is no such pod, or it is being
+    /// removed.
+    pub async fn pod_stats(&self, uid: &PodUid) -> Option<PodStats> {
+        self.pod(uid)?.stats().await
     }
 
     /// Changes what a container may use while it runs: all of it or nothing.

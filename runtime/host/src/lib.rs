@@ -24,10 +24,12 @@ mod pod;
 mod prepare;
 mod program;
 mod request;
+mod stats;
 mod stdin;
 
 pub use error::{ExecFailed, NoSuchContainer, PodError, RemoveError, StartError, UpdateFailed};
-pub use event::{ContainerExited, HostEvent, PodCreated, Started};
+pub use event::{ContainerExited, HostEvent, MemoryUsage, PodCreated, Started};
 pub use host::{Attach, Backends, Host};
 pub use request::{ContainerRequest, HostConfig, ImageSource, PodRequest, PodResources, VolumeMount};
+pub use stats::{ContainerStats, PodStats};
 pub use stdin::Stdin;

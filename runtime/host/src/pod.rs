@@ -3,24 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use nacelle_container::{ContainerId, Cpu, PodUid};
 use nacelle_infra::Infra;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::PodNetwork;
+use nacelle_infra::stats::InfraStats;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::container::Running;
-use crate::{HostEvent, StartError};
+use crate::stats::Past;
+use crate::{HostEvent, MemoryUsage, PodStats, StartError};
 
 /// A pod that was created.
 #[derive(Debug)]
 pub(crate) struct Pod {
     pub(crate) network: Arc<PodNetwork>,
+    memory: Arc<Budget>,
     pub(crate) events: mpsc::UnboundedSender<HostEvent>,
     /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
     /// for starts that are under way, and no start follows it.
     infra: Arc<RwLock<Option<Infra>>>,
-    containers: Mutex<BTreeMap<ContainerId, Slot>>,
+    created_at: Timestamp,
+    containers: Mutex<Containers>,
     /// What all its containers may use together.
     cpu: Mutex<Cpu>,
     /// Tells of limits of storage that were passed.
@@ -30,6 +36,23 @@ pub(crate) struct Pod {
 impl Drop for Pod {
     fn drop(&mut self) {
         self.teller.abort();
+    }
+}
+
+/// The containers of a pod, and what is left of those that were removed.
+#[derive(Debug, Default)]
+struct Containers {
+    slots: BTreeMap<ContainerId, Slot>,
+    past: Past,
+}
+
+impl Containers {
+    fn started(&self) -> Vec<(ContainerId, Arc<Running>)> {
+        let started = |(id, slot): (&ContainerId, &Slot)| match slot {
+            Slot::Started(running) => Some((id.clone(), Arc::clone(running))),
+            Slot::Starting => None,
+        };
+        self.slots.iter().filter_map(started).collect()
     }
 }
 
@@ -45,7 +68,7 @@ enum Slot {
 impl Pod {
     /// Must be called within a tokio runtime.
     pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
-        let network = Arc::clone(infra.network());
+        let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
             let Some(mut told) = told else { return };
@@ -55,7 +78,8 @@ impl Pod {
             }
         });
         let (teller, containers, cpu) = (teller.abort_handle(), Mutex::default(), Mutex::new(cpu));
-        Self { network, events, infra: Arc::new(RwLock::new(Some(infra))), containers, cpu, teller }
+        let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
+        Self { network, memory, events, infra, created_at, containers, cpu, teller }
     }
 
     /// What all containers may use together.
@@ -78,9 +102,34 @@ impl Pod {
         Arc::clone(&self.infra).write_owned().await
     }
 
+    /// What the pod has used; `None` while it is being removed.
+    pub(crate) async fn stats(self: &Arc<Self>) -> Option<PodStats> {
+        // Not waited for: only the pod's removal keeps it.
+        let infra = Arc::clone(&self.infra).try_read_owned().ok()?;
+        let this = Arc::clone(self);
+        let taken = spawn_blocking(move || Some(this.describe(infra.as_ref()?.stats())));
+        taken.await.ok().flatten()
+    }
+
+    /// Blocks on file I/O.
+    fn describe(&self, infra: InfraStats) -> PodStats {
+        // Of one moment: what is removed meanwhile counts once.
+        let (past, started) = {
+            let containers = self.containers();
+            (containers.past.clone(), containers.started())
+        };
+        let described = started.iter().map(|(id, running)| running.describe(id));
+        let (cpu, mut containers) = past.with(described.collect());
+        for container in &mut containers {
+            let files = infra.storage.containers.get(&container.name).copied().unwrap_or_default();
+            (container.root.bytes, container.logs.bytes) = (files.root, files.logs);
+        }
+        PodStats { time: Timestamp::now(), created_at: self.created_at, cpu_limits: self.cpu(), cpu, containers, infra }
+    }
+
     /// Takes a container's id. It is free again when the reservation is dropped without a container.
     pub(crate) fn reserve(self: &Arc<Self>, id: &ContainerId) -> Result<Reservation, StartError> {
-        let mut slots = self.slots();
+        let slots = &mut self.containers().slots;
         if slots.contains_key(id) {
             return Err(StartError::config(format!("container {id} exists already")));
         }
@@ -90,19 +139,26 @@ impl Pod {
 
     /// A container that was started and not removed.
     pub(crate) fn running(&self, id: &ContainerId) -> Option<Arc<Running>> {
-        match self.slots().get(id) {
+        match self.containers().slots.get(id) {
             Some(Slot::Started(running)) => Some(Arc::clone(running)),
             Some(Slot::Starting) | None => None,
         }
     }
 
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.memory
+    }
+
+    /// What the pod and its containers use of the node's memory.
+    pub(crate) fn memory_usage(&self) -> MemoryUsage {
+        let started = self.containers().started();
+        let containers = started.into_iter().map(|(id, running)| (id.name, running.stats().memory.usage));
+        MemoryUsage { total: self.memory.used(), containers: containers.collect() }
+    }
+
     /// Removes all containers. Each is killed before any is waited for.
     pub(crate) async fn remove_all(&self) {
-        let started = |(id, slot): (&ContainerId, &Slot)| match slot {
-            Slot::Started(running) => Some((id.clone(), Arc::clone(running))),
-            Slot::Starting => None,
-        };
-        let all: Vec<_> = self.slots().iter().filter_map(started).collect();
+        let all = self.containers().started();
         for (_, running) in &all {
             running.begin_kill().await;
         }
@@ -112,12 +168,18 @@ impl Pod {
         }
     }
 
-    /// Forgets a container.
+    /// Forgets a container that was removed, but for what it has used.
     pub(crate) fn forget(&self, id: &ContainerId) {
-        self.slots().remove(id);
+        let last = self.running(id).map(|running| running.describe(id));
+        let mut containers = self.containers();
+        if containers.slots.remove(id).is_some()
+            && let Some(last) = last
+        {
+            containers.past.add(last);
+        }
     }
 
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Slot>> {
+    fn containers(&self) -> MutexGuard<'_, Containers> {
         // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,13 +195,13 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// The container was started.
     pub(crate) fn fulfil(self, running: Arc<Running>) {
-        self.pod.slots().insert(self.id.clone(), Slot::Started(running));
+        self.pod.containers().slots.insert(self.id.clone(), Slot::Started(running));
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut slots = self.pod.slots();
+        let slots = &mut self.pod.containers().slots;
         if matches!(slots.get(&self.id), Some(Slot::Starting)) {
             slots.remove(&self.id);
         }

@@ -7,8 +7,10 @@
 //!
 //! Knows nothing of what is counted, and must not.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::alarm::Alarm;
 
 /// Bytes against a limit, and against the parent's.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Budget {
     used: AtomicU64,
     peak: AtomicU64,
     refused: AtomicU64,
+    /// Few budgets have one.
+    alarm: OnceLock<Alarm>,
 }
 
 /// The limit of a budget without one: its counter ends there, too.
@@ -64,6 +68,7 @@ impl Budget {
             used: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            alarm: OnceLock::new(),
         })
     }
 
@@ -101,7 +106,7 @@ impl Budget {
             self.subtract(bytes);
             return Err(OverBudget { above: refused.above.saturating_add(1), ..refused });
         }
-        self.reach(before.saturating_add(bytes));
+        self.reach(before, before.saturating_add(bytes));
         Ok(())
     }
 
@@ -110,7 +115,7 @@ impl Budget {
     pub fn force(&self, bytes: u64) {
         let add = |used: u64| Some(used.saturating_add(bytes));
         let before = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).unwrap_or_default();
-        self.reach(before.saturating_add(bytes));
+        self.reach(before, before.saturating_add(bytes));
         if let Some(parent) = &self.parent {
             parent.force(bytes);
         }
@@ -168,11 +173,29 @@ impl Budget {
         Ok(())
     }
 
-    /// Notes that so much is in use.
+    /// Has [`Self::alarmed`] return when so many bytes are in use, or at once when they are; `None` for never.
+    pub fn set_alarm(&self, mark: Option<u64>) {
+        let alarm = self.alarm.get_or_init(Alarm::default);
+        alarm.set(mark);
+        // What was charged before the mark stood rings nothing.
+        if mark.is_some_and(|mark| self.used() >= mark) {
+            alarm.ring();
+        }
+    }
+
+    /// Waits for the mark of [`Self::set_alarm`] to be reached. For one waiter; may return once too often.
+    pub async fn alarmed(&self) {
+        self.alarm.get_or_init(Alarm::default).rung().await;
+    }
+
+    /// Notes that so much is in use, after less was.
     #[inline]
-    fn reach(&self, used: u64) {
+    fn reach(&self, before: u64, used: u64) {
         if used > self.peak.load(Ordering::Relaxed) {
             self.peak.fetch_max(used, Ordering::Relaxed);
+        }
+        if let Some(alarm) = self.alarm.get() {
+            alarm.rose(before, used);
         }
     }
 
@@ -348,6 +371,33 @@ mod tests {
         budget.set_limit(None).unwrap();
         budget.charge(1000).unwrap();
         assert_eq!(budget.limit(), None);
+    }
+
+    #[tokio::test]
+    async fn an_alarm_rings_each_time_its_mark_is_reached() {
+        let node = Budget::new(Some(100), None);
+        let pod = Budget::new(None, Some(Arc::clone(&node)));
+        let rung = async |node: &Budget| {
+            tokio::select! {
+                biased;
+                () = node.alarmed() => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        node.set_alarm(Some(50));
+        pod.charge(49).unwrap();
+        assert!(!rung(&node).await);
+        pod.charge(1).unwrap();
+        pod.charge(10).unwrap();
+        assert!(rung(&node).await && !rung(&node).await);
+        pod.release(20);
+        pod.charge(20).unwrap();
+        assert!(rung(&node).await);
+        node.set_alarm(Some(60));
+        assert!(rung(&node).await, "it was there already");
+        node.set_alarm(None);
+        pod.charge(40).unwrap();
+        assert!(!rung(&node).await);
     }
 
     #[test]

@@ -129,6 +129,11 @@ impl PodDir {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Makes a directory below it (0700).
     pub(crate) fn make(&self, below: &[&str]) -> Result<PathBuf, DirsError> {
         let mut path = self.path.clone();

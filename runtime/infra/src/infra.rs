@@ -38,7 +38,8 @@ struct Files {
 }
 
 impl Infra {
-    /// Makes the pod's directories, sets its volumes up, and gives it its network. File I/O is done on a thread of the
+    /// Makes the pod's directories, sets its volumes up, and gives it its network. Its memory is part of `node_memory`.
+    /// File I/O is done on a thread of the
     /// tokio runtime's that may block; the network needs the runtime, too.
     ///
     /// When the future is dropped before it is done, what it has made is found by the next sweep.
@@ -49,9 +50,10 @@ impl Infra {
         mut config: InfraConfig,
         node: &NodeDirs,
         network: &Arc<NodeNetwork>,
+        node_memory: &Arc<Budget>,
     ) -> Result<Self, InfraError> {
         config.network.uid.clone_from(&config.uid);
-        let memory = Budget::new(config.memory_limit, None);
+        let memory = Budget::new(config.memory_limit, Some(Arc::clone(node_memory)));
         let attach = config.network.clone();
         let hostname = config.network.names.hostname.clone();
         let uid = config.uid.clone();
@@ -134,6 +136,10 @@ impl Infra {
     pub fn remove(self) -> Result<(), DirsError> {
         self.network.close();
         self.state.remove()
+    }
+
+    pub(crate) fn volumes(&self) -> &[Volume] {
+        &self.volumes
     }
 
     pub(crate) fn volume(&self, name: &str) -> Option<&Volume> {

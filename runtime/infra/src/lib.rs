@@ -14,6 +14,7 @@
 //!
 //! A plain library: it knows neither wasmtime nor Kubernetes objects, and must not depend on a crate that does.
 
+mod alarm;
 pub mod budget;
 mod config;
 mod descriptors;
@@ -25,6 +26,7 @@ mod infra;
 pub mod memory;
 pub mod network;
 mod removal;
+pub mod stats;
 mod storage;
 mod volume;
 

@@ -41,13 +41,19 @@ pub enum Scope {
     Container,
     /// One that it shares with others: the pod's.
     Pod,
+    /// One that all pods share: the node's.
+    Node,
 }
 
 impl Scope {
     /// Whose limit refused a charge to a [`Part`].
     pub fn of(over: &OverBudget) -> Self {
-        // The part itself is 0, the container 1.
-        if over.above > 1 { Self::Pod } else { Self::Container }
+        match over.above {
+            // The part itself is 0.
+            0 | 1 => Self::Container,
+            2 => Self::Pod,
+            _ => Self::Node,
+        }
     }
 }
 
@@ -129,6 +135,13 @@ impl fmt::Debug for ContainerMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_node_is_above_all_pods() {
+        let pod = Budget::new(None, Some(Budget::new(Some(10), None)));
+        let over = ContainerMemory::new(pod).part(Part::Linear).charge(11).unwrap_err();
+        assert_eq!((Scope::of(&over), over.limit), (Scope::Node, 10));
+    }
 
     #[test]
     fn the_parts_share_the_containers_limit_and_its_pods() {

@@ -37,6 +37,7 @@ mod readiness;
 mod resolver;
 mod sync;
 mod tcp;
+mod traffic;
 mod udp;
 mod visitors;
 
@@ -56,4 +57,5 @@ pub use policy::{
 };
 pub use resolver::ResolveError;
 pub use tcp::{TcpOptions, TcpRead, TcpSocket, TcpStream};
+pub use traffic::{DirectionStats, InterfaceStats, Meter, NetworkStats};
 pub use udp::{Datagram, UdpOptions, UdpSocket};

@@ -16,7 +16,7 @@ use crate::fs::{DiskQuota, MemLimits, Ownership, Tree};
 use crate::storage::PodStorage;
 
 /// The most files, directories and links of a volume in memory.
-const MAX_INODES: u64 = 1 << 20;
+pub(crate) const MAX_INODES: u64 = 1 << 20;
 
 /// A volume that has been set up.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub(crate) struct Volume {
 pub(crate) enum VolumeKind {
     /// A directory of the pod.
     EmptyDir(Arc<DiskQuota>),
-    /// The same in memory.
-    EmptyMemory,
+    /// The same in memory, of at most so many bytes.
+    EmptyMemory { limit: Option<u64> },
     /// Anything of the host.
     HostPath,
     /// Content that the front end gives.
@@ -71,7 +71,7 @@ impl Volume {
                 // The kubelet's rule: the smaller of the two, where there are two.
                 let bytes = some_limit(*size_limit).into_iter().chain(around.memory.limit()).min();
                 let limits = MemLimits { bytes, inodes: MAX_INODES };
-                (Tree::memory(limits, owner, memory()), VolumeKind::EmptyMemory)
+                (Tree::memory(limits, owner, memory()), VolumeKind::EmptyMemory { limit: bytes })
             }
             VolumeSource::HostPath { path, kind } => {
                 host_path::check(path, *kind)?;
@@ -98,7 +98,7 @@ impl Volume {
     /// Whether a container can be allowed to write to it.
     pub(crate) fn is_writable(&self) -> bool {
         match self.kind {
-            VolumeKind::EmptyDir(_) | VolumeKind::EmptyMemory | VolumeKind::HostPath => true,
+            VolumeKind::EmptyDir(_) | VolumeKind::EmptyMemory { .. } | VolumeKind::HostPath => true,
             VolumeKind::Files | VolumeKind::Image => false,
         }
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{Errno, FileKind, MountNamespace, OpenHow};
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::{
@@ -55,7 +56,7 @@ impl Pod {
         let config = InfraConfig { uid: "uid".into(), network, volumes, ..config };
         let dirs = NodeDirs::new(temp.path().join("state"));
         let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-        let infra = Infra::create(config, &dirs, &node).await.unwrap();
+        let infra = Infra::create(config, &dirs, &node, &Budget::unlimited()).await.unwrap();
         Self { temp, infra }
     }
 

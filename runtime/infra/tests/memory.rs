@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{Errno, OpenHow};
 use nacelle_infra::memory::Part;
 use nacelle_infra::network::{Family, NodeNetwork, NodeNetworkConfig};
@@ -28,7 +29,8 @@ impl Pod {
         ];
         let config = InfraConfig { uid: "uid".into(), volumes, memory_limit, ..InfraConfig::default() };
         let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-        let infra = Infra::create(config, &NodeDirs::new(temp.path().join("state")), &node).await.unwrap();
+        let dirs = NodeDirs::new(temp.path().join("state"));
+        let infra = Infra::create(config, &dirs, &node, &Budget::unlimited()).await.unwrap();
         Self { _temp: temp, infra }
     }
 

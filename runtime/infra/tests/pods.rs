@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::{
     HostPathKind, Infra, InfraConfig, InfraError, Medium, NodeDirs, VolumeConfig, VolumeError, VolumeFile, VolumeSource,
@@ -35,7 +36,7 @@ impl Node {
     }
 
     async fn create(&self, uid: &str, volumes: Vec<VolumeConfig>) -> Result<Infra, InfraError> {
-        Infra::create(config(uid, volumes), &self.dirs, &self.network).await
+        Infra::create(config(uid, volumes), &self.dirs, &self.network, &Budget::unlimited()).await
     }
 
     /// Names of the pods that have a directory.
@@ -191,7 +192,7 @@ fn holder() {
     let dirs = NodeDirs::new(base.join("state"));
     let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
     let config = config("held", vec![empty_dir("a", Medium::Disk)]);
-    let infra = runtime.block_on(Infra::create(config, &dirs, &network)).unwrap();
+    let infra = runtime.block_on(Infra::create(config, &dirs, &network, &Budget::unlimited())).unwrap();
     fs::write(base.join("state/pods/held/volumes/a/file"), "content").unwrap();
     println!("holding");
     // Until it is killed; or until the test that started it is gone.

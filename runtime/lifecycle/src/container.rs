@@ -1,6 +1,7 @@
 //! One container: what it is doing, and what its next step is. Which container's turn it is, is `order`'s business.
 //!
-//! The states are drawn in the crate's documentation; `live` goes into those between a start and an end. Must not know of the other containers or of the sandbox.
+//! The states are drawn in the crate's documentation; `live` goes into those between a start and an end. Must not know
+//! of the other containers or of the sandbox.
 
 mod live;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use nacelle_spec::probes::Action;
 use nacelle_spec::{ContainerKind, HookKind, PodContainer, RestartAction};
 
@@ -34,6 +36,8 @@ pub(crate) struct Container {
     pub(crate) life: Life,
     /// The incarnation before the one that `life` speaks of.
     pub(crate) last: Option<Run>,
+    /// What its present incarnation was started with, or given since.
+    pub(crate) resources: ResourceRequirements,
     /// When it was up for the first time: a sidecar lets its successors begin from then on.
     pub(crate) first_started: Option<Timestamp>,
     /// What is known of the incarnation that `life` speaks of.
@@ -160,6 +164,7 @@ impl Container {
             image: None,
             life: Life::Idle,
             last: None,
+            resources: container.spec.resources.clone().unwrap_or_default(),
             first_started: None,
             probes: Probes::of(container),
             hooks: Hooks {
@@ -381,30 +386,31 @@ impl Container {
     }
 
     fn end(&mut self, run: Run, rules: Rules<'_>) {
-        let killed = match &self.life {
-            Life::Live(Live { kill: Some(kill), .. }) => Some(kill.reason),
-            _ => None,
-        };
+        let killed = self.killed().map(|kill| kill.reason);
         self.probes.reset();
-        let next = if killed == Some(KillReason::RestartAll) {
-            Next::RestartAll { at: run.finished_at, delay: Duration::ZERO }
-        } else {
-            match rules.after(self.kind, run.exit.code, killed) {
-                RestartAction::Leave => Next::Nothing,
-                action => {
-                    if run.started_at.is_some_and(|started_at| between(started_at, run.finished_at) >= RESET_AFTER) {
-                        self.restarts.reset();
-                    }
-                    let delay = self.restarts.fail();
-                    let at = after(run.finished_at, delay);
-                    match action {
-                        RestartAction::RestartAllContainers => Next::RestartAll { at, delay },
-                        _ => Next::Restart { at, delay },
-                    }
-                }
-            }
+        let next = match killed {
+            Some(KillReason::RestartAll) => Next::RestartAll { at: run.finished_at, delay: Duration::ZERO },
+            // Whatever its rules say of an exit, and no failure.
+            Some(KillReason::Resize) => Next::Restart { at: run.finished_at, delay: Duration::ZERO },
+            _ => self.after_exit(&run, rules.after(self.kind, run.exit.code, killed)),
         };
         self.life = Life::Exited { run, next };
+    }
+
+    /// What follows from an end that its rules decide about.
+    fn after_exit(&mut self, run: &Run, action: RestartAction) -> Next {
+        if action == RestartAction::Leave {
+            return Next::Nothing;
+        }
+        if run.started_at.is_some_and(|started_at| between(started_at, run.finished_at) >= RESET_AFTER) {
+            self.restarts.reset();
+        }
+        let delay = self.restarts.fail();
+        let at = after(run.finished_at, delay);
+        match action {
+            RestartAction::RestartAllContainers => Next::RestartAll { at, delay },
+            RestartAction::Restart | RestartAction::Leave => Next::Restart { at, delay },
+        }
     }
 
     /// The pod stops: a container that is not live never will be.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::Eviction;
+use crate::event::{EVICTED, Eviction, Rejection};
 use crate::phase::Phase;
 use crate::time::{after, between};
 
@@ -41,13 +41,15 @@ pub(crate) enum Course {
 }
 
 impl Course {
-    /// The message of the condition `DisruptionTarget`: only for the node's own reasons, and only once no container
-    /// lives, as the kubelet has it.
-    pub(crate) fn disruption(&self) -> Option<&str> {
+    /// Reason and message of the condition `DisruptionTarget`: only for reasons that are not the pod's own. The kubelet
+    /// sets it once no container lives, the scheduler before it deletes the pod.
+    pub(crate) fn disruption(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Ended { cause: Cause::Evicted { eviction: Eviction::NodePressure { .. }, message }, .. } => {
-                Some(message)
+                Some(("TerminationByKubelet", message))
             }
+            Self::Stopping { cause: Cause::Preempted { message }, .. }
+            | Self::Ended { cause: Cause::Preempted { message }, .. } => Some(("PreemptionByScheduler", message)),
             _ => None,
         }
     }
@@ -64,6 +66,10 @@ pub(crate) enum Cause {
     DeadlineExceeded,
     /// The node puts it out.
     Evicted { eviction: Eviction, message: String },
+    /// A pod of higher priority takes its place; the message is that of the condition.
+    Preempted { message: String },
+    /// The node will not have it.
+    Rejected { reason: Rejection, message: String },
 }
 
 /// What the kubelet says of a pod past its deadline.
@@ -73,17 +79,18 @@ impl Cause {
     /// The phase in which the pod ends, once no container lives.
     pub(crate) fn final_phase(&self, apps_succeeded: bool) -> Phase {
         match self {
-            Self::RanToEnd | Self::Deleted if apps_succeeded => Phase::Succeeded,
-            Self::RanToEnd | Self::Deleted | Self::DeadlineExceeded | Self::Evicted { .. } => Phase::Failed,
+            Self::RanToEnd | Self::Deleted | Self::Preempted { .. } if apps_succeeded => Phase::Succeeded,
+            _ => Phase::Failed,
         }
     }
 
     /// `status.reason` and `status.message` of a pod that ended for this.
     pub(crate) fn explanation(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::RanToEnd | Self::Deleted => None,
+            Self::RanToEnd | Self::Deleted | Self::Preempted { .. } => None,
             Self::DeadlineExceeded => Some(("DeadlineExceeded", DEADLINE_MESSAGE)),
-            Self::Evicted { message, .. } => Some(("Evicted", message)),
+            Self::Evicted { message, .. } => Some((EVICTED, message)),
+            Self::Rejected { reason, message } => Some((reason.as_str(), message)),
         }
     }
 }

@@ -16,6 +16,9 @@ use nacelle_spec::{HookKind, ProbeKind};
 /// | [`StopContainer`](Self::StopContainer) | nothing of its own: it hastens the answer to `StartContainer` |
 /// | [`Probe`](Self::Probe) | `Probed`; none is needed once the container is stopping or has ended |
 /// | [`RunHook`](Self::RunHook) | `HookEnded`; none is needed once the container has ended |
+/// | [`ConsiderResize`](Self::ConsiderResize) | `ResizeConsidered` |
+/// | [`Reallocate`](Self::Reallocate) | nothing |
+/// | [`ApplyResize`](Self::ApplyResize) | `ResizeApplied` |
 /// | [`RemoveSandbox`](Self::RemoveSandbox) | `SandboxRemoved` |
 /// | [`Emit`](Self::Emit) | nothing |
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,18 @@ pub enum Effect {
         attempt: u32,
         /// Which of its hooks.
         hook: HookKind,
+    },
+    /// Find out whether the node has room for [`Lifecycle::desired`](crate::Lifecycle::desired) in place of
+    /// [`Lifecycle::pod`](crate::Lifecycle::pod).
+    ConsiderResize,
+    /// From now on, whatever is made for the pod has the resources of [`Lifecycle::pod`](crate::Lifecycle::pod), and the
+    /// downward API shows them.
+    Reallocate,
+    /// Give the pod, and these containers while they run, the resources of [`Lifecycle::pod`](crate::Lifecycle::pod) in
+    /// place of those of [`Lifecycle::present`](crate::Lifecycle::present): all of it or nothing.
+    ApplyResize {
+        /// The containers, and which start of each. One that has ended meanwhile needs nothing.
+        containers: Vec<(Arc<str>, u32)>,
     },
     /// Remove the pod's infra. No container is left at this point, and nothing is started after it.
     RemoveSandbox,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nacelle_spec::{HookKind, ProbeKind};
+use nacelle_spec::{CheckedPod, HookKind, ProbeKind};
 
 use crate::probe::Verdict;
 
@@ -16,6 +16,31 @@ use crate::probe::Verdict;
 pub enum Event {
     /// The node accepted the pod: work begins, and `activeDeadlineSeconds` counts from here.
     Start,
+    /// There is no room for the pod: it stays `Pending` until its [`Start`](Self::Start), after which this means nothing.
+    Unschedulable {
+        /// Shown in the condition `PodScheduled`, and told in an event when it is another one than before.
+        message: String,
+        /// The node that pods of lower priority are leaving for this one: `status.nominatedNodeName`.
+        nominated_node: Option<String>,
+    },
+    /// The pod was bound to the node without being asked, and the node will not have it: it fails. Means nothing after
+    /// its [`Start`](Self::Start).
+    Reject {
+        /// Shown as `status.reason`.
+        reason: Rejection,
+        /// Shown as `status.message`, after the kubelet's introduction.
+        message: String,
+    },
+    /// A pod of higher priority takes the place of this one, which stops as if it were deleted. The status gets the
+    /// condition `DisruptionTarget` at once.
+    Preempt {
+        /// The `metadata.uid` of the other pod.
+        preemptor: String,
+        /// The `spec.schedulerName` of the other pod.
+        scheduler: String,
+    },
+    /// Another pod has less than before: a resize that waits for room may have it now.
+    RoomFreed,
     /// The time given by [`Lifecycle::next_wake`](crate::Lifecycle::next_wake) has come. Harmless at any other time.
     Tick,
     /// The pod's infra (network, volumes) stands.
@@ -124,6 +149,24 @@ pub enum Event {
         /// Shown as `status.message`.
         message: String,
     },
+    /// The pod shall have other resources. It differs from what it was in nothing but these and `metadata.generation`.
+    Resize {
+        /// The pod as it shall be.
+        pod: CheckedPod,
+    },
+    /// The node has looked whether it has room for the pod as it shall be; answers
+    /// [`ConsiderResize`](crate::Effect::ConsiderResize).
+    ResizeConsidered {
+        /// `metadata.generation` of the pod that it looked at.
+        generation: Option<i64>,
+        /// Whether it has.
+        verdict: ResizeVerdict,
+    },
+    /// What the pod was given has been carried out; answers [`ApplyResize`](crate::Effect::ApplyResize).
+    ResizeApplied {
+        /// Why it could not be, for people: nothing was changed then.
+        result: Result<(), String>,
+    },
     /// The pod's infra is gone; answers [`RemoveSandbox`](crate::Effect::RemoveSandbox).
     SandboxRemoved,
 }
@@ -196,6 +239,37 @@ impl ConditionStatus {
     }
 }
 
+/// Why a node does not take a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// Not enough of the CPU is left.
+    OutOfCpu,
+    /// Not enough memory is left.
+    OutOfMemory,
+    /// Not enough local storage is left.
+    OutOfEphemeralStorage,
+    /// There are as many pods as there may be.
+    OutOfPods,
+    /// The node is under pressure.
+    NodeCondition,
+}
+
+impl Rejection {
+    /// The word in the status, and the reason of the event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfCpu => "OutOfcpu",
+            Self::OutOfMemory => "OutOfmemory",
+            Self::OutOfEphemeralStorage => "OutOfephemeral-storage",
+            Self::OutOfPods => "OutOfpods",
+            Self::NodeCondition => EVICTED,
+        }
+    }
+}
+
+/// The word for pods that go, or do not come, because the node is short of something.
+pub(crate) const EVICTED: &str = "Evicted";
+
 /// Why the node puts a pod out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eviction {
@@ -206,6 +280,23 @@ pub enum Eviction {
     NodePressure {
         /// How long containers may take to stop; `None` means the pod's own `terminationGracePeriodSeconds`.
         grace: Option<Duration>,
+    },
+}
+
+/// Whether the node has room for a pod of another size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResizeVerdict {
+    /// It has.
+    Fits,
+    /// Not while other pods have what they have.
+    Deferred {
+        /// For people.
+        message: String,
+    },
+    /// It never will.
+    Infeasible {
+        /// For people.
+        message: String,
     },
 }
 

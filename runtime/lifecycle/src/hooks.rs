@@ -5,7 +5,7 @@
 
 use nacelle_spec::HookKind;
 
-use crate::course::Grace;
+use crate::course::{Course, Grace};
 use crate::effect::Effect;
 use crate::event::HookOutcome;
 use crate::machine::Lifecycle;
@@ -32,7 +32,7 @@ impl Lifecycle {
         outcome: HookOutcome,
         effects: &mut Vec<Effect>,
     ) {
-        let now = self.now;
+        let (now, is_active) = (self.now, matches!(self.course, Course::Active { .. }));
         let grace = Grace::new(self.pod.termination_grace_period(), now);
         let well = outcome == HookOutcome::Succeeded;
         let Some(container) = self.container(name) else { return };
@@ -44,7 +44,8 @@ impl Lifecycle {
             return;
         }
         effects.push(Effect::Emit(words::hook_failed(container, hook)));
-        if hook == HookKind::PostStart {
+        // In a pod that stops it waits for its turn like any other.
+        if hook == HookKind::PostStart && is_active {
             container.kill(KillReason::PostStart, grace);
         }
     }

@@ -9,9 +9,9 @@
 //!
 //! ```text
 //!         Start            all apps, or an init container, ended for good
-//!   New ────────► Active ─────── deadline, Delete, Evict ───────► Stopping
+//!   New ────────► Active ─── deadline, Delete, Evict, Preempt ──► Stopping
 //!    │                                                              │
-//!    │ Delete, Evict                        the last live container ends
+//!    │ Delete, Evict, Reject                the last live container ends
 //!    └────────────────────────────────┐                             │
 //!                                     ▼                             ▼
 //!                                   Ended ◄─────────────────────────┘
@@ -20,6 +20,7 @@
 //!                                  finished
 //! ```
 //!
+//! - `New` lasts for as long as there is no room for the pod: `Unschedulable` says why. It then shows no containers.
 //! - In `Active` the sandbox is made, init containers and sidecars take their turns, app containers follow.
 //! - From `Stopping` on nothing is started. App and init containers are stopped together, then the sidecars one by one
 //!   in reverse order, all within one grace period.
@@ -50,10 +51,10 @@
 //! # Which modules do what
 //!
 //! `machine` takes events in and derives effects, with `probing`, `hooks`, `stopping` and `restart_all` for their parts;
-//! `course` is the pod's diagram above, `container` the container's, `sandbox` has its own; `probe` is the arithmetic of
-//! probes, `stop` the way to a container's end, `restart` what follows from an exit; `order` says whose turn it is;
-//! `backoff` counts delays; `status` renders; `words` phrases the events that users see. None of them may depend on a
-//! runtime, a clock, or anything of the workspace but `nacelle-spec`.
+//! `course` is the pod's diagram above, `container` the container's, `sandbox`, `scheduling` and `resize` have their own;
+//! `probe` is the arithmetic of probes, `stop` the way to a container's end, `restart` what follows from an exit; `order`
+//! says whose turn it is; `backoff` counts delays; `status` renders; `words` phrases the events that users see. None of
+//! them may depend on a runtime, a clock, or anything of the workspace but `nacelle-spec`.
 
 mod backoff;
 mod container;
@@ -66,9 +67,11 @@ mod order;
 mod phase;
 mod probe;
 mod probing;
+mod resize;
 mod restart;
 mod restart_all;
 mod sandbox;
+mod scheduling;
 mod status;
 mod stop;
 mod stopping;
@@ -78,7 +81,7 @@ mod words;
 pub use effect::{Effect, EventKind, PodEvent, Subject};
 pub use event::{
     ConditionStatus, ContainerExit, Event, Eviction, ExitReason, GateCondition, HookOutcome, ImageSource, ProbeOutcome,
-    PullFailure, SandboxFailure, StartFailure,
+    PullFailure, Rejection, ResizeVerdict, SandboxFailure, StartFailure,
 };
 pub use machine::Lifecycle;
 pub use nacelle_spec::{HookKind, ProbeKind};

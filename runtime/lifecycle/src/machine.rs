@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use nacelle_spec::{CheckedPod, ContainerKind};
 
 use crate::backoff::BackOff;
@@ -15,8 +16,10 @@ use crate::effect::{Effect, PodEvent};
 use crate::event::Event;
 use crate::order;
 use crate::phase::Phase;
+use crate::resize::Resize;
 use crate::restart::Rules;
 use crate::sandbox::{Addresses, Sandbox};
+use crate::scheduling::Scheduling;
 use crate::status::Conditions;
 use crate::time::after;
 use crate::words;
@@ -24,13 +27,16 @@ use crate::words;
 /// One pod, from its acceptance by the node to the removal of its sandbox.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
+    /// With the resources that the node gives it.
     pub(crate) pod: CheckedPod,
     pub(crate) course: Course,
+    pub(crate) scheduling: Scheduling,
     pub(crate) sandbox: Sandbox,
     pub(crate) addresses: Addresses,
     /// Init containers and sidecars first, in order of declaration.
     pub(crate) containers: Vec<Container>,
     pub(crate) conditions: Conditions,
+    pub(crate) resize: Resize,
     /// When `Start` came.
     pub(crate) started_at: Option<Timestamp>,
     sandbox_retries: BackOff,
@@ -43,13 +49,16 @@ impl Lifecycle {
     pub fn new(pod: CheckedPod, now: Timestamp) -> Self {
         let containers: Vec<Container> = pod.containers().map(Container::new).collect();
         let conditions = Conditions::new(&pod, &containers, now);
+        let resize = Resize::none(&pod);
         Self {
             pod,
             course: Course::New,
+            scheduling: Scheduling::Undecided,
             sandbox: Sandbox::Absent,
             addresses: Addresses::default(),
             containers,
             conditions,
+            resize,
             started_at: None,
             sandbox_retries: BackOff::delayed(),
             now,
@@ -63,7 +72,7 @@ impl Lifecycle {
         let mut effects = Vec::new();
         self.record(event, &mut effects);
         self.pursue(&mut effects);
-        self.conditions.update(self.phase(), self.sandbox, &self.containers, self.now);
+        self.conditions.update(self.phase(), self.sandbox, &self.scheduling, &self.containers, self.now);
         self.conditions.restarting_all(self.phase(), self.is_restarting_all(), self.now);
         self.conditions.disrupted(self.course.disruption(), self.now);
         effects
@@ -85,7 +94,8 @@ impl Lifecycle {
         let open = order::open(&self.containers);
         let containers = self.containers.iter().enumerate().filter(|(index, one)| *index < open || one.is_live());
         let containers = containers.filter_map(|(_, container)| container.next_wake());
-        containers.chain(sandbox).chain(deadline).chain(self.restart_all_wake()).min()
+        let resize = self.resize.next_wake().filter(|_| !self.is_stopping());
+        containers.chain(sandbox).chain(deadline).chain(self.restart_all_wake()).chain(resize).min()
     }
 
     /// Whether nothing is started any more: the pod stops, or has ended. Pulls that are under way have lost their point.
@@ -107,7 +117,7 @@ impl Lifecycle {
         }
     }
 
-    /// The pod as given to [`new`](Self::new).
+    /// The pod as given to [`new`](Self::new), with the resources that the node has given it since.
     pub fn pod(&self) -> &CheckedPod {
         &self.pod
     }
@@ -118,7 +128,9 @@ impl Lifecycle {
         let mut emit = |event: PodEvent| effects.push(Effect::Emit(event));
         match event {
             Event::Tick => {}
+            Event::RoomFreed => self.ask_for_room_again(),
             Event::Start => self.start(effects),
+            Event::Unschedulable { message, nominated_node } => self.wait(message, nominated_node, effects),
             Event::SandboxCreated { pod_ips, host_ips } => {
                 if self.sandbox == Sandbox::Creating {
                     self.sandbox = Sandbox::Ready;
@@ -198,12 +210,28 @@ impl Lifecycle {
                 self.hook_ended(&container, attempt, hook, outcome, effects);
             }
             Event::ConditionSet(condition) => self.conditions.set(condition, now),
+            Event::Resize { pod } => self.want(pod, effects),
+            Event::ResizeConsidered { generation, verdict } => self.considered(generation, verdict, effects),
+            Event::ResizeApplied { result } => self.applied(result, effects),
             Event::Delete { grace } => self.stop(Cause::Deleted, grace),
             Event::Evict { cause: eviction, message } => {
                 if matches!(self.course, Course::New | Course::Active { .. }) {
                     emit(words::evicted(&message));
                 }
                 self.stop(Cause::Evicted { eviction, message }, eviction.grace());
+            }
+            Event::Preempt { preemptor, scheduler } => {
+                if matches!(self.course, Course::New | Course::Active { .. }) {
+                    emit(words::preempted(&pod, &preemptor));
+                }
+                self.stop(Cause::Preempted { message: words::preemption(&scheduler) }, None);
+            }
+            Event::Reject { reason, message } => {
+                if let Course::New = self.course {
+                    emit(words::rejected(reason, &message));
+                    self.scheduling = Scheduling::Refused;
+                    self.stop(Cause::Rejected { reason, message: words::rejection(&message) }, None);
+                }
             }
         }
     }
@@ -217,7 +245,18 @@ impl Lifecycle {
             self.started_at = Some(self.now);
             let deadline = self.pod.active_deadline().map(|deadline| after(self.now, deadline));
             self.course = Course::Active { deadline };
+            self.scheduling = Scheduling::Bound;
             effects.push(Effect::Emit(words::scheduled(&self.pod)));
+        }
+    }
+
+    /// There is no room.
+    fn wait(&mut self, message: String, nominated_node: Option<String>, effects: &mut Vec<Effect>) {
+        if let Course::New = self.course {
+            if !matches!(&self.scheduling, Scheduling::Waiting { message: told, .. } if *told == message) {
+                effects.push(Effect::Emit(words::unschedulable(&message)));
+            }
+            self.scheduling = Scheduling::Waiting { message, nominated_node };
         }
     }
 
@@ -242,6 +281,8 @@ impl Lifecycle {
                 effects.push(Effect::Emit(words::deadline_exceeded()));
                 self.stop(Cause::DeadlineExceeded, None);
             } else {
+                // Before anything is started: what starts then has what the pod was given.
+                self.pursue_resize(effects);
                 self.kill_some(effects);
                 if !self.is_restarting_all() {
                     self.bring_up(effects);
@@ -278,7 +319,10 @@ impl Lifecycle {
             match container.advance(may_start, now) {
                 None => {}
                 Some(Due::Pull) => effects.push(Effect::PullImage { container: name }),
-                Some(Due::Start { attempt }) => effects.push(Effect::StartContainer { container: name, attempt }),
+                Some(Due::Start { attempt }) => {
+                    container.resources = resources_of(&self.pod, &name);
+                    effects.push(Effect::StartContainer { container: name, attempt });
+                }
                 Some(Due::PullBackOffBegins) => {
                     effects.extend(words::pull_back_off(container).map(Effect::Emit));
                 }
@@ -297,7 +341,9 @@ impl Lifecycle {
             self.stop_container(index, grace, turn.contains(&index), effects);
         }
         if !self.containers.iter().any(Container::is_live) {
-            self.account_for_the_lost();
+            if self.scheduling.shows_containers() {
+                self.account_for_the_lost();
+            }
             let phase = cause.final_phase(order::apps_succeeded(&self.containers));
             self.course = Course::Ended { phase, cause: cause.clone() };
         }
@@ -333,6 +379,11 @@ impl Lifecycle {
             Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => {}
         }
     }
+}
+
+/// What the manifest gives a container.
+pub(crate) fn resources_of(pod: &CheckedPod, container: &str) -> ResourceRequirements {
+    pod.container(container).and_then(|container| container.spec.resources.clone()).unwrap_or_default()
 }
 
 /// The wait before the restart that the container is in, when there is one.

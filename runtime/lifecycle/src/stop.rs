@@ -106,6 +106,8 @@ pub(crate) enum KillReason {
     Startup,
     /// Its `postStart` hook failed.
     PostStart,
+    /// It makes room for an incarnation with other resources, which follows at once and is no failure.
+    Resize,
     /// All containers of the pod start over.
     RestartAll,
 }

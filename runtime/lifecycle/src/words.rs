@@ -1,12 +1,16 @@
-//! The events that users see, in the kubelet's words.
+//! The events that users see, in the words of the kubelet and the scheduler.
+
+mod resize;
 
 use nacelle_spec::{CheckedPod, HookKind, ProbeKind};
+
+pub(crate) use resize::{resize_completed, resize_failed, resize_pending, resize_started};
 
 use crate::backoff::go_duration;
 use crate::container::Container;
 use crate::course::DEADLINE_MESSAGE;
 use crate::effect::{EventKind, PodEvent, Subject};
-use crate::event::{ImageSource, ProbeOutcome, PullFailure, SandboxFailure};
+use crate::event::{EVICTED, ImageSource, ProbeOutcome, PullFailure, Rejection, SandboxFailure};
 use crate::stop::KillReason;
 
 fn about_pod(kind: EventKind, reason: &'static str, message: String) -> PodEvent {
@@ -32,6 +36,29 @@ pub(crate) fn scheduled(pod: &CheckedPod) -> PodEvent {
     about_pod(EventKind::Normal, "Scheduled", message)
 }
 
+pub(crate) fn unschedulable(message: &str) -> PodEvent {
+    about_pod(EventKind::Warning, "FailedScheduling", message.to_owned())
+}
+
+pub(crate) fn preempted(pod: &CheckedPod, preemptor: &str) -> PodEvent {
+    let node = pod.spec().node_name.as_deref().unwrap_or("this node");
+    about_pod(EventKind::Normal, "Preempted", format!("Preempted by pod {preemptor} on node {node}"))
+}
+
+/// What the condition of a pod says that makes room for another.
+pub(crate) fn preemption(scheduler: &str) -> String {
+    format!("{scheduler}: preempting to accommodate a higher priority pod")
+}
+
+pub(crate) fn rejected(reason: Rejection, message: &str) -> PodEvent {
+    about_pod(EventKind::Warning, reason.as_str(), message.to_owned())
+}
+
+/// `status.message` of a pod that the node will not have.
+pub(crate) fn rejection(message: &str) -> String {
+    format!("Pod was rejected: {message}")
+}
+
 pub(crate) fn sandbox_failed(reason: SandboxFailure, message: &str) -> PodEvent {
     let message = match reason {
         SandboxFailure::CreatePodSandBox => format!("Failed to create pod sandbox: {message}"),
@@ -45,7 +72,7 @@ pub(crate) fn deadline_exceeded() -> PodEvent {
 }
 
 pub(crate) fn evicted(message: &str) -> PodEvent {
-    about_pod(EventKind::Warning, "Evicted", message.to_owned())
+    about_pod(EventKind::Warning, EVICTED, message.to_owned())
 }
 
 pub(crate) fn pulling(container: &Container) -> PodEvent {
@@ -120,6 +147,7 @@ pub(crate) fn killing(container: &Container, restarts: bool) -> PodEvent {
     let message = match container.killed().map(|kill| kill.reason) {
         Some(KillReason::Liveness) => format!("Container {name} failed liveness probe{again}"),
         Some(KillReason::Startup) => format!("Container {name} failed startup probe{again}"),
+        Some(KillReason::Resize) => format!("Container {name} resize requires restart"),
         Some(KillReason::PostStart) => "FailedPostStartHook".to_owned(),
         Some(KillReason::RestartAll) | None => format!("Stopping container {name}"),
     };

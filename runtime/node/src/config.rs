@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 pub use nacelle_wasm::{AddressSpace, Compiler};
 
+use crate::capacity::ResourceConfig;
+
 /// A node's settings.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -22,4 +24,6 @@ pub struct NodeConfig {
     pub insecure_registries: Vec<String>,
     /// Where pods' addresses come from: one block, or one of each IP version; 10.88.0.0/16 when there is none.
     pub pod_cidrs: Vec<IpNet>,
+    /// What it has for pods, and when it puts them out.
+    pub resources: ResourceConfig,
 }

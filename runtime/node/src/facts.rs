@@ -1,22 +1,18 @@
-//! What the downward API can say about this machine.
+//! What the downward API can say about the node.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use nacelle_spec::DownwardFacts;
+use nacelle_spec::{DownwardFacts, Requests};
 
-/// Thousandths of a CPU per CPU.
-const MILLIS: u64 = 1000;
-
-/// The machine's capacity and addresses; pods' own addresses are added per pod.
-pub(crate) fn of_this_machine(node_name: &str) -> DownwardFacts {
-    let cpus = std::thread::available_parallelism().map_or(1, |cpus| u64::try_from(cpus.get()).unwrap_or(1));
+/// What there is for pods, and this machine's addresses; pods' own addresses are added per pod.
+pub(crate) fn of_node(node_name: &str, allocatable: &Requests) -> DownwardFacts {
     DownwardFacts {
         node_name: node_name.to_owned(),
         pod_ips: Vec::new(),
         host_ips: vec![host_address()],
-        node_cpu_millis: cpus * MILLIS,
-        node_memory_bytes: memory_bytes().unwrap_or(0),
-        ..DownwardFacts::default()
+        node_cpu_millis: allocatable.cpu_millis,
+        node_memory_bytes: allocatable.memory_bytes,
+        node_ephemeral_storage_bytes: allocatable.ephemeral_storage_bytes,
     }
 }
 
@@ -33,19 +29,16 @@ fn host_address() -> IpAddr {
         .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }
 
-fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
+    use nacelle_spec::Requests;
+
     #[test]
-    fn a_machine_has_a_cpu_memory_and_an_address() {
-        let facts = super::of_this_machine("here");
-        assert!(facts.node_cpu_millis >= 1000);
-        assert!(facts.node_memory_bytes > 0);
+    fn a_node_has_an_address_and_what_is_for_pods() {
+        let allocatable = Requests { cpu_millis: 1500, memory_bytes: 7, ephemeral_storage_bytes: 9 };
+        let facts = super::of_node("here", &allocatable);
+        let shown = (facts.node_cpu_millis, facts.node_memory_bytes, facts.node_ephemeral_storage_bytes);
+        assert_eq!(shown, (1500, 7, 9));
         assert_eq!(facts.host_ips.len(), 1);
     }
 }

@@ -1,15 +1,17 @@
 //! What a front end holds of a pod that runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
 use nacelle_lifecycle::GateCondition;
-use nacelle_spec::{CheckedPod, Objects};
+use nacelle_spec::{CheckedPod, Diagnostic, Objects};
 use tokio::sync::{mpsc, watch};
 
+use crate::desk::Room;
 use crate::driver::Live;
 use crate::notice::PodRef;
+use crate::stats::PodSample;
 
 /// Something a front end asks of a pod's driver.
 #[derive(Clone, Debug)]
@@ -18,17 +20,23 @@ pub(crate) enum Command {
     Delete(Option<Duration>),
     /// Somebody else's condition of the pod.
     SetCondition(GateCondition),
+    /// The pod shall be this one, which differs in its resources.
+    Resize(CheckedPod),
 }
 
 /// A pod that has been started. Dropping the handle does not stop the pod.
 #[derive(Clone, Debug)]
 pub struct PodHandle {
     pub(crate) pod: CheckedPod,
+    /// The pod as it shall be, with the resources that were asked for last.
+    pub(crate) desired: Arc<Mutex<CheckedPod>>,
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) live: watch::Sender<Live>,
     pub(crate) status: watch::Receiver<Arc<PodStatus>>,
+    pub(crate) room: watch::Receiver<Room>,
     /// Becomes `true` when nothing of the pod is left.
     pub(crate) gone: watch::Receiver<bool>,
+    pub(crate) last_stats: Arc<OnceLock<PodSample>>,
 }
 
 impl PodHandle {
@@ -73,14 +81,46 @@ impl PodHandle {
         let _ = self.commands.send(Command::SetCondition(condition));
     }
 
+    /// Asks for the cpu and memory that `pod` gives to the pod and its containers (KEP-1287); what else differs in it is
+    /// not looked at. Returns at once whether that is a change. What becomes of it is in the status: the conditions
+    /// `PodResizePending` and `PodResizeInProgress`, `resources` of each container, and `observedGeneration`.
+    ///
+    /// # Errors
+    /// All that keeps the pod from being resized so, as the API server's `resize` subresource says it. Nothing changes.
+    pub fn resize(&self, pod: &CheckedPod) -> Result<bool, Vec<Diagnostic>> {
+        // The pod in it is whole even if a thread panicked while it held the lock.
+        let mut desired = self.desired.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(resized) = desired.resize(&desired.with_resources_of(pod))? else { return Ok(false) };
+        *desired = resized.clone();
+        // Under the lock, so that the driver hears of the latest last. One that has ended has no pod left to resize.
+        let _ = self.commands.send(Command::Resize(resized));
+        Ok(true)
+    }
+
     /// The status now.
     pub fn status(&self) -> Arc<PodStatus> {
         Arc::clone(&self.status.borrow())
     }
 
+    /// Whether the node has room for the pod. Room that another pod leaves is given before that one is
+    /// [finished](Self::finished); the status may show it later.
+    pub fn room(&self) -> Room {
+        self.room.borrow().clone()
+    }
+
+    /// The same as it changes.
+    pub fn watch_room(&self) -> watch::Receiver<Room> {
+        self.room.clone()
+    }
+
     /// The status as it changes.
     pub fn watch(&self) -> watch::Receiver<Arc<PodStatus>> {
         self.status.clone()
+    }
+
+    /// What the pod had used in all when its sandbox was removed; `None` before that, and for a pod without one.
+    pub fn last_stats(&self) -> Option<&PodSample> {
+        self.last_stats.get()
     }
 
     /// Waits until nothing of the pod runs or is left on the machine and the front end was given all

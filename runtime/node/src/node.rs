@@ -2,25 +2,31 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use nacelle_container::log::LogConfig;
 use nacelle_host::{Backends, Host, HostConfig};
 use nacelle_image::{Store, StoreError};
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{HostPortConfig, NetworkConfigError, NodeNetwork, NodeNetworkConfig};
 use nacelle_spec::{CheckedPod, Objects};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use crate::capacity::{Machine, NodeResources, Plan};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
+use crate::desk::Desk;
 use crate::driver::{Context, Driver, FrontEnd, Live, Origin, Outlets, Shared, Wires};
+use crate::eviction::{Manager, NodeConditions};
+use crate::guard::Guard;
 use crate::handle::PodHandle;
 use crate::notice::Notice;
 use crate::prune::compile_cache;
+use crate::stats::{Registry, Sample};
 use crate::{facts, network};
 
 /// The characters of generated names: no vowels, so no words (Kubernetes' `utilrand`).
@@ -32,6 +38,10 @@ const NAME_SUFFIX: usize = 5;
 pub struct Node {
     shared: Arc<Shared>,
     name: String,
+    allocatable: NodeResources,
+    conditions: watch::Receiver<NodeConditions>,
+    /// Until the first pod comes.
+    guard: Mutex<Option<Guard>>,
 }
 
 /// A node could not be opened.
@@ -89,11 +99,26 @@ impl Node {
             blocks.pod_cidrs = config.pod_cidrs;
         }
         let network = NodeNetwork::new(blocks)?;
+        let plan = Plan::new(&config.resources, &Machine::this(&config.state_dir));
+        let clock = Clock::start();
+        let memory = Budget::new(Some(plan.memory), None);
+        let (shown, conditions) = watch::channel(NodeConditions::new(clock.now()));
+        let guard = Guard {
+            manager: Manager::new(&plan.hard, &config.resources.eviction, clock.now()),
+            memory: Arc::clone(&memory),
+            state_dir: config.state_dir.clone(),
+            clock,
+            conditions: shown,
+        };
+        let stats = Registry::new(&config.state_dir);
         let host_config = HostConfig { state_dir: config.state_dir, log: LogConfig::default() };
-        let host = Host::new(host_config, backends, Arc::clone(&network));
-        let facts = facts::of_this_machine(&config.node_name);
-        let shared = Shared { host, network, images, facts, insecure_registries: config.insecure_registries };
-        Ok(Arc::new(Self { shared: Arc::new(shared), name: config.node_name }))
+        let host = Host::new(host_config, backends, Arc::clone(&network), Arc::clone(&memory));
+        let desk = Desk::new(config.node_name.clone(), plan.room, clock);
+        let facts = facts::of_node(&config.node_name, &plan.allocatable.amounts);
+        let insecure_registries = config.insecure_registries;
+        let shared = Arc::new(Shared { host, network, memory, desk, images, facts, insecure_registries, stats });
+        let (name, allocatable, guard) = (config.node_name, plan.allocatable, Mutex::new(Some(guard)));
+        Ok(Arc::new(Self { shared, name, allocatable, conditions, guard }))
     }
 
     /// Removes what killed processes left behind: directories of pods that no live process owns. Never fails: what
@@ -111,18 +136,35 @@ impl Node {
         &self.shared.images
     }
 
+    /// What the pods and this machine have used by now. Takes a moment: emptyDirs are counted.
+    pub async fn stats(&self) -> Sample {
+        self.shared.stats.sample(&self.shared.host, &self.name).await
+    }
+
     /// The NetworkPolicies that are in force from now on, in place of the former ones.
     pub fn set_network_policies<'a>(&self, policies: impl IntoIterator<Item = &'a NetworkPolicy>) {
         self.shared.network.set_policies(policies.into_iter().map(network::policy).collect());
     }
 
-    /// Starts a pod. What becomes of it is told through `notices` and the handle; a pod that cannot run is a pod
+    /// What there is for pods: `status.allocatable` of a Node.
+    pub fn allocatable(&self) -> NodeResources {
+        self.allocatable
+    }
+
+    /// What the node is short of, as it changes.
+    pub fn conditions(&self) -> watch::Receiver<NodeConditions> {
+        self.conditions.clone()
+    }
+
+    /// Starts a pod as soon as there is room for it. What becomes of it is told through `notices` and the handle; a pod that cannot run is a pod
     /// with a status that says so.
     ///
     /// Notices must be read, or the receiver dropped: see [`Notice`] for what happens otherwise.
     pub fn start_pod(&self, start: PodStart, notices: mpsc::Sender<Notice>) -> PodHandle {
+        self.stand_guard();
         let clock = Clock::start();
         let uid = Uuid::new_v4();
+        let is_bound = start.pod.spec().node_name.as_deref().is_some_and(|node| !node.is_empty());
         let name = name(&start.pod, uid);
         let pod = start.pod.with_identity(&uid.to_string(), &name, clock.now(), &self.name);
         let base_dir = std::path::absolute(&start.base_dir).unwrap_or(start.base_dir);
@@ -136,13 +178,24 @@ impl Node {
             Arc::clone(&self.shared),
             Live { pod: pod.clone(), objects: start.objects },
             Origin { base_dir, publish: start.publish },
-            Outlets { events, host_events, front: Arc::new(FrontEnd::new(notices)) },
+            Outlets { events: events.clone(), host_events, front: Arc::new(FrontEnd::new(notices)) },
             clock,
         );
-        let live = context.live.clone();
+        let (live, last_stats) = (context.live.clone(), Arc::clone(&context.last_stats));
         let wires = Wires { commands: command_queue, events: event_queue, host_events: host_event_queue, status, gone };
+        let room = self.shared.desk.arrive(&pod, is_bound, events);
         tokio::spawn(Driver::new(Arc::new(context), wires).run());
-        PodHandle { pod, commands, live, status: statuses, gone: going }
+        let desired = Arc::new(Mutex::new(pod.clone()));
+        PodHandle { pod, desired, commands, live, status: statuses, room, gone: going, last_stats }
+    }
+
+    /// Begins to look after the node, unless somebody does.
+    fn stand_guard(&self) {
+        // An option that is taken is whole even if a thread panicked while it held the lock.
+        let guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(guard) = guard {
+            tokio::spawn(guard.watch_over(Arc::downgrade(&self.shared)));
+        }
     }
 }
 

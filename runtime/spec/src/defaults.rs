@@ -4,11 +4,17 @@
 //! Deliberately not filled in: an `emptyDir` for a volume without a source, which validation rejects as the slip it
 //! nearly always is.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe,
     ResourceRequirements, Volume,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::quantity::{Amount, ByteSize};
+use crate::resources::{List, aggregate};
 
 /// Permission bits of files in volumes that give none.
 const FILE_MODE: i32 = 0o644;
@@ -55,9 +61,7 @@ fn pod_spec(spec: &mut PodSpec) {
         containers.flat_map(|container| container.ports.iter_mut().flatten()).for_each(host_network_port);
     }
     spec.volumes.iter_mut().flatten().for_each(volume);
-    if let Some(resources) = &mut spec.resources {
-        requests_from_limits(resources);
-    }
+    requests_of_the_pod(spec);
 }
 
 /// On the host's network a container's port is the host's.
@@ -119,6 +123,42 @@ fn requests_from_limits(resources: &mut ResourceRequirements) {
         for (name, limit) in limits {
             requests.entry(name.clone()).or_insert_with(|| limit.clone());
         }
+    }
+}
+
+/// A pod with limits of its own asks for what its containers ask for, where they do, and else for as much as it allows
+/// (KEP-2837).
+fn requests_of_the_pod(spec: &mut PodSpec) {
+    let Some(limits) = spec.resources.as_ref().and_then(|own| own.limits.clone()).filter(|limits| !limits.is_empty())
+    else {
+        return;
+    };
+    let mut requests = BTreeMap::new();
+    for name in ["cpu", "memory"] {
+        // Containers that ask for more than the pod's limit are an error, which is said once, of the limit.
+        let limit = limits.get(name).and_then(|limit| Amount::try_from(limit).ok());
+        let sum = aggregate(spec, List::Requests, name).filter(|sum| limit.is_none_or(|limit| *sum <= limit));
+        let sum = sum.map(|sum| if name == "memory" { in_bytes(spec, sum) } else { sum.to_string() });
+        if let Some(request) = sum.map(Quantity).or_else(|| limits.get(name).cloned()) {
+            requests.insert(name.to_owned(), request);
+        }
+    }
+    if let Some(resources) = &mut spec.resources {
+        let own = resources.requests.get_or_insert_default();
+        for (name, request) in requests {
+            own.entry(name).or_insert(request);
+        }
+    }
+}
+
+/// A sum of memory requests, with the kind of suffix that the first of them has.
+fn in_bytes(spec: &PodSpec, sum: Amount) -> String {
+    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let mut requests =
+        containers.filter_map(|container| container.resources.as_ref()?.requests.as_ref()?.get("memory"));
+    match (requests.next(), sum.bytes()) {
+        (Some(first), Ok(bytes)) => ByteSize::in_the_form_of(first, bytes).to_string(),
+        _ => sum.to_string(),
     }
 }
 

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{Container, ResourceFieldSelector};
 
 use crate::CheckedPod;
 use crate::quantity::{Amount, QuantityError};
+use crate::resources::{List, amount};
 
 /// What the node knows about a pod and the manifest does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,12 +161,13 @@ impl PodField {
     }
 }
 
-/// The value of a `resourceFieldRef`: in units of the divisor, rounded up. A limit that is not set is the node's
-/// allocatable amount; a request that is not set is 0.
+/// The value of a `resourceFieldRef`: in units of the divisor, rounded up. A limit that is not set is the pod's own
+/// (KEP-2837), and without that the node's allocatable amount; a request that is not set is 0.
 ///
 /// # Errors
 /// When the selector names no resource of a container or a quantity is none.
 pub fn resource_value(
+    pod: &CheckedPod,
     container: &Container,
     selector: &ResourceFieldSelector,
     facts: &DownwardFacts,
@@ -189,6 +191,11 @@ pub fn resource_value(
     };
     let set =
         quantities.and_then(|quantities| quantities.get(name)).map(Amount::try_from).transpose().map_err(wrong)?;
+    let of_the_pod = pod.spec().resources.as_ref().and_then(|resources| amount(resources, List::Limits, name));
+    let unset = match of_the_pod.filter(|limit| list == "limits" && !limit.is_zero()) {
+        Some(limit) => limit,
+        None => unset,
+    };
     let amount = match set {
         Some(limit) if limit.is_zero() && list == "limits" => unset,
         Some(amount) => amount,

@@ -1,4 +1,5 @@
-//! What a node knows beside its pods: the ConfigMaps and Secrets that they refer to, and NetworkPolicies.
+//! What a node knows beside its pods: the ConfigMaps, Secrets and PriorityClasses that they refer to, and
+//! NetworkPolicies.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +7,7 @@ use std::fmt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::defaults;
@@ -14,12 +16,13 @@ use crate::lookup::ObjectLookup;
 /// Namespace and name.
 type Key = (String, String);
 
-/// ConfigMaps, Secrets and NetworkPolicies by namespace and name. Its `Debug` names them and shows no content.
+/// ConfigMaps, Secrets and NetworkPolicies by namespace and name, PriorityClasses by name. Its `Debug` names them and shows no content.
 #[derive(Clone, Default, PartialEq)]
 pub struct Objects {
     config_maps: BTreeMap<Key, ConfigMap>,
     secrets: BTreeMap<Key, Secret>,
     network_policies: BTreeMap<Key, NetworkPolicy>,
+    priority_classes: BTreeMap<String, PriorityClass>,
 }
 
 impl Objects {
@@ -54,6 +57,11 @@ impl Objects {
         self.network_policies.insert(key(&policy.metadata), policy)
     }
 
+    /// Adds a PriorityClass under its name; gives back the one it replaces.
+    pub fn insert_priority_class(&mut self, class: PriorityClass) -> Option<PriorityClass> {
+        self.priority_classes.insert(class.metadata.name.clone().unwrap_or_default(), class)
+    }
+
     /// All ConfigMaps, by namespace and name.
     pub fn config_maps(&self) -> impl Iterator<Item = &ConfigMap> {
         self.config_maps.values()
@@ -67,6 +75,11 @@ impl Objects {
     /// All NetworkPolicies, by namespace and name. Their namespace, `policyTypes` and ports' `protocol` are set.
     pub fn network_policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
         self.network_policies.values()
+    }
+
+    /// All PriorityClasses, by name; the built-in ones are not among them.
+    pub fn priority_classes(&self) -> impl Iterator<Item = &PriorityClass> + Clone {
+        self.priority_classes.values()
     }
 }
 
@@ -92,6 +105,7 @@ impl fmt::Debug for Objects {
             .field("config_maps", &names(self.config_maps.keys().collect()))
             .field("secrets", &names(self.secrets.keys().collect()))
             .field("network_policies", &names(self.network_policies.keys().collect()))
+            .field("priority_classes", &self.priority_classes.keys())
             .finish()
     }
 }

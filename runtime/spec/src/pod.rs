@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::priority::Priority;
 use crate::qos::{self, QosClass};
 use crate::{Diagnostic, annotations, defaults, validate};
 
@@ -56,6 +57,9 @@ pub struct CheckedPod {
     pod: Arc<Pod>,
 }
 
+// Nothing in a pod is unequal to itself: there are no floating-point numbers in it.
+impl Eq for CheckedPod {}
+
 impl CheckedPod {
     /// Fills in Kubernetes' defaults and validates.
     ///
@@ -68,6 +72,11 @@ impl CheckedPod {
             return Err(diagnostics);
         }
         Ok((Self { pod: Arc::new(pod) }, diagnostics))
+    }
+
+    /// A pod that was made from checked ones by means that keep it so.
+    pub(crate) fn from_checked(pod: Arc<Pod>) -> Self {
+        Self { pod }
     }
 
     /// The whole object, defaults filled in.
@@ -144,6 +153,7 @@ impl CheckedPod {
         pod.metadata.name = Some(name.to_owned());
         pod.metadata.namespace = Some(self.namespace().to_owned());
         pod.metadata.creation_timestamp = Some(Time(creation));
+        pod.metadata.generation = Some(1);
         pod.spec.get_or_insert_default().node_name = Some(node_name.to_owned());
         Self { pod: Arc::new(pod) }
     }
@@ -154,6 +164,17 @@ impl CheckedPod {
         let mut pod = Pod::clone(&self.pod);
         pod.metadata.labels.clone_from(&other.pod.metadata.labels);
         pod.metadata.annotations.clone_from(&other.pod.metadata.annotations);
+        Self { pod: Arc::new(pod) }
+    }
+
+    /// The same pod with what its PriorityClass comes to.
+    #[must_use]
+    pub fn with_priority(&self, priority: &Priority) -> Self {
+        let mut pod = Pod::clone(&self.pod);
+        let spec = pod.spec.get_or_insert_default();
+        spec.priority = Some(priority.value);
+        spec.priority_class_name.clone_from(&priority.class);
+        spec.preemption_policy = Some(priority.preemption_policy.to_string());
         Self { pod: Arc::new(pod) }
     }
 

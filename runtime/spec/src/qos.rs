@@ -6,6 +6,9 @@ use k8s_openapi::api::core::v1::{PodSpec, ResourceRequirements};
 
 use crate::quantity::Amount;
 
+/// The resources that decide: no others do, whoever has them.
+const COUNTED: [&str; 2] = ["cpu", "memory"];
+
 /// `status.qosClass`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QosClass {
@@ -38,7 +41,10 @@ impl fmt::Display for QosClass {
 /// has any (KEP-2837). Quantities of zero count as absent. Wants defaults filled in: a limit without a request is a
 /// request too.
 pub fn qos_class(spec: &PodSpec) -> QosClass {
-    let pod_level = spec.resources.as_ref().filter(|r| r.requests.is_some() || r.limits.is_some());
+    let pod_level = spec.resources.as_ref().filter(|resources| {
+        let lists = [&resources.requests, &resources.limits];
+        lists.into_iter().flatten().any(|list| COUNTED.iter().any(|name| list.contains_key(*name)))
+    });
     let classes: Vec<QosClass> = match pod_level {
         Some(resources) => vec![class_of(Some(resources))],
         None => {
@@ -60,7 +66,7 @@ fn class_of(resources: Option<&ResourceRequirements>) -> QosClass {
         let list = resources.and_then(|r| if limit { r.limits.as_ref() } else { r.requests.as_ref() })?;
         Amount::try_from(list.get(name)?).ok().filter(|amount| *amount > Amount::ZERO)
     };
-    let pairs = ["cpu", "memory"].map(|name| (amount(false, name), amount(true, name)));
+    let pairs = COUNTED.map(|name| (amount(false, name), amount(true, name)));
     if pairs.iter().all(|(request, limit)| request.is_none() && limit.is_none()) {
         QosClass::BestEffort
     } else if pairs.iter().all(|(request, limit)| limit.is_some() && request == limit) {
@@ -99,7 +105,33 @@ mod tests {
         }
         let mixed = format!("containers: [{{name: a, resources: {FULL}}}]\ninitContainers: [{{name: i}}]");
         assert_eq!(class(&mixed), QosClass::Burstable);
-        let pod_level = format!("containers: [{{name: a}}]\nresources: {FULL}");
-        assert_eq!(class(&pod_level), QosClass::Guaranteed);
+    }
+
+    #[test]
+    fn resources_of_the_pod_decide_alone() {
+        for (pod, container, expected) in [
+            ("{limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 1, memory: 1Gi}}", "{}", QosClass::Guaranteed),
+            ("{limits: {cpu: 1}, requests: {cpu: 1}}", "{}", QosClass::Burstable),
+            ("{requests: {memory: 1Gi}}", "{limits: {cpu: 1, memory: 1Gi}}", QosClass::Burstable),
+            ("{requests: {cpu: 0}}", "{requests: {cpu: 1}}", QosClass::BestEffort),
+            ("{requests: {}, limits: {}}", "{requests: {cpu: 1}}", QosClass::Burstable),
+        ] {
+            let yaml = format!("containers: [{{name: a, resources: {container}}}]\nresources: {pod}");
+            assert_eq!(class(&yaml), expected, "{pod} {container}");
+        }
+    }
+
+    #[test]
+    fn fuel_and_storage_decide_nothing() {
+        let fuel = "nacelle.dev/fuel: 5, ephemeral-storage: 5";
+        for (resources, expected) in [
+            (format!("{{limits: {{{fuel}}}, requests: {{{fuel}}}}}"), QosClass::BestEffort),
+            (
+                format!("{{limits: {{cpu: 1, memory: 1, {fuel}}}, requests: {{cpu: 1, memory: 1}}}}"),
+                QosClass::Guaranteed,
+            ),
+        ] {
+            assert_eq!(class(&format!("containers: [{{name: a, resources: {resources}}}]")), expected, "{resources}");
+        }
     }
 }

@@ -253,6 +253,11 @@ impl ByteSize {
         Self { bytes, step: if written.0.ends_with('i') { 1024 } else { 1000 } }
     }
 
+    /// `bytes`, shown with powers of 1024.
+    pub fn binary(bytes: u64) -> Self {
+        Self { bytes, step: 1024 }
+    }
+
     /// The number.
     pub fn bytes(self) -> u64 {
         self.bytes

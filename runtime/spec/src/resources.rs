@@ -1,4 +1,4 @@
-//! What a pod may use: memory and local storage.
+//! What a pod and its containers ask for and may use.
 //!
 //! The sums over containers are Kubernetes' (`component-helpers/resource`): containers that run beside each other add
 //! up, an init container counts where it alone, with the sidecars before it, needs more.
@@ -11,8 +11,21 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use crate::quantity::{Amount, ByteSize};
 use crate::{CheckedPod, PodContainer};
 
+/// Units of fuel that a container may execute in each of its incarnations: a resource of this runtime's own.
+pub(crate) const FUEL: &str = "nacelle.dev/fuel";
+
+const CPU: &str = "cpu";
 const MEMORY: &str = "memory";
 const STORAGE: &str = "ephemeral-storage";
+
+/// CPU time that a pod or container asks for and may use, in thousandths of a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuShare {
+    /// `requests.cpu`: its weight where there is less than all want. 0 asks for nothing.
+    pub request_millis: u64,
+    /// `limits.cpu`; `None` means unlimited.
+    pub limit_millis: Option<u64>,
+}
 
 /// Which of the two lists of `resources`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +36,30 @@ pub(crate) enum List {
 
 impl CheckedPod {
     /// The most memory that all containers together may use, in bytes: the pod's own limit, else the sum of its
-    /// containers' when each has one.
+    /// containers' when each has one, as in the kubelet.
     pub fn memory_limit(&self) -> Option<u64> {
-        let own = self.spec().resources.as_ref().and_then(|resources| amount(resources, List::Limits, MEMORY));
+        self.limit(MEMORY)?.bytes().ok()
+    }
+
+    /// The CPU time of all containers together: the pod's own request and limit (KEP-2837), else the sum of its
+    /// containers' requests, and of their limits when each has one, as the kubelet sets up a pod's cgroup.
+    pub fn cpu(&self) -> CpuShare {
+        let own = self.spec().resources.as_ref().and_then(|resources| amount(resources, List::Requests, CPU));
+        let request = own.or_else(|| aggregate(self.spec(), List::Requests, CPU)).unwrap_or_default();
+        CpuShare {
+            request_millis: request.millis().unwrap_or(0),
+            limit_millis: self.limit(CPU).and_then(|limit| limit.millis().ok()),
+        }
+    }
+
+    /// The pod's own limit, else the sum of its containers' when each has one.
+    fn limit(&self, resource: &str) -> Option<Amount> {
+        let own = self.spec().resources.as_ref().and_then(|resources| amount(resources, List::Limits, resource));
         let sum = || {
-            let all = self.containers().all(|container| limit(container, MEMORY).is_some());
-            all.then(|| aggregate(self.spec(), List::Limits, MEMORY)).flatten()
+            let all = self.containers().all(|container| limit(container, resource).is_some());
+            all.then(|| aggregate(self.spec(), List::Limits, resource)).flatten()
         };
-        own.filter(|limit| !limit.is_zero()).or_else(sum).and_then(|limit| limit.bytes().ok())
+        own.filter(|limit| !limit.is_zero()).or_else(sum)
     }
 
     /// The most local storage that the pod's containers and volumes together may use before it is evicted: the sum of
@@ -49,6 +78,26 @@ impl CheckedPod {
 }
 
 impl PodContainer<'_> {
+    /// `requests.cpu` and `limits.cpu`. As in container runtimes, a limit of zero is none.
+    pub fn cpu(self) -> CpuShare {
+        let resources = self.spec.resources.as_ref();
+        let request = resources.and_then(|resources| amount(resources, List::Requests, CPU)).unwrap_or_default();
+        CpuShare {
+            request_millis: request.millis().unwrap_or(0),
+            limit_millis: limit(self, CPU).and_then(|limit| limit.millis().ok()),
+        }
+    }
+
+    /// `limits.memory` in bytes. As in container runtimes, a limit of zero is none.
+    pub fn memory_limit(self) -> Option<u64> {
+        limit(self, MEMORY)?.bytes().ok()
+    }
+
+    /// `limits[nacelle.dev/fuel]`: units of fuel that each incarnation of the container may execute.
+    pub fn fuel(self) -> Option<u64> {
+        limit(self, FUEL)?.bytes().ok()
+    }
+
     /// `resources.limits.ephemeral-storage`: what its files and logs may use before the pod is evicted. As in the
     /// kubelet, zero is no limit.
     pub fn ephemeral_storage_limit(self) -> Option<ByteSize> {
@@ -98,11 +147,15 @@ fn quantity<'a>(container: PodContainer<'a>, resource: &str) -> Option<&'a Quant
 
 /// What a list says about a resource.
 pub(crate) fn amount(resources: &ResourceRequirements, list: List, resource: &str) -> Option<Amount> {
-    let list: Option<&BTreeMap<String, Quantity>> = match list {
+    Amount::try_from(quantities(resources, list)?.get(resource)?).ok()
+}
+
+/// One of the two lists.
+pub(crate) fn quantities(resources: &ResourceRequirements, list: List) -> Option<&BTreeMap<String, Quantity>> {
+    match list {
         List::Limits => resources.limits.as_ref(),
         List::Requests => resources.requests.as_ref(),
-    };
-    Amount::try_from(list?.get(resource)?).ok()
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +185,42 @@ mod tests {
         ] {
             assert_eq!(pod(&spec).memory_limit(), expected, "{spec}");
         }
+    }
+
+    #[test]
+    fn cpu_of_a_pod() {
+        let of = |spec: &str| {
+            let CpuShare { request_millis, limit_millis } = pod(spec).cpu();
+            (request_millis, limit_millis)
+        };
+        let (a, b) = (container("a", "cpu: 1"), container("b", "cpu: 500m"));
+        let asks = "{name: c, image: \"a:1\", resources: {requests: {cpu: 250m}}}";
+        let none = container("n", "");
+        assert_eq!(of(&format!("containers: [{a}, {b}]")), (1500, Some(1500)));
+        // A container without a limit leaves the pod without one.
+        assert_eq!(of(&format!("containers: [{a}, {asks}]")), (1250, None));
+        assert_eq!(of(&format!("containers: [{none}]")), (0, None));
+        assert_eq!(of(&format!("containers: [{asks}], resources: {{limits: {{cpu: 2}}}}")), (250, Some(2000)));
+        assert_eq!(of(&format!("containers: [{none}], resources: {{limits: {{cpu: 2}}}}")), (2000, Some(2000)));
+        assert_eq!(of(&format!("containers: [{asks}], resources: {{requests: {{cpu: 300m}}}}")), (300, None));
+    }
+
+    #[test]
+    fn cpu_memory_and_fuel_of_a_container() {
+        let pod = pod(&format!(
+            "containers: [{}, {}, {}]",
+            container("a", "cpu: 250m, memory: 64Mi, nacelle.dev/fuel: 5M"),
+            "{name: b, image: \"a:1\", resources: {limits: {cpu: 1}, requests: {cpu: 0.0015}}}",
+            container("c", "cpu: 0, memory: 0")
+        ));
+        let of = |name: &str| {
+            let container = pod.container(name).unwrap();
+            let CpuShare { request_millis, limit_millis } = container.cpu();
+            (request_millis, limit_millis, container.memory_limit(), container.fuel())
+        };
+        assert_eq!(of("a"), (250, Some(250), Some(64 << 20), Some(5_000_000)));
+        assert_eq!(of("b"), (2, Some(1000), None, None));
+        assert_eq!(of("c"), (0, None, None, None));
     }
 
     #[test]

@@ -53,6 +53,7 @@ fn whose(scope: Scope) -> &'static str {
     match scope {
         Scope::Container => "container's",
         Scope::Pod => "pod's",
+        Scope::Node => "node's",
     }
 }
 

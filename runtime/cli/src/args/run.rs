@@ -50,6 +50,24 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "CIDR")]
     pub(crate) pod_cidr: Vec<String>,
 
+    /// Let the pods ask for so many CPUs in all, such as 2 or 1500m; pods that do not fit wait [default: any number]
+    #[arg(long, value_name = "CPUS")]
+    pub(crate) node_cpu: Option<String>,
+
+    /// Let the pods use so much memory in all, such as 512Mi, and ask for no more; pods that do not fit wait
+    /// [default: they use what this machine has, and ask for any amount]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) node_memory: Option<String>,
+
+    /// Run so many pods at the same time at most; others wait [default: 16384]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_pods: Option<String>,
+
+    /// Evict pods when less than this is left, such as memory.available<100Mi or nodefs.available<5%; several with
+    /// commas; repeatable [default: memory.available<100Mi, or a twentieth of the memory where that is less]
+    #[arg(long, value_name = "SIGNAL<VALUE")]
+    pub(crate) eviction_hard: Vec<String>,
+
     /// Stop another `nacelle run` that runs one of these pods, instead of refusing
     #[arg(long)]
     pub(crate) replace: bool,
@@ -58,6 +76,11 @@ pub(crate) struct RunArgs {
     /// a cluster would
     #[arg(long)]
     pub(crate) keep_trying: bool,
+
+    /// Show what the pods use: a table that is drawn anew each second, on a terminal; a table at the end; with --output
+    /// json a line per pod and second
+    #[arg(long)]
+    pub(crate) stats: bool,
 
     /// How much address space guests may take: small reserves nothing in advance, which machines with 39-bit or 32-bit
     /// addresses, a `ulimit -v` or little memory need; auto finds out

@@ -96,7 +96,7 @@ fn check(manifests: Vec<Manifest>, verbosity: Verbosity, streams: &Streams) -> R
     }
     if loaded.pods.is_empty() {
         return Err(CliError::new(ErrorKind::Manifest, "there is no Pod in the manifests")
-            .hint("Pods, ConfigMaps, Secrets and NetworkPolicies are read; only Pods run")
+            .hint("Pods, ConfigMaps, Secrets, NetworkPolicies and PriorityClasses are read; only Pods run")
             .into());
     }
     let pods = std::mem::take(&mut loaded.pods)

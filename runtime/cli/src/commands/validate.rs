@@ -61,6 +61,11 @@ fn contents(loaded: &Loaded) -> String {
         1 => present.push("1 NetworkPolicy".to_owned()),
         more => present.push(format!("{more} NetworkPolicies")),
     }
+    match loaded.objects.priority_classes().count() {
+        0 => {}
+        1 => present.push("1 PriorityClass".to_owned()),
+        more => present.push(format!("{more} PriorityClasses")),
+    }
     if present.is_empty() { "nothing".to_owned() } else { present.join(", ") }
 }
 
@@ -80,6 +85,7 @@ struct Report {
     config_maps: usize,
     secrets: usize,
     network_policies: usize,
+    priority_classes: usize,
     diagnostics: Vec<DiagnosticRecord>,
 }
 
@@ -110,6 +116,7 @@ impl Report {
             config_maps: loaded.objects.config_maps().count(),
             secrets: loaded.objects.secrets().count(),
             network_policies: loaded.objects.network_policies().count(),
+            priority_classes: loaded.objects.priority_classes().count(),
             diagnostics: loaded.diagnostics.iter().map(DiagnosticRecord::of).collect(),
         }
     }

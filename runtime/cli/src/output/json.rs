@@ -5,7 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
+use nacelle_node::stats::summary::PodStats;
 use serde::Serialize;
+
+use super::usage_json::Details;
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -41,6 +44,16 @@ pub(crate) enum Record<'a> {
     },
     /// A pod's status changed.
     Status { time: Timestamp, namespace: &'a str, pod: &'a str, status: &'a PodStatus },
+    /// What a pod uses.
+    Stats {
+        time: Timestamp,
+        namespace: &'a str,
+        pod: &'a str,
+        /// The kubelet's figures.
+        stats: Box<PodStats>,
+        /// What those have no place for; containers that have ended included.
+        containers: Vec<Details<'a>>,
+    },
     /// The last line.
     Exit {
         time: Timestamp,

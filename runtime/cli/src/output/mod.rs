@@ -5,6 +5,8 @@ pub(crate) mod log;
 pub(crate) mod progress;
 pub(crate) mod size;
 pub(crate) mod table;
+pub(crate) mod usage;
+pub(crate) mod usage_json;
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write};

@@ -1,8 +1,9 @@
-//! Progress bars of pulls: one per layer on its way, on a terminal only.
+//! What moves at the bottom of a terminal: a progress bar per layer on its way, and below them a table.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use console::{Term, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nacelle_image::{Digest, Progress, ProgressEvent};
 
@@ -10,13 +11,20 @@ use nacelle_image::{Digest, Progress, ProgressEvent};
 pub(crate) struct PullBars {
     multi: MultiProgress,
     layers: Mutex<HashMap<Digest, ProgressBar>>,
+    table: OnceLock<ProgressBar>,
+    visible: bool,
 }
 
 impl PullBars {
     /// Bars that are drawn when `visible`.
     pub(crate) fn new(visible: bool) -> Self {
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { multi: MultiProgress::with_draw_target(target), layers: Mutex::default() }
+        Self {
+            multi: MultiProgress::with_draw_target(target),
+            layers: Mutex::default(),
+            table: OnceLock::new(),
+            visible,
+        }
     }
 
     /// Does something with the terminal while no bar is on it.
@@ -31,6 +39,34 @@ impl PullBars {
         }
     }
 
+    /// Whether anybody sees them.
+    pub(crate) fn is_visible(&self) -> bool {
+        self.visible
+    }
+
+    /// Shows a table below the bars, in place of the one that is there. What is too wide for the terminal is cut.
+    pub(crate) fn show_table(&self, text: &str) {
+        if self.table.get().is_none() && text.lines().count() < 2 {
+            // Headings alone, before there was ever more.
+            return;
+        }
+        let bar = self.table.get_or_init(|| {
+            let bar = self.multi.add(ProgressBar::new_spinner());
+            bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        let (_, width) = Term::stderr().size();
+        let lines: Vec<_> = text.lines().map(|line| truncate_str(line, width.into(), "…")).collect();
+        bar.set_message(lines.join("\n"));
+    }
+
+    /// Removes the table.
+    pub(crate) fn clear_table(&self) {
+        if let Some(bar) = self.table.get() {
+            bar.finish_and_clear();
+        }
+    }
+
     fn bars(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, ProgressBar>> {
         // A map of bars is whole after each of its operations.
         self.layers.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,7 +75,7 @@ impl PullBars {
     fn start(&self, layer: &Digest, total: u64) {
         let mut bars = self.bars();
         let bar = bars.entry(layer.clone()).or_insert_with(|| {
-            let bar = self.multi.add(ProgressBar::new(total));
+            let bar = self.multi.insert(0, ProgressBar::new(total));
             bar.set_style(style());
             bar.set_prefix(layer.short().to_owned());
             bar

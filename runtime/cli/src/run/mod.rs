@@ -13,26 +13,33 @@ mod failure;
 mod narrate;
 mod print;
 mod reload;
+mod resize;
+mod resources;
+mod stats;
 mod stuck;
 mod supervisor;
 mod view;
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use nacelle_node::{Compiler, HostPort, Node, NodeConfig, PodHandle, PodStart, Protocol};
+use nacelle_node::{Compiler, HostPort, Node, NodeConfig, PodHandle, PodStart, Protocol, Room};
 use nacelle_spec::{CheckedPod, Objects, network};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 pub(crate) use reload::Reading;
+pub(crate) use resources::NodeOptions;
 pub(crate) use supervisor::{Outcome, Reason};
 
 use self::claim::{Claim, Tried, try_claim};
 use self::print::{Printer, Setup};
 use self::reload::Reloader;
+use self::stuck::Wait;
 use self::supervisor::{Action, Event, Signal, Supervisor};
 use self::view::PodView;
 use crate::COMPILE_WORKER;
@@ -41,6 +48,7 @@ use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::RunOptions;
 use crate::output::Streams;
 use crate::output::log::{ContainerName, Prefixes};
+use crate::output::progress::PullBars;
 use crate::publish::PublishedPort;
 use crate::tracing_setup::Verbosity;
 
@@ -88,7 +96,7 @@ pub(crate) async fn run_pods(
         };
         node.start_pod(start, notices.clone())
     };
-    let handles: Vec<PodHandle> = pods.iter().map(start).collect();
+    let handles = start_all(&pods, start);
     drop(notices);
     let mut reloader = Reloader {
         reading,
@@ -115,9 +123,16 @@ pub(crate) async fn run_pods(
         stopping: Arc::clone(&stopping),
         events: events.clone(),
         pods: handles.iter().enumerate().map(|(number, handle)| (handle.pod().uid().to_owned(), number)).collect(),
+        usage: options.stats.then(|| stats::Usage::new(handles.clone())),
     })
     .map_err(CliError::output)?;
-    let printing = tokio::task::spawn_blocking(move || printer.run(notice_queue));
+    let bars = printer.bars();
+    // One: the latest is enough.
+    let (samples, sample_queue) = mpsc::channel(1);
+    if options.stats {
+        tokio::spawn(stats::watch(Arc::clone(&node), samples));
+    }
+    let printing = tokio::task::spawn_blocking(move || printer.run(notice_queue, sample_queue));
 
     for (number, handle) in handles.iter().enumerate() {
         tokio::spawn(watch(number, handle.clone(), events.clone()));
@@ -134,14 +149,25 @@ pub(crate) async fn run_pods(
     let views = handles.iter().map(|handle| PodView::new(handle.pod())).collect();
     let mut supervisor = Supervisor::new(views, options.keep_trying);
     while let Some(event) = event_queue.recv().await {
-        let actions = supervisor.step(event);
+        let mut actions = Vec::new();
+        if let Event::Ended { .. } = event {
+            // Room that the pod leaves has been given to others by now, but their word may still be on its way.
+            for pod in supervisor.waiting_for_room() {
+                if let Some(handle) = handles.get(pod) {
+                    actions.extend(supervisor.step(Event::Room { pod, wait: wait(handle.room()) }));
+                }
+            }
+        }
+        actions.extend(supervisor.step(event));
         stopping.store(supervisor.is_stopping(), Ordering::Relaxed);
         for action in actions {
             match action {
                 Action::Stop { grace } => handles.iter().for_each(|handle| handle.delete(grace)),
-                Action::Say(text) if options.verbosity != Verbosity::Quiet => streams.say(&text),
+                Action::Say(text) if options.verbosity != Verbosity::Quiet => {
+                    say(&bars, move |streams| streams.say(&text), *streams).await;
+                }
                 Action::Say(_) => {}
-                Action::Complain(text) => streams.say_error(&text),
+                Action::Complain(text) => say(&bars, move |streams| streams.say_error(&text), *streams).await,
                 Action::End(outcome) => {
                     reloading.abort();
                     print_the_rest(outcome.reason, printing, &mut event_queue).await;
@@ -152,6 +178,36 @@ pub(crate) async fn run_pods(
     }
     // There is a sender for as long as `events` lives.
     Err(CliError::new(ErrorKind::Node, "the pods were lost sight of").into())
+}
+
+/// Says something above what is at the bottom of the terminal. A terminal that is stopped must not keep a signal from
+/// being heard, so this waits for a moment only; the words follow.
+async fn say(bars: &Arc<PullBars>, words: impl FnOnce(Streams) + Send + 'static, streams: Streams) {
+    if !bars.is_visible() {
+        return words(streams);
+    }
+    let bars = Arc::clone(bars);
+    let said = tokio::task::spawn_blocking(move || bars.suspend(|| words(streams)));
+    let _ = tokio::time::timeout(Duration::from_millis(100), said).await;
+}
+
+/// Starts the pods, those of higher priority first, so that none is started only to make room for another. The handles
+/// are in the order of the pods.
+fn start_all(pods: &[PodToRun], start: impl Fn(&PodToRun) -> PodHandle) -> Vec<PodHandle> {
+    let mut order: Vec<(usize, &PodToRun)> = pods.iter().enumerate().collect();
+    order.sort_by_key(|(_, pod)| Reverse(pod.pod.priority()));
+    let mut started: Vec<(usize, PodHandle)> = order.into_iter().map(|(number, pod)| (number, start(pod))).collect();
+    started.sort_by_key(|(number, _)| *number);
+    started.into_iter().map(|(_, handle)| handle).collect()
+}
+
+/// What a pod waits for, as far as the supervisor cares.
+fn wait(room: Room) -> Wait {
+    match room {
+        Room::Awaited { message, is_up_to_others: true } => Wait::ForOthers(message),
+        Room::Awaited { message, is_up_to_others: false } => Wait::ForTime(message),
+        Room::Given | Room::Refused => Wait::No,
+    }
 }
 
 /// Waits until all output is written, unless the user does not: a signal leaves the rest unwritten.
@@ -221,6 +277,7 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
         address_space: options.address_space,
         insecure_registries: options.insecure_registries.clone(),
         pod_cidrs: options.pod_cidrs.clone(),
+        resources: options.resources.config(),
     };
     Node::open(config).map_err(|error| CliError::new(ErrorKind::Node, "cannot run pods").because(error))
 }
@@ -284,14 +341,19 @@ fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
 }
 
-/// Passes a pod's statuses on as events.
+/// Passes a pod's statuses, and whether it has room, on as events.
 async fn watch(number: usize, handle: PodHandle, events: mpsc::UnboundedSender<Event>) {
-    let mut statuses = handle.watch();
+    let (mut statuses, mut rooms) = (handle.watch(), handle.watch_room());
+    rooms.mark_changed();
     let mut ended = std::pin::pin!(handle.finished());
     loop {
         let event = tokio::select! {
             biased;
             status = &mut ended => Event::Ended { pod: number, status },
+            Ok(()) = rooms.changed() => {
+                let room = rooms.borrow_and_update().clone();
+                Event::Room { pod: number, wait: wait(room) }
+            }
             Ok(()) = statuses.changed() => {
                 let status = Arc::clone(&statuses.borrow_and_update());
                 Event::Status { pod: number, status }

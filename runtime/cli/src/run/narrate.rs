@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, PodStatus};
 
+use super::resize::changes;
+
 /// The exit codes of containers that were stopped: no news while everything is being stopped.
 const STOPPED: [i32; 2] = [128 + 9, 128 + 15];
 
@@ -27,6 +29,9 @@ pub(crate) fn remarks(old: Option<&PodStatus>, new: &PodStatus, stopping: bool) 
             let text = format!("starts again after a back-off of {delay} (CrashLoopBackOff)");
             remarks.push(Remark { container: Some(now.name.clone()), text });
         }
+        if let Some(given) = before.and_then(|before| resized(before, now)) {
+            remarks.push(Remark { container: Some(now.name.clone()), text: format!("is resized: {given}") });
+        }
         let restarts_before = before.map_or(0, |before| before.restart_count);
         if now.restart_count > restarts_before {
             remarks
@@ -44,6 +49,12 @@ pub(crate) fn remarks(old: Option<&PodStatus>, new: &PodStatus, stopping: bool) 
 
 fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
+}
+
+/// What a container was given by a resize that has been carried out.
+fn resized(before: &ContainerStatus, now: &ContainerStatus) -> Option<String> {
+    let changes = changes(before.resources.as_ref()?, now.resources.as_ref()?);
+    (!changes.is_empty()).then(|| changes.join(", "))
 }
 
 /// Whether all app containers have ended: what ends after them is a sidecar that is being stopped.
@@ -77,6 +88,7 @@ fn describe(end: &ContainerStateTerminated, stopping: bool) -> Option<String> {
     let first_line = end.message.as_deref().and_then(|message| message.lines().next()).unwrap_or_default();
     let why = match end.reason.as_deref() {
         Some("OOMKilled") => "ran out of memory (OOMKilled), ",
+        Some("FuelExhausted") => "used up its fuel (FuelExhausted), ",
         Some("StartError") => "could not be started, ",
         _ => "ended with ",
     };
@@ -86,6 +98,9 @@ fn describe(end: &ContainerStateTerminated, stopping: bool) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::ResourceRequirements;
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
     use super::super::view::fixtures::{container, ended, running, status, waiting};
     use super::*;
 
@@ -167,6 +182,34 @@ mod tests {
             said(None, &killed, false),
             ["a: ran out of memory (OOMKilled), exit code 137: asked for 70 MiB of 64 MiB"]
         );
+    }
+
+    #[test]
+    fn used_up_fuel_is_named() {
+        let mut state = ended(152, 1);
+        if let Some(end) = &mut state.terminated {
+            end.reason = Some("FuelExhausted".to_owned());
+            end.message = Some("the guest executed all of its 5 units of fuel".to_owned());
+        }
+        let spent = status("Failed", vec![], vec![container("a", state)]);
+        assert_eq!(
+            said(None, &spent, false),
+            ["a: used up its fuel (FuelExhausted), exit code 152: the guest executed all of its 5 units of fuel"]
+        );
+    }
+
+    #[test]
+    fn a_resize_is_said_when_it_has_been_carried_out() {
+        let with = |cpu: Option<&str>| {
+            let mut app = container("a", running());
+            let limits = [("cpu".to_owned(), Quantity(cpu.unwrap_or_default().to_owned()))];
+            app.resources =
+                cpu.map(|_| ResourceRequirements { limits: Some(limits.into()), ..ResourceRequirements::default() });
+            status("Running", vec![], vec![app])
+        };
+        assert_eq!(said(Some(&with(Some("1"))), &with(Some("2")), false), ["a: is resized: limits.cpu 1 → 2"]);
+        assert_eq!(said(Some(&with(Some("1"))), &with(Some("1")), false), Vec::<String>::new());
+        assert_eq!(said(Some(&with(None)), &with(Some("1")), false), Vec::<String>::new());
     }
 
     #[test]

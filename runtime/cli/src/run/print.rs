@@ -13,11 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
 use nacelle_image::Progress as _;
+use nacelle_node::stats::Sample;
 use nacelle_node::{EventKind, LogLine, Notice, PodEvent, PodRef, Stream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::narrate::remarks;
+use super::stats::Usage;
 use super::supervisor;
 use crate::args::OutputFormat;
 use crate::output::json::{Record, text_and_bytes};
@@ -40,13 +43,15 @@ pub(crate) struct Setup {
     /// The supervisor, which numbers pods; here they are known by uid.
     pub(crate) events: mpsc::UnboundedSender<supervisor::Event>,
     pub(crate) pods: HashMap<String, usize>,
+    /// Shows what the pods use.
+    pub(crate) usage: Option<Usage>,
 }
 
 /// See the module.
 pub(crate) struct Printer {
     setup: Setup,
     out: LogPrinter<BufWriter<File>>,
-    bars: PullBars,
+    bars: Arc<PullBars>,
     statuses: HashMap<String, Arc<PodStatus>>,
     /// The last warning about each container, so that one that comes again is not said again.
     warned: HashMap<(String, Option<String>), String>,
@@ -64,30 +69,82 @@ impl Printer {
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let out = LogPrinter::new(BufWriter::with_capacity(64 * 1024, stdout), setup.prefixes.clone());
         let visible = setup.streams.stderr.terminal && setup.verbosity != Verbosity::Quiet;
-        let bars = PullBars::new(visible && setup.format == OutputFormat::Text);
+        let bars = Arc::new(PullBars::new(visible && setup.format == OutputFormat::Text));
         Ok(Self { setup, out, bars, statuses: HashMap::new(), warned: HashMap::new(), closed: false })
     }
 
-    /// Prints until the last sender is gone.
-    pub(crate) fn run(mut self, mut notices: mpsc::Receiver<Notice>) {
+    /// What is at the bottom of the terminal: whoever else writes to it does so while it is not there.
+    pub(crate) fn bars(&self) -> Arc<PullBars> {
+        Arc::clone(&self.bars)
+    }
+
+    /// Prints until the last sender of notices is gone. Must be called on a thread of a tokio runtime that may block.
+    pub(crate) fn run(mut self, mut notices: mpsc::Receiver<Notice>, mut samples: mpsc::Receiver<Sample>) {
+        let runtime = Handle::current();
         loop {
             let notice = match notices.try_recv() {
                 Ok(notice) => notice,
                 Err(TryRecvError::Empty) => {
                     let flushed = self.out.flush();
                     self.check(flushed);
-                    match notices.blocking_recv() {
-                        Some(notice) => notice,
-                        None => break,
+                    match runtime.block_on(next(&mut notices, &mut samples)) {
+                        Next::Notice(notice) => notice,
+                        Next::Sample(sample) => {
+                            self.sample(&sample);
+                            continue;
+                        }
+                        Next::End => break,
                     }
                 }
                 Err(TryRecvError::Disconnected) => break,
             };
             self.print(&notice);
+            // Lines that never cease do not keep the table from being drawn.
+            if let Ok(sample) = samples.try_recv() {
+                self.sample(&sample);
+            }
         }
+        self.bars.clear_table();
         self.bars.clear();
+        self.last_usage();
         let closed = self.out.close().and_then(|()| self.out.flush());
         self.check(closed);
+    }
+
+    /// Shows what the pods use.
+    fn sample(&mut self, sample: &Sample) {
+        let Some(usage) = &mut self.setup.usage else { return };
+        usage.observe(sample);
+        match self.setup.format {
+            OutputFormat::Json => {
+                for line in usage.lines(sample) {
+                    self.write(|out| out.raw(&line));
+                }
+            }
+            OutputFormat::Text if self.bars.is_visible() => {
+                let table = usage.table(sample, self.out.prefixes());
+                self.bars.show_table(&table);
+            }
+            OutputFormat::Text => {}
+        }
+    }
+
+    /// Says what the pods have used in all.
+    fn last_usage(&mut self) {
+        let Some(usage) = &self.setup.usage else { return };
+        match self.setup.format {
+            OutputFormat::Json => {
+                for line in usage.last_lines() {
+                    self.write(|out| out.raw(&line));
+                }
+            }
+            OutputFormat::Text => {
+                let table = usage.last_table(self.out.prefixes());
+                let closed = self.out.close().and_then(|()| self.out.flush());
+                self.check(closed);
+                self.setup.streams.say(table.trim_end());
+            }
+        }
     }
 
     fn print(&mut self, notice: &Notice) {
@@ -162,7 +219,8 @@ impl Printer {
         match self.setup.verbosity {
             Verbosity::Quiet => false,
             Verbosity::Verbose | Verbosity::Debug => true,
-            Verbosity::Normal if event.kind == EventKind::Normal => false,
+            // Why a container ends that is about to be resized: its status does not say it.
+            Verbosity::Normal if event.kind == EventKind::Normal => event.message.ends_with("resize requires restart"),
             Verbosity::Normal if is_echo(event) => false,
             Verbosity::Normal => {
                 let key = (pod.uid.clone(), container.map(str::to_owned));
@@ -233,10 +291,26 @@ impl Printer {
     }
 }
 
+/// What the printer does next.
+enum Next {
+    Notice(Notice),
+    Sample(Sample),
+    End,
+}
+
+async fn next(notices: &mut mpsc::Receiver<Notice>, samples: &mut mpsc::Receiver<Sample>) -> Next {
+    tokio::select! {
+        biased;
+        notice = notices.recv() => notice.map_or(Next::End, Next::Notice),
+        // Nobody takes samples when nobody wants them.
+        Some(sample) = samples.recv() => Next::Sample(sample),
+    }
+}
+
 /// Whether the event tells of what is told better from the pod's status: failed pulls and starts by the supervisor,
-/// back-offs and ends by [`remarks`].
+/// back-offs and ends by [`remarks`]. That a pod waits for room is the supervisor's to say, too.
 fn is_echo(event: &PodEvent) -> bool {
-    matches!(event.reason, "Failed" | "InspectFailed" | "ErrImageNeverPull" | "BackOff")
+    matches!(event.reason, "Failed" | "InspectFailed" | "ErrImageNeverPull" | "BackOff" | "FailedScheduling")
         || SANDBOX_FAILURES.contains(&event.reason)
 }
 

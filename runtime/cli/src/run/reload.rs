@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a ConfigMap, a Secret | reaches the volumes that show it, at once and as a whole |
 //! | labels, annotations | reach downwardAPI volumes; NetworkPolicies look at the new labels |
+//! | cpu and memory of a pod, a container, a sidecar | are given to what runs, as a resize of the pod (KEP-1287) |
 //! | a NetworkPolicy | is in force for what is connected from then on |
 //! | anything else | a warning: it takes effect at the pod's next run |
 //!
@@ -17,6 +18,7 @@ use nacelle_node::{Node, PodHandle};
 use nacelle_spec::k8s_openapi::api::core::v1::Container;
 use nacelle_spec::{CheckedPod, Objects};
 
+use super::resize;
 use crate::args::SourceArgs;
 use crate::output::{Streams, count, printable};
 use crate::source::{self, Manifest};
@@ -35,7 +37,7 @@ pub(super) struct Reloader {
     pub(super) reading: Reading,
     pub(super) node: Arc<Node>,
     pub(super) handles: Vec<PodHandle>,
-    /// As the manifests have them, in the order of the handles; labels and annotations as they are now.
+    /// As the manifests have them, in the order of the handles; labels, annotations and resources as they are now.
     pub(super) pods: Vec<CheckedPod>,
     pub(super) objects: Arc<Objects>,
     pub(super) streams: Streams,
@@ -65,16 +67,28 @@ impl Reloader {
             return self.streams.say_error(&format!("{errors} in the manifests: the pods go on as they are"));
         }
         let new: Vec<CheckedPod> = loaded.pods.into_iter().map(|loaded| loaded.pod).collect();
-        let plan = plan(&self.pods, &self.objects, &new, &loaded.objects);
+        let mut plan = plan(&self.pods, &self.objects, &new, &loaded.objects);
         if !quiet {
             plan.warnings.iter().for_each(|text| self.streams.say_warning(text));
         }
         self.node.set_network_policies(loaded.objects.network_policies());
         self.objects = Arc::new(loaded.objects);
-        for (handle, pod) in self.handles.iter().zip(&plan.pods) {
-            handle.update(pod, Arc::clone(&self.objects));
+        for (handle, pod) in self.handles.iter().zip(&mut plan.pods) {
+            handle.update(&pod.pod, Arc::clone(&self.objects));
+            let Some(resized) = pod.resized.take() else { continue };
+            match handle.resize(&resized) {
+                Ok(_) => {
+                    if !quiet {
+                        resize::changes_of(&pod.pod, &resized).iter().for_each(|text| self.streams.say(text));
+                    }
+                    pod.pod = resized;
+                }
+                Err(refused) => {
+                    resize::refusals(&resized, &refused).iter().for_each(|text| self.streams.say_warning(text))
+                }
+            }
         }
-        self.pods = plan.pods;
+        self.pods = plan.pods.into_iter().map(|pod| pod.pod).collect();
         if !quiet {
             self.streams.say("read the manifests again");
         }
@@ -84,10 +98,19 @@ impl Reloader {
 /// What a new reading comes to.
 #[derive(Debug)]
 struct Plan {
-    /// The pods that run, with the labels and annotations that they shall have.
-    pods: Vec<CheckedPod>,
+    /// The pods that run.
+    pods: Vec<Planned>,
     /// What changed and cannot be changed while pods run.
     warnings: Vec<String>,
+}
+
+/// What becomes of one pod.
+#[derive(Debug)]
+struct Planned {
+    /// With the labels and annotations that it shall have.
+    pod: CheckedPod,
+    /// The same with the resources that it shall have, where they are others.
+    resized: Option<CheckedPod>,
 }
 
 fn plan(running: &[CheckedPod], before: &Objects, read: &[CheckedPod], after: &Objects) -> Plan {
@@ -99,10 +122,11 @@ fn plan(running: &[CheckedPod], before: &Objects, read: &[CheckedPod], after: &O
         let same = unmatched.iter_mut().find(|new| new.is_some_and(|new| identity(new) == identity(pod)));
         let Some(new) = same.and_then(Option::take) else {
             warnings.push(format!("pod {} is in the manifests no more, and goes on", title(pod)));
-            pods.push(pod.clone());
+            pods.push(Planned { pod: pod.clone(), resized: None });
             continue;
         };
-        if new.spec() != pod.spec() {
+        let resized = pod.with_resources_of(new);
+        if new.spec() != resized.spec() {
             warnings.push(format!("the spec of pod {} has changed: that takes effect at its next run", title(pod)));
         }
         let settings = |pod: &CheckedPod| (pod.http_reuse(), pod.access_log());
@@ -112,7 +136,8 @@ fn plan(running: &[CheckedPod], before: &Objects, read: &[CheckedPod], after: &O
             warnings.push(format!("pod {}: {text}", title(pod)));
         }
         warnings.extend(out_of_reach(pod, before, after));
-        pods.push(pod.with_metadata_of(new));
+        let resized = (resized.spec() != pod.spec()).then(|| resized.with_metadata_of(new));
+        pods.push(Planned { pod: pod.with_metadata_of(new), resized });
     }
     let new = unmatched.into_iter().flatten();
     warnings.extend(new.map(|pod| format!("pod {} is new: it is started by another `nacelle run`", title(pod))));
@@ -123,7 +148,7 @@ fn identity(pod: &CheckedPod) -> (&str, &str, Option<&str>) {
     (pod.namespace(), pod.name(), pod.object().metadata.generate_name.as_deref())
 }
 
-fn title(pod: &CheckedPod) -> String {
+pub(super) fn title(pod: &CheckedPod) -> String {
     let generated = pod.object().metadata.generate_name.as_deref().unwrap_or_default();
     let name = if pod.name().is_empty() { generated } else { pod.name() };
     format!("{}/{name}", pod.namespace())
@@ -230,7 +255,9 @@ mod tests {
     fn labels_and_annotations_change() {
         let old = pod("name: web, labels: {a: b}", "");
         let plan = plan_of(&[&old], &[&pod("name: web, labels: {a: c}, annotations: {note: new}", "")]);
-        assert_eq!((plan.pods[0].labels()["a"].as_str(), plan.pods[0].annotations()["note"].as_str()), ("c", "new"));
+        let pod = &plan.pods[0].pod;
+        assert_eq!((pod.labels()["a"].as_str(), pod.annotations()["note"].as_str()), ("c", "new"));
+        assert_eq!(plan.pods[0].resized, None);
         assert_eq!(plan.warnings, Vec::<String>::new());
     }
 
@@ -250,14 +277,36 @@ mod tests {
             ]
         );
         assert_eq!(plan.pods.len(), 2);
-        assert_eq!(plan.pods[0].app_containers().next().and_then(|app| app.spec.args.clone()), None);
+        assert_eq!(plan.pods[0].pod.app_containers().next().and_then(|app| app.spec.args.clone()), None);
+        assert_eq!(plan.pods[0].resized, None);
+    }
+
+    #[test]
+    fn cpu_and_memory_change_by_a_resize() {
+        let old = pod("name: web, labels: {a: b}", "resources: {limits: {cpu: 1}}");
+        let plan = plan_of(&[&old], &[&pod("name: web, labels: {a: c}", "resources: {limits: {cpu: 2}}")]);
+        assert_eq!(plan.warnings, Vec::<String>::new());
+        let Planned { pod: now, resized: Some(resized) } = &plan.pods[0] else { panic!("{plan:?}") };
+        let cpu = |pod: &CheckedPod| pod.container("app").and_then(|app| app.cpu().limit_millis);
+        assert_eq!((cpu(now), cpu(resized), resized.labels()["a"].as_str()), (Some(1000), Some(2000), "c"));
+    }
+
+    #[test]
+    fn what_else_changes_beside_a_resize_is_said() {
+        let old = pod("name: web", "resources: {limits: {cpu: 1}}");
+        for other in ["args: [x], resources: {limits: {cpu: 2}}", "resources: {limits: {cpu: 2, nacelle.dev/fuel: 5}}"]
+        {
+            let plan = plan_of(&[&old], &[&pod("name: web", other)]);
+            assert_eq!(plan.warnings, ["the spec of pod default/web has changed: that takes effect at its next run"]);
+            assert!(plan.pods[0].resized.is_some(), "{other}");
+        }
     }
 
     #[test]
     fn pods_without_a_name_are_told_apart_by_their_order() {
         let one = |label: &str| pod(&format!("generateName: web-, labels: {{slot: {label}}}"), "");
         let plan = plan_of(&[&one("a"), &one("b")], &[&one("c"), &one("d")]);
-        let labels: Vec<_> = plan.pods.iter().map(|pod| pod.labels()["slot"].clone()).collect();
+        let labels: Vec<_> = plan.pods.iter().map(|planned| planned.pod.labels()["slot"].clone()).collect();
         assert_eq!((labels, plan.warnings.len()), (vec!["c".to_owned(), "d".to_owned()], 0));
     }
 

@@ -4,6 +4,8 @@
 //! start, so a missing one stays missing, and whoever looks at the terminal wants to know. An image counts after its
 //! first back-off: what a second look can mend, such as a registry that does not answer at once, the pull itself has
 //! tried several times by then.
+//!
+//! A pod without room on the node counts, too: it can only hope for others to end, which are looked at as well.
 
 use nacelle_spec::RestartPolicy;
 
@@ -17,11 +19,36 @@ pub(crate) struct Stuck {
     pub(crate) message: String,
 }
 
+/// What a pod waits for that has nothing of the node yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Nothing: it has its room, or will never have any.
+    No,
+    /// Room that only the end of other pods can give, with the scheduler's words.
+    ForOthers(String),
+    /// Pods that are leaving already, or memory: it will come. With the scheduler's words.
+    ForTime(String),
+}
+
+impl Wait {
+    /// The scheduler's words.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::ForOthers(message) | Self::ForTime(message) => Some(message),
+            Self::No => None,
+        }
+    }
+}
+
 /// What events said that a status does not say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     /// Why the pod's volumes or sandbox could not be made, until something of it runs.
     sandbox: Option<Stuck>,
+    /// Whether the pod has had its room decided: it never waits for it again.
+    settled: bool,
+    /// Why there is no room for the pod, and no hope for any while all others wait as well.
+    room: Option<Stuck>,
 }
 
 impl Memory {
@@ -30,6 +57,22 @@ impl Memory {
         if has_run(pod) {
             self.sandbox = None;
         }
+    }
+
+    /// Takes note of whether the pod has room.
+    pub(crate) fn waits(&mut self, wait: Wait) {
+        self.settled |= wait == Wait::No;
+        self.room = match wait {
+            Wait::ForOthers(message) if !self.settled => {
+                Some(Stuck { container: None, reason: "Unschedulable".to_owned(), message })
+            }
+            _ => None,
+        };
+    }
+
+    /// Why there is no room for the pod, if that is what it waits for.
+    pub(crate) fn room(&self) -> Option<&Stuck> {
+        self.room.as_ref()
     }
 
     /// Takes note of a failure to make the pod's volumes or sandbox. Where something of the pod has run, it is a volume
@@ -54,7 +97,7 @@ pub(crate) fn stuck(pod: &PodView, memory: &Memory) -> Option<Stuck> {
     if matches!(pod.phase(), "Succeeded" | "Failed") {
         return None;
     }
-    if let Some(stuck) = &memory.sandbox {
+    if let Some(stuck) = memory.room.as_ref().or(memory.sandbox.as_ref()) {
         return Some(stuck.clone());
     }
     let mut found = None;
@@ -199,6 +242,20 @@ mod tests {
         assert_eq!(stuck(&view, &memory).map(|stuck| stuck.reason), Some("FailedMount".to_owned()));
         view.status = apps(&[("a", running())]);
         memory.see(&view);
+        assert_eq!(stuck(&view, &memory), None);
+    }
+
+    #[test]
+    fn room_is_waited_for_once() {
+        let mut memory = Memory::default();
+        let view = pod("p", RestartPolicy::Always, apps(&[("a", waiting("ContainerCreating"))]));
+        memory.waits(Wait::ForTime("pressure".to_owned()));
+        assert_eq!(stuck(&view, &memory), None);
+        memory.waits(Wait::ForOthers("full".to_owned()));
+        assert_eq!(stuck(&view, &memory).map(|stuck| stuck.reason), Some("Unschedulable".to_owned()));
+        memory.waits(Wait::No);
+        // What was said before it had room, and was late.
+        memory.waits(Wait::ForOthers("full".to_owned()));
         assert_eq!(stuck(&view, &memory), None);
     }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PodStatus;
 
 use super::failure::{Failure, failure_so_far, final_failure};
-use super::stuck::{Memory, Stuck, hopeless, stuck};
+use super::stuck::{Memory, Stuck, Wait, hopeless, stuck};
 use super::view::PodView;
 use crate::error::EXIT_NACELLE_FAILED;
 
@@ -68,6 +68,8 @@ pub(crate) enum Event {
     Ended { pod: usize, status: Arc<PodStatus> },
     /// The pod's volumes or sandbox could not be made; it will be tried again.
     SandboxFailed { pod: usize, reason: String, message: String },
+    /// Whether the pod has room on the node.
+    Room { pod: usize, wait: Wait },
     /// The user or the system asks for the end.
     Signal(Signal),
     /// The time of `--for` is over.
@@ -219,6 +221,16 @@ impl Supervisor {
                 }
                 self.judge(pod)
             }
+            Event::Room { pod, wait } => {
+                let said = wait.message().filter(|_| !self.is_stopping()).map(str::to_owned);
+                let Some(watched) = self.pods.get_mut(pod) else { return Vec::new() };
+                let said = said.map(|message| format!("{} waits: {message}", watched.view.name));
+                watched.memory.waits(wait);
+                let mut actions = self.judge(pod);
+                // Where that ends the run, it has been said why.
+                actions.extend(said.filter(|_| !self.is_stopping()).map(Action::Say));
+                actions
+            }
             Event::Signal(signal) => self.on_signal(signal),
             Event::TimeIsUp => {
                 let outcome = self.outcome_so_far();
@@ -232,6 +244,12 @@ impl Supervisor {
                 self.stop(Outcome::error(message.clone()), Action::Complain(message))
             }
         }
+    }
+
+    /// The pods that have no room.
+    pub(crate) fn waiting_for_room(&self) -> Vec<usize> {
+        let waiting = self.pods.iter().enumerate().filter(|(_, pod)| pod.memory.room().is_some());
+        waiting.map(|(number, _)| number).collect()
     }
 
     /// Whether the pods are being stopped, so that containers ending is no news.
@@ -288,7 +306,12 @@ impl Supervisor {
                 ..Outcome::error(describe(pod, &stuck))
             },
         );
-        self.stop(outcome, Action::Say("giving up; --keep-trying goes on trying, as a cluster would".to_owned()))
+        // Of these it was only said that they wait.
+        let roomless = self.pods.iter().filter_map(|pod| Some(describe(&pod.view, pod.memory.room()?)));
+        let mut actions: Vec<Action> = roomless.map(Action::Complain).collect();
+        let words = "giving up; --keep-trying goes on trying, as a cluster would".to_owned();
+        actions.extend(self.stop(outcome, Action::Say(words)));
+        actions
     }
 
     fn on_signal(&mut self, signal: Signal) -> Vec<Action> {

@@ -141,3 +141,37 @@ fn a_closed_output_ends_quietly() {
     assert!(!actions.iter().any(|action| matches!(action, Action::Say(_) | Action::Complain(_))));
     assert_eq!(code(&actions), Some(141));
 }
+
+fn full(pod: usize) -> Event {
+    Event::Room { pod, wait: Wait::ForOthers("0/1 nodes are available: 1 Insufficient cpu.".to_owned()) }
+}
+
+#[test]
+fn a_pod_waits_for_room_while_others_may_leave_some() {
+    let actions = history(2, false, vec![seen(0, up()), full(1)]);
+    let said = "pod1 waits: 0/1 nodes are available: 1 Insufficient cpu.";
+    assert_eq!(actions, [Action::Say(said.to_owned())]);
+    let room = Event::Room { pod: 1, wait: Wait::No };
+    let events = vec![seen(0, up()), full(1), room, gone(0, exited(0)), seen(1, up()), gone(1, exited(0))];
+    assert_eq!(code(&history(2, false, events)), Some(0));
+}
+
+#[test]
+fn a_pod_for_which_there_will_never_be_room_ends_the_run() {
+    let actions = history(2, false, vec![seen(0, up()), full(1), gone(0, exited(0))]);
+    let said = "pod1 cannot start: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.";
+    assert_eq!(actions[1], Action::Complain(said.to_owned()));
+    assert_eq!(graces(&actions), [None]);
+    let ends = vec![seen(0, up()), full(1), gone(0, exited(0)), gone(1, Arc::default())];
+    assert_eq!(code(&history(2, false, ends)), Some(EXIT_NACELLE_FAILED));
+    assert_eq!(graces(&history(1, true, vec![full(0)])), [], "--keep-trying waits");
+    // Said once, and as an error.
+    assert!(matches!(history(1, false, vec![full(0)])[..], [Action::Complain(_), Action::Say(_), Action::Stop { .. }]));
+}
+
+#[test]
+fn a_pod_that_waits_for_memory_or_for_pods_that_leave_is_not_stuck() {
+    let wait = Wait::ForTime("low".to_owned());
+    let actions = history(1, false, vec![Event::Room { pod: 0, wait }]);
+    assert_eq!(actions, [Action::Say("pod0 waits: low".to_owned())]);
+}

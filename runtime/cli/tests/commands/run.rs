@@ -43,6 +43,21 @@ fn mistakes_in_flags_are_reported_together() {
 }
 
 #[test]
+fn mistakes_about_the_nodes_resources() {
+    let world = World::new();
+    let flags = ["run", "-f", "x.yaml", "--node-cpu", "some", "--node-memory", "0.5", "--max-pods", "0"];
+    let thresholds = ["--eviction-hard", "memory.available<5%,pid.available<5", "--for", "soon"];
+    insta::assert_snapshot!(world.run(&[flags.as_slice(), &thresholds].concat()));
+}
+
+#[test]
+fn a_pod_without_room() {
+    let world = World::new();
+    world.write("pod.yaml", POD.replace("containers:", "resources: {requests: {cpu: 4}}\n  containers:"));
+    insta::assert_snapshot!(world.run(&["run", "-f", "pod.yaml", "--node-cpu", "2"]));
+}
+
+#[test]
 fn a_port_is_published_for_one_pod() {
     let world = World::new();
     world.write("pods.yaml", format!("{POD}---\n{}", POD.replace("name: web", "name: api")));

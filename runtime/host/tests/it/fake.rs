@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use nacelle_container::log::LogConfig;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
-use nacelle_container::stats::Stats;
+use nacelle_container::stats::{CpuStats, Stats};
 use nacelle_container::{
     Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
     ExitCause, HttpConfig, PodUid, Resources, StdinMode, UpdateError,
@@ -16,6 +17,7 @@ use nacelle_host::{
     Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest, PodResources,
 };
 use nacelle_infra::VolumeConfig;
+use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{Errno, OpenHow};
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use tokio::io::AsyncRead;
@@ -57,6 +59,7 @@ pub(crate) struct FakeContainer {
     pub(crate) config: ContainerConfig,
     pub(crate) infra: ContainerInfra,
     script: Script,
+    cpu: AtomicU64,
     output: Mutex<Option<OutputSender>>,
     pub(crate) stdin: Mutex<Option<Box<dyn AsyncRead + Send + Unpin>>>,
     end: watch::Sender<Option<ExitCause>>,
@@ -82,6 +85,7 @@ impl Backend for FakeBackend {
             config,
             infra,
             script,
+            cpu: AtomicU64::new(0),
             output: Mutex::new(Some(output)),
             stdin: Mutex::new(stdin),
             end: watch::Sender::new(None),
@@ -126,7 +130,8 @@ impl Container for FakeContainer {
     }
 
     fn stats(&self) -> Stats {
-        Stats { processes: 7, ..Stats::default() }
+        let cpu = CpuStats { usage_nanos: self.cpu.load(Ordering::Relaxed), ..CpuStats::default() };
+        Stats { cpu, processes: 7, ..Stats::default() }
     }
 
     async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
@@ -148,6 +153,11 @@ impl FakeContainer {
             end.get_or_insert(cause);
             first
         });
+    }
+
+    /// The guest has used so many nanoseconds more.
+    pub(crate) fn use_cpu(&self, nanos: u64) {
+        self.cpu.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// What the guest reads in a file.
@@ -226,7 +236,7 @@ impl Fixture {
 fn host(temp: &tempfile::TempDir, backend: &Arc<FakeBackend>) -> Host {
     let config = HostConfig { state_dir: temp.path().join("state"), log: LogConfig::default() };
     let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> }, network)
+    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> }, network, Budget::unlimited())
 }
 
 pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {

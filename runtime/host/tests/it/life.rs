@@ -388,3 +388,35 @@ fn requests_and_events_are_plain_data() {
     let text = serde_json::to_string(&event).unwrap();
     assert_eq!(serde_json::from_str::<HostEvent>(&text).unwrap(), event);
 }
+
+#[tokio::test]
+async fn a_pod_has_the_stats_of_its_containers_and_of_what_they_share() {
+    let fixture = Fixture::new();
+    let mut events = fixture.pod("uid", vec![empty_dir("data")]).await;
+    let uid = PodUid::new("uid");
+    assert_eq!(fixture.host.pod_stats(&PodUid::new("nobody")).await, None);
+    assert_eq!(fixture.host.pod_stats(&uid).await.unwrap().containers, []);
+    let first = fixture.start(request(id("uid", 0)), Attach::default()).await;
+    first.write("a line").await;
+    first.use_cpu(1000);
+    first.end(ExitCause::OomKilled { scope: MemoryScope::Container, limit: 1, asked: 2 });
+    assert!(matches!(events.recv().await, Some(HostEvent::ContainerExited(_))));
+    let ended = fixture.host.pod_stats(&uid).await.unwrap();
+    let [app] = ended.containers.as_slice() else { panic!("{ended:?}") };
+    assert_eq!((app.running, app.attempt, app.oom_kills, app.stats.cpu.usage_nanos), (false, 0, 1, 1000));
+    assert!(app.logs.bytes > 0 && app.logs.inodes == 1);
+    assert_eq!(ended.infra.volumes[0].name, "data");
+
+    fixture.host.remove_container(&id("uid", 0)).await;
+    let second = fixture.start(request(id("uid", 1)), Attach::default()).await;
+    second.use_cpu(10);
+    let stats = fixture.host.pod_stats(&uid).await.unwrap();
+    let [app] = stats.containers.as_slice() else { panic!("{stats:?}") };
+    assert_eq!((app.running, app.attempt, app.oom_kills, app.stats.cpu.usage_nanos), (true, 1, 1, 10));
+    assert_eq!(stats.cpu.usage_nanos, 1010, "the pod's sum goes on");
+    assert!(stats.created_at <= app.started_at && app.started_at <= stats.time);
+    let copy = serde_json::from_str(&serde_json::to_string(&stats).unwrap()).unwrap();
+    assert_eq!(stats, copy);
+    fixture.host.remove_pod(&uid).await.unwrap();
+    assert_eq!(fixture.host.pod_stats(&uid).await, None);
+}

@@ -21,6 +21,7 @@ use super::node::Found;
 use super::{Errno, FsResult, MemLimits, Ownership};
 use crate::budget::Budget;
 use crate::config::VolumeFile;
+use crate::stats::FileUsage;
 
 /// The most files of one volume.
 const MAX_FILES: usize = 16_384;
@@ -88,6 +89,13 @@ impl ContentTree {
 
     pub(crate) fn root(&self) -> MemDir {
         self.tree.root()
+    }
+
+    /// The files that are shown: their bytes, and the inodes with directories and links.
+    pub(crate) fn usage(&self) -> FileUsage {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = shown.files.iter().map(|(_, _, bytes)| bytes.len() as u64).sum();
+        FileUsage { bytes, inodes: self.tree.inodes() }
     }
 
     /// Shows `files` from now on. Returns whether anything changed.

@@ -14,6 +14,7 @@ use super::usage::DiskUsage;
 use super::{ContentError, Errno, FsResult};
 use crate::budget::Budget;
 use crate::config::VolumeFile;
+use crate::stats::FileUsage;
 
 /// What a tree in memory may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,12 +223,13 @@ impl Tree {
         }
     }
 
-    /// Bytes of content in memory, for a tree of ours.
+    /// What a tree of ours holds in memory: content, and inodes that were made in it.
     #[must_use]
-    pub fn memory_bytes(&self) -> u64 {
+    pub fn memory_usage(&self) -> FileUsage {
         match &self.kind {
-            Kind::Own(tree) => tree.bytes(),
-            Kind::Content(_) | Kind::Other(_) => 0,
+            Kind::Own(tree) => FileUsage { bytes: tree.bytes(), inodes: tree.inodes() },
+            Kind::Content(content) => content.usage(),
+            Kind::Other(_) => FileUsage::default(),
         }
     }
 

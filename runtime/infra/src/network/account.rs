@@ -1,9 +1,11 @@
-//! Whom sockets are charged to: a pod's connections and memory, and the node's file descriptors.
+//! Whom sockets are charged to: a pod's connections and memory, and the node's file descriptors; and where what they
+//! carry is counted.
 
 use std::sync::Arc;
 
 use super::NetError;
 use super::owner::{Permit, Quota};
+use super::traffic::Traffic;
 use crate::budget::Budget;
 
 /// A pod's shares.
@@ -13,6 +15,7 @@ pub(crate) struct Account {
     memory: Arc<Budget>,
     /// The pod's host sockets, and all pods'.
     descriptors: [Arc<Quota>; 2],
+    traffic: Arc<Traffic>,
 }
 
 /// The right to one file descriptor of the process. Dropping it gives it back.
@@ -26,7 +29,7 @@ impl Account {
     /// node's `descriptors`.
     pub(crate) fn new(connections: u32, memory: Arc<Budget>, sockets: u32, descriptors: &Arc<Quota>) -> Self {
         let descriptors = [Quota::new(sockets), Arc::clone(descriptors)];
-        Self { connections: Quota::new(connections), memory, descriptors }
+        Self { connections: Quota::new(connections), memory, descriptors, traffic: Arc::default() }
     }
 
     /// One end of a connection.
@@ -52,6 +55,16 @@ impl Account {
     /// Where bytes count: the pod's memory, or a part of it.
     pub(crate) fn memory(&self) -> &Arc<Budget> {
         &self.memory
+    }
+
+    /// What crosses the pod's interface.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// Ends of connections that are open.
+    pub(crate) fn open_connections(&self) -> u32 {
+        self.connections.used()
     }
 }
 

@@ -9,7 +9,7 @@ use super::binding::{self, unbound_source};
 use super::decide::{Plane, Use, decide};
 use super::lookup::Lookup;
 use super::owner::{Owner, SocketSlot};
-use super::{DenyReason, Family, NetError, PodNetwork, Protocol, ResolveError, TcpSocket, TcpStream, UdpSocket};
+use super::{DenyReason, Family, Meter, NetError, PodNetwork, Protocol, ResolveError, TcpSocket, TcpStream, UdpSocket};
 
 /// What one incarnation of a container opens; it ends with it.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Service {
     pub local: SocketAddr,
     /// The address it was found at.
     pub remote: SocketAddr,
+    /// Where what goes to it and comes back is to be counted; `None` inside a pod.
+    pub meter: Option<Meter>,
 }
 
 impl fmt::Debug for Service {
@@ -105,17 +107,17 @@ impl ContainerNetwork {
     pub fn service_at(&self, to: SocketAddr) -> Result<Option<Service>, NetError> {
         let pod = self.pod()?;
         let remote = pod.destination(to);
-        let (listener, source) = match decide(pod, Use::Open(Protocol::Tcp, to))? {
+        let (listener, source, meter) = match decide(pod, Use::Open(Protocol::Tcp, to))? {
             Plane::Host => return Ok(None),
-            Plane::Own => (binding::listener(pod.ports(), remote), own_source(remote.ip())),
+            Plane::Own => (binding::listener(pod.ports(), remote), own_source(remote.ip()), None),
             Plane::Pod(peer) => {
                 let source = pod.address(Family::of(remote.ip())).ok_or(NetError::RemoteUnreachable)?;
-                (binding::listener(peer.ports(), remote), source)
+                (binding::listener(peer.ports(), remote), source, Some(Meter::between(pod, &peer)))
             }
         };
         Ok(listener.and_then(|listener| {
             let handle = Arc::clone(listener.service()?);
-            Some(Service { handle, local: unbound_source(source), remote })
+            Some(Service { handle, local: unbound_source(source), remote, meter })
         }))
     }
 

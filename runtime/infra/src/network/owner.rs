@@ -83,6 +83,14 @@ impl Owner {
         }
     }
 
+    /// How many sockets it has.
+    pub(crate) fn sockets(&self) -> usize {
+        match &*lock(&self.state) {
+            State::Open { sockets, .. } => sockets.len(),
+            State::Closed => 0,
+        }
+    }
+
     /// Whether it has been closed.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(*lock(&self.state), State::Closed)
@@ -180,6 +188,11 @@ impl Quota {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < self.limit).then_some(used + 1))
             .ok()
             .map(|_| Permit(Arc::clone(self)))
+    }
+
+    /// How many are taken.
+    pub(crate) fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
     }
 }
 

@@ -16,9 +16,10 @@ use super::owner::Owner;
 use super::resolver::PodResolver;
 use super::sync::lock;
 use super::tcp::{Caller, Opening, TcpOptions, dial_host, open};
+use super::traffic::Crossing;
 use super::visitors::Masquerades;
 use super::{
-    ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NodeNetwork, PodIdentity,
+    ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NetworkStats, NodeNetwork, PodIdentity,
     PodNetworkConfig, Protocol, TcpStream,
 };
 use crate::budget::Budget;
@@ -136,6 +137,17 @@ impl PodNetwork {
         self.with_host_ports(|ports| ports.addresses().collect()).unwrap_or_default()
     }
 
+    /// What it has carried so far, and what is open.
+    pub fn stats(&self) -> NetworkStats {
+        let containers: Vec<_> = lock(&self.containers).iter().filter_map(Weak::upgrade).collect();
+        let sockets: usize = containers.iter().map(|owner| owner.sockets()).sum();
+        NetworkStats {
+            interface: (self.mode == NetworkMode::Virtual).then(|| self.account.traffic().stats()),
+            sockets: u32::try_from(sockets).unwrap_or(u32::MAX),
+            connections: self.account.open_connections(),
+        }
+    }
+
     /// Labels or ports have changed; policies look at the new ones from now on.
     pub fn set_identity(&self, identity: PodIdentity) {
         *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
@@ -176,7 +188,8 @@ impl PodNetwork {
         let account = self.account.clone();
         let source = self.apparent_source(from, to.ip());
         let caller = Caller { family, account, source, binding: None, receive_buffer, send_buffer };
-        let client = match open(&self.ports, to, caller)? {
+        let crossing = Crossing::into(self, to.ip());
+        let client = match open(&self.ports, to, caller, crossing)? {
             Opening::Established(client) => client,
             Opening::Waiting(waiting) => {
                 poll_fn(|cx| waiting.poll(cx)).await?;

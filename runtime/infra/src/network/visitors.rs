@@ -13,6 +13,7 @@ use super::binding;
 use super::decide::{Use, decide};
 use super::host_port::{Reply, Target};
 use super::sync::lock;
+use super::udp::Delivery;
 use super::{DialSource, Family, NetError, PodNetwork, Protocol, TcpStream};
 
 /// Clients behind the node's address, by what the pod sees of them.
@@ -82,6 +83,10 @@ impl Target for PodNetwork {
         if seen != client {
             lock(self.masquerades()).remember(seen, client, self.node().limits().datagram_flows);
         }
-        mailbox.deliver(seen, to.ip(), bytes);
+        let traffic = self.account().traffic();
+        traffic.received(bytes.len());
+        if mailbox.deliver(seen, to.ip(), bytes) == Delivery::Lost {
+            traffic.receive_dropped();
+        }
     }
 }

@@ -13,5 +13,6 @@ mod pods;
 mod readiness;
 mod stack;
 mod tcp;
+mod traffic;
 mod udp;
 mod waiting;

@@ -8,6 +8,7 @@ use crate::container::Container;
 use crate::event::GateCondition;
 use crate::phase::Phase;
 use crate::sandbox::Sandbox;
+use crate::scheduling::Scheduling;
 use crate::status::container::is_ready;
 use crate::status::gates::Gates;
 use crate::status::time;
@@ -21,7 +22,7 @@ pub(crate) struct Conditions {
     restarting: Option<Condition>,
     /// What others say of the pod, and which of that it waits for.
     gates: Gates,
-    /// `DisruptionTarget`, of a pod that the node put out for its own reasons.
+    /// `DisruptionTarget`, of a pod that was put out for reasons that are not its own.
     disruption: Option<Condition>,
 }
 
@@ -43,7 +44,7 @@ impl Conditions {
     /// The conditions of a pod on which nobody works yet.
     pub(crate) fn new(pod: &CheckedPod, containers: &[Container], now: Timestamp) -> Self {
         let gates = Gates::of(pod);
-        let verdicts = verdicts(Phase::Pending, Sandbox::Absent, containers, &gates);
+        let verdicts = verdicts(Phase::Pending, Sandbox::Absent, &Scheduling::Undecided, containers, &gates);
         let may_restart_all = pod.containers().any(|container| container.may_restart_all());
         let verdict = Verdict::plainly(false);
         Self {
@@ -80,24 +81,36 @@ impl Conditions {
     }
 
     /// Takes over what they are now; the times of those whose truth did not change stay.
-    pub(crate) fn update(&mut self, phase: Phase, sandbox: Sandbox, containers: &[Container], now: Timestamp) {
-        let verdicts = verdicts(phase, sandbox, containers, &self.gates);
+    pub(crate) fn update(
+        &mut self,
+        phase: Phase,
+        sandbox: Sandbox,
+        scheduling: &Scheduling,
+        containers: &[Container],
+        now: Timestamp,
+    ) {
+        let verdicts = verdicts(phase, sandbox, scheduling, containers, &self.gates);
         for (condition, (_, verdict)) in self.kept.iter_mut().zip(verdicts) {
             condition.update(verdict, now);
         }
     }
 
-    /// Takes over whether, and with what words, the node has put the pod out for its own reasons.
-    pub(crate) fn disrupted(&mut self, message: Option<&str>, now: Timestamp) {
-        if let (Some(message), None) = (message, &self.disruption) {
-            let verdict = Verdict::True { reason: Some("TerminationByKubelet"), message: Some(message.to_owned()) };
+    /// Takes over whether, and with which reason and message, the pod was put out for reasons that are not its own.
+    pub(crate) fn disrupted(&mut self, why: Option<(&'static str, &str)>, now: Timestamp) {
+        if let (Some((reason, message)), None) = (why, &self.disruption) {
+            let verdict = Verdict::True { reason: Some(reason), message: Some(message.to_owned()) };
             self.disruption = Some(Condition { kind: "DisruptionTarget", verdict, since: now });
         }
     }
 
-    pub(crate) fn render(&self) -> Vec<PodCondition> {
-        let own = self.kept.iter().chain(&self.restarting).map(Condition::render);
-        own.chain(self.gates.render()).chain(self.disruption.iter().map(Condition::render)).collect()
+    /// As of this `metadata.generation`. Of a pod that no node has taken there is only what the scheduler says, and what
+    /// others do: of which generation that is they do not tell.
+    pub(crate) fn render(&self, scheduling: &Scheduling, generation: Option<i64>) -> Vec<PodCondition> {
+        let all = scheduling.shows_containers();
+        let own = self.kept.iter().chain(&self.restarting).filter(|condition| all || condition.kind == POD_SCHEDULED);
+        let own = own.map(|condition| condition.render(generation));
+        let disruption = self.disruption.iter().map(|condition| condition.render(generation));
+        own.chain(self.gates.render()).chain(disruption).collect()
     }
 }
 
@@ -109,7 +122,7 @@ impl Condition {
         self.verdict = verdict;
     }
 
-    fn render(&self) -> PodCondition {
+    fn render(&self, generation: Option<i64>) -> PodCondition {
         let (status, reason, message) = match &self.verdict {
             Verdict::True { reason, message } => ("True", *reason, message.clone()),
             Verdict::False { reason, message } => ("False", *reason, message.clone()),
@@ -120,6 +133,7 @@ impl Condition {
             reason: reason.map(str::to_owned),
             message,
             last_transition_time: time(self.since),
+            observed_generation: generation,
             ..PodCondition::default()
         }
     }
@@ -138,15 +152,32 @@ impl Verdict {
     }
 }
 
-fn verdicts(phase: Phase, sandbox: Sandbox, containers: &[Container], gates: &Gates) -> [(&'static str, Verdict); 5] {
+const POD_SCHEDULED: &str = "PodScheduled";
+
+fn verdicts(
+    phase: Phase,
+    sandbox: Sandbox,
+    scheduling: &Scheduling,
+    containers: &[Container],
+    gates: &Gates,
+) -> [(&'static str, Verdict); 5] {
     let ready = containers_ready(phase, containers);
     [
         ("PodReadyToStartContainers", Verdict::plainly(sandbox == Sandbox::Ready)),
         ("Initialized", initialized(phase, containers)),
         ("Ready", behind_gates(ready.clone(), gates)),
         ("ContainersReady", ready),
-        ("PodScheduled", Verdict::plainly(true)),
+        (POD_SCHEDULED, scheduled(scheduling)),
     ]
+}
+
+fn scheduled(scheduling: &Scheduling) -> Verdict {
+    match scheduling {
+        Scheduling::Waiting { message, .. } => {
+            Verdict::False { reason: Some("Unschedulable"), message: Some(message.clone()) }
+        }
+        Scheduling::Undecided | Scheduling::Bound | Scheduling::Refused => Verdict::TRUE,
+    }
 }
 
 fn initialized(phase: Phase, containers: &[Container]) -> Verdict {

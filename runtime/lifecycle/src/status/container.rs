@@ -3,15 +3,17 @@
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
 };
-use nacelle_spec::ContainerKind;
+use nacelle_spec::{CheckedPod, ContainerKind};
 
 use crate::container::{Container, Life, Live, Next, Run, Stage};
-use crate::machine::restart_delay;
+use crate::machine::{resources_of, restart_delay};
 use crate::status::time;
 use crate::words;
 
 /// What a container's entry takes from its pod.
 pub(super) struct Defaults<'a> {
+    /// With the resources that the node has given it.
+    pub(super) pod: &'a CheckedPod,
     /// `name_namespace(uid)`.
     pub(super) pod_label: &'a str,
     /// The pod has init containers or sidecars.
@@ -20,6 +22,8 @@ pub(super) struct Defaults<'a> {
 
 pub(super) fn status(container: &Container, defaults: &Defaults<'_>) -> ContainerStatus {
     let (state, last) = states(container, defaults);
+    let allocated = container.was_created().then(|| resources_of(defaults.pod, &container.name));
+    let has = if container.is_live() { Some(container.resources.clone()) } else { allocated.clone() };
     ContainerStatus {
         name: container.name.to_string(),
         image: container.image.as_ref().map_or_else(|| container.image_ref.clone(), |image| image.name.clone()),
@@ -30,6 +34,8 @@ pub(super) fn status(container: &Container, defaults: &Defaults<'_>) -> Containe
         restart_count: i32::try_from(container.restart_count()).unwrap_or(i32::MAX),
         state: Some(state),
         last_state: last.map(terminated),
+        allocated_resources: allocated.as_ref().and_then(|allocated| allocated.requests.clone()),
+        resources: has.filter(|_| container.was_created()),
         ..ContainerStatus::default()
     }
 }

@@ -4,6 +4,7 @@ mod conditions;
 mod container;
 mod gates;
 mod messages;
+mod resize;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, PodIP, PodStatus};
@@ -20,8 +21,9 @@ impl Lifecycle {
     /// The pod's status. App containers are sorted by name, init containers and sidecars stand in order of
     /// declaration, as the kubelet has them.
     pub fn status(&self) -> PodStatus {
+        let shown = self.scheduling.shows_containers();
         let label = words::pod_label(&self.pod);
-        let defaults = container::Defaults { pod_label: &label, with_init: self.has_init_containers() };
+        let defaults = container::Defaults { pod: &self.pod, pod_label: &label, with_init: self.has_init_containers() };
         let (apps, inits): (Vec<_>, Vec<_>) =
             self.containers.iter().partition(|container| container.kind == ContainerKind::App);
         let mut apps: Vec<_> = apps.into_iter().map(|app| container::status(app, &defaults)).collect();
@@ -34,19 +36,29 @@ impl Lifecycle {
         };
         let pod_ips: Vec<_> = self.addresses.pod.iter().map(|ip| PodIP { ip: ip.to_string() }).collect();
         let host_ips: Vec<_> = self.addresses.host.iter().map(|ip| HostIP { ip: ip.to_string() }).collect();
+        let generation = self.resize.desired.generation();
+        let mut conditions = self.conditions.render(&self.scheduling, generation);
+        if !matches!(self.course, Course::Ended { .. }) {
+            conditions.extend(resize::conditions(&self.resize));
+        }
+        let own = self.pod.spec().resources.as_ref();
         PodStatus {
+            observed_generation: generation,
             phase: Some(self.phase().as_str().to_owned()),
             reason: explanation.map(|(reason, _)| reason.to_owned()),
             message: explanation.map(|(_, message)| message.to_owned()),
-            conditions: Some(self.conditions.render()),
-            container_statuses: Some(apps),
-            init_container_statuses: Some(inits).filter(|inits| !inits.is_empty()),
+            conditions: Some(conditions),
+            container_statuses: Some(apps).filter(|_| shown),
+            init_container_statuses: Some(inits).filter(|inits| shown && !inits.is_empty()),
+            nominated_node_name: self.scheduling.nominated_node().map(str::to_owned),
             pod_ip: pod_ips.first().map(|ip| ip.ip.clone()),
             pod_ips: Some(pod_ips).filter(|ips| !ips.is_empty()),
             host_ip: host_ips.first().map(|ip| ip.ip.clone()),
             host_ips: Some(host_ips).filter(|ips| !ips.is_empty()),
             start_time: self.started_at.map(Time),
             qos_class: Some(self.pod.qos_class().to_string()),
+            resources: self.resize.applied.spec().resources.clone(),
+            allocated_resources: own.and_then(|own| own.requests.clone()),
             ..PodStatus::default()
         }
     }

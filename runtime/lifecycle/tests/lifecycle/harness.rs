@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 use nacelle_lifecycle::{
     ConditionStatus, ContainerExit, Effect, Event, Eviction, ExitReason, GateCondition, HookKind, HookOutcome,
-    ImageSource, Lifecycle, PodEvent, ProbeKind, ProbeOutcome, PullFailure, SandboxFailure, StartFailure,
+    ImageSource, Lifecycle, PodEvent, ProbeKind, ProbeOutcome, PullFailure, ResizeVerdict, SandboxFailure,
+    StartFailure,
 };
 use nacelle_spec::CheckedPod;
 
@@ -142,8 +143,12 @@ impl Scenario {
     }
 
     pub(crate) fn is_oom_killed(&mut self, container: &str) -> &mut Self {
+        self.ends_with(container, ExitReason::OomKilled, 137)
+    }
+
+    pub(crate) fn ends_with(&mut self, container: &str, reason: ExitReason, code: u8) -> &mut Self {
         let attempt = self.attempt(container);
-        let exit = ContainerExit { reason: ExitReason::OomKilled, code: 137, message: Some("limit 1Mi".into()) };
+        let exit = ContainerExit { reason, code, message: Some("limit 1Mi".into()) };
         self.event(Event::ContainerExited { container: container.into(), attempt, exit })
     }
 
@@ -194,6 +199,43 @@ impl Scenario {
         let attempt = self.attempt(container);
         let exit = ContainerExit { message: Some(message), ..ContainerExit::code(code) };
         self.event(Event::ContainerExited { container: container.into(), attempt, exit })
+    }
+
+    /// Somebody wants the pod to have the resources of this `spec`.
+    pub(crate) fn wants(&mut self, spec: &str) -> &mut Self {
+        let resized = self.machine.desired().resize(&pod(spec)).expect("a resize that is allowed");
+        self.event(Event::Resize { pod: resized.expect("a change") })
+    }
+
+    pub(crate) fn resize_fits(&mut self) -> &mut Self {
+        self.resize_considered(ResizeVerdict::Fits)
+    }
+
+    pub(crate) fn resize_deferred(&mut self, message: &str) -> &mut Self {
+        self.resize_considered(ResizeVerdict::Deferred { message: message.into() })
+    }
+
+    pub(crate) fn resize_infeasible(&mut self, message: &str) -> &mut Self {
+        self.resize_considered(ResizeVerdict::Infeasible { message: message.into() })
+    }
+
+    /// The node says no to an earlier size.
+    pub(crate) fn resize_considered_of(&mut self, generation: i64, message: &str) -> &mut Self {
+        let verdict = ResizeVerdict::Infeasible { message: message.into() };
+        self.event(Event::ResizeConsidered { generation: Some(generation), verdict })
+    }
+
+    fn resize_considered(&mut self, verdict: ResizeVerdict) -> &mut Self {
+        let generation = self.machine.desired().generation();
+        self.event(Event::ResizeConsidered { generation, verdict })
+    }
+
+    pub(crate) fn resize_applied(&mut self) -> &mut Self {
+        self.event(Event::ResizeApplied { result: Ok(()) })
+    }
+
+    pub(crate) fn resize_fails(&mut self, message: &str) -> &mut Self {
+        self.event(Event::ResizeApplied { result: Err(message.into()) })
     }
 
     pub(crate) fn delete(&mut self) -> &mut Self {
@@ -334,6 +376,16 @@ impl Scenario {
         self
     }
 
+    /// What the container has of cpu: request and limit.
+    #[track_caller]
+    pub(crate) fn has(&mut self, container: &str, expected: &str) -> &mut Self {
+        let resources = self.container(container).resources.unwrap_or_default();
+        let cpu =
+            [resources.requests, resources.limits].map(|list| list.and_then(|list| Some(list.get("cpu")?.0.clone())));
+        assert_eq!(cpu.map(Option::unwrap_or_default).join("/"), expected, "cpu of {container}");
+        self
+    }
+
     /// A condition as `Status`, `Status Reason` or `Status Reason: message`.
     #[track_caller]
     pub(crate) fn condition(&mut self, kind: &str, expected: &str) -> &mut Self {
@@ -419,6 +471,12 @@ fn describe(effect: &Effect) -> String {
         }
         Effect::RunHook { container, attempt, hook: HookKind::PostStart } => format!("postStart {container}/{attempt}"),
         Effect::RunHook { container, attempt, hook: HookKind::PreStop } => format!("preStop {container}/{attempt}"),
+        Effect::ConsiderResize => "consider resize".to_owned(),
+        Effect::Reallocate => "reallocate".to_owned(),
+        Effect::ApplyResize { containers } => {
+            let to = containers.iter().map(|(container, attempt)| format!(" {container}/{attempt}"));
+            format!("apply resize to{}", to.collect::<String>())
+        }
         Effect::RemoveSandbox => "remove sandbox".to_owned(),
         Effect::Emit(event) => format!("tell {}", event.reason),
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nacelle_host::{Host, HostEvent};
 use nacelle_image::{PulledImage, Store};
+use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{HostPortConfig, NodeNetwork};
 use nacelle_lifecycle::Event;
 use nacelle_spec::{CheckedPod, DownwardFacts};
@@ -15,22 +16,36 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::front::FrontEnd;
 use super::live::Live;
 use crate::clock::Clock;
+use crate::desk::Desk;
 use crate::network;
 use crate::notice::Notice;
+use crate::stats::{PodSample, Registry};
 
 /// What all pods of a node share.
 pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) network: Arc<NodeNetwork>,
+    /// Of all pods together.
+    pub(crate) memory: Arc<Budget>,
+    /// Where pods get their room.
+    pub(crate) desk: Desk,
     pub(crate) images: Arc<Store>,
     pub(crate) facts: DownwardFacts,
     pub(crate) insecure_registries: Vec<String>,
+    pub(crate) stats: Registry,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Whoever waits for the alarm finds that there is no node any more.
+        self.memory.set_alarm(Some(0));
+    }
 }
 
 /// What the tasks of one pod share.
 pub(crate) struct Context {
     pub(crate) node: Arc<Shared>,
-    /// As it was started. Its labels and annotations may have changed since: see `live`.
+    /// As it was started. Its labels, annotations and resources may have changed since: see `live`.
     pub(crate) pod: CheckedPod,
     /// What may change while the pod runs.
     pub(crate) live: watch::Sender<Live>,
@@ -46,6 +61,8 @@ pub(crate) struct Context {
     /// The image of each container that has one, and of each image volume (by `volume/NAME`); holds the leases. `None`
     /// once the pod is gone.
     images: Mutex<Option<HashMap<String, PulledImage>>>,
+    /// What the pod had used when its sandbox was removed.
+    pub(crate) last_stats: Arc<OnceLock<PodSample>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -78,8 +95,23 @@ impl Context {
         tokio::spawn(deliver(queue, Arc::clone(&front)));
         let images = Mutex::new(Some(HashMap::new()));
         let stopping = watch::Sender::new(false);
-        let (pod, live, addresses) = (live.pod.clone(), watch::Sender::new(live), OnceLock::new());
-        Self { node, pod, live, origin, addresses, clock, events, host_events, relay, front, images, stopping }
+        let (pod, live) = (live.pod.clone(), watch::Sender::new(live));
+        let (addresses, last_stats) = Default::default();
+        Self {
+            node,
+            pod,
+            live,
+            origin,
+            addresses,
+            clock,
+            events,
+            host_events,
+            relay,
+            front,
+            images,
+            last_stats,
+            stopping,
+        }
     }
 
     /// The pod stops, or has ended.

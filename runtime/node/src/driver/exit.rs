@@ -16,6 +16,11 @@ pub(super) fn describe(cause: &ExitCause) -> ContainerExit {
             let what = format!("the pod's memory limit is {limit} bytes, and the guest would have made it {asked}");
             (ExitReason::OomKilled, Some(what))
         }
+        ExitCause::OomKilled { scope: MemoryScope::Node, limit, asked } => {
+            let what =
+                format!("the node has {limit} bytes of memory for pods, and the guest would have made it {asked}");
+            (ExitReason::OomKilled, Some(what))
+        }
         ExitCause::FuelExhausted { limit } => {
             (ExitReason::FuelExhausted, Some(format!("the guest executed all of its {limit} units of fuel")))
         }

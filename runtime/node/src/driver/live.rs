@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   PodHandle::update ──► Live (the latest counts) ──► files of configMap, secret, downwardAPI, projected volumes
-//!                                                 └──► the pod's labels in the network
+//!                                 ▲               └──► the pod's labels in the network
+//!   Effect::Reallocate ───────────┘
 //! ```
 //!
 //! Level-triggered, as everything that Kubernetes syncs: each round resolves all volumes anew from what is the latest
@@ -25,7 +26,7 @@ use crate::notice::{Notice, PodRef};
 /// The latest of what may change.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
-    /// The pod with its present labels and annotations.
+    /// The pod with its present labels, annotations and resources.
     pub(crate) pod: CheckedPod,
     /// What it refers to.
     pub(crate) objects: Arc<Objects>,

@@ -19,6 +19,8 @@ mod incarnation;
 mod last_words;
 mod live;
 mod pull;
+mod resize;
+mod resources;
 mod sandbox;
 mod start;
 
@@ -58,17 +60,25 @@ pub(crate) struct Driver {
     machine: Lifecycle,
     wires: Wires,
     incarnations: HashMap<(Arc<str>, u32), Incarnation>,
+    stage: Stage,
+}
+
+/// How far the node's books know of the pod's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Staying,
+    Leaving,
+    Left,
 }
 
 impl Driver {
     pub(crate) fn new(context: Arc<Context>, wires: Wires) -> Self {
         let machine = Lifecycle::new(context.pod.clone(), context.clock.now());
-        Self { context, machine, wires, incarnations: HashMap::new() }
+        Self { context, machine, wires, incarnations: HashMap::new(), stage: Stage::Staying }
     }
 
-    /// Carries the pod from its start until nothing of it is left.
+    /// Carries the pod from its start, which comes when there is room, until nothing of it is left.
     pub(crate) async fn run(mut self) {
-        self.step(Event::Start);
         while !self.machine.is_finished() {
             let wait = self.machine.next_wake().map_or(FOREVER, |time| self.context.clock.until(time));
             tokio::select! {
@@ -82,6 +92,7 @@ impl Driver {
             }
         }
         self.context.release_images();
+        self.context.node.desk.forget(self.context.pod.uid());
         self.see_off().await;
         // No receiver is a front end that does not care.
         let _ = self.wires.gone.send(true);
@@ -113,11 +124,10 @@ impl Driver {
         loop {
             tokio::select! {
                 () = &mut delivered => return,
-                Some(command) = self.wires.commands.recv() => {
-                    if let Command::Delete(grace) = command {
-                        self.hurry(grace);
-                    }
-                }
+                Some(command) = self.wires.commands.recv() => match command {
+                    Command::Delete(grace) => self.hurry(grace),
+                    Command::Resize(_) | Command::SetCondition(_) => {}
+                },
             }
         }
     }
@@ -128,14 +138,13 @@ impl Driver {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Delete(grace) => self.delete(grace),
+            Command::Delete(grace) => {
+                self.hurry(grace);
+                self.step(Event::Delete { grace });
+            }
+            Command::Resize(pod) => self.step(Event::Resize { pod }),
             Command::SetCondition(condition) => self.step(Event::ConditionSet(condition)),
         }
-    }
-
-    fn delete(&mut self, grace: Option<Duration>) {
-        self.hurry(grace);
-        self.step(Event::Delete { grace });
     }
 
     fn step(&mut self, event: Event) {
@@ -145,13 +154,27 @@ impl Driver {
             self.incarnations.remove(&(Arc::clone(container), *attempt));
         }
         let effects = self.machine.step(event, self.context.clock.now());
-        if self.machine.is_stopping() {
-            self.context.stop();
-        }
+        self.account();
         for effect in effects {
             self.begin(effect);
         }
         self.publish();
+    }
+
+    /// Tells the other tasks and the node that the pod stops, and that it has ended, each once.
+    fn account(&mut self) {
+        let stage = match (self.machine.is_stopping(), self.machine.phase().is_terminal()) {
+            (_, true) => Stage::Left,
+            (true, false) => Stage::Leaving,
+            (false, false) => Stage::Staying,
+        };
+        if stage > self.stage {
+            self.stage = stage;
+            self.context.stop();
+            let (desk, uid) = (&self.context.node.desk, self.context.pod.uid());
+            // As the scheduler has it, a pod that has ended asks for nothing, even if its files are still being removed.
+            if stage == Stage::Left { desk.leave(uid) } else { desk.begins_to_leave(uid) }
+        }
     }
 
     fn begin(&mut self, effect: Effect) {
@@ -198,6 +221,22 @@ impl Driver {
                         context.report(Event::HookEnded { container, attempt, hook, outcome });
                     });
                 }
+            }
+            Effect::ConsiderResize => {
+                let wanted = self.machine.desired();
+                let verdict = context.node.desk.resize(wanted);
+                context.report(Event::ResizeConsidered { generation: wanted.generation(), verdict });
+            }
+            Effect::Reallocate => {
+                let pod = self.machine.pod();
+                context.live.send_modify(|live| live.pod = live.pod.with_resources_of(pod));
+            }
+            Effect::ApplyResize { containers } => {
+                let (from, to) = (self.machine.present(), self.machine.pod().clone());
+                tokio::spawn(async move {
+                    let result = resize::apply(&context, &from, &to, &containers).await;
+                    context.report(Event::ResizeApplied { result });
+                });
             }
             Effect::RemoveSandbox => {
                 tokio::spawn(async move {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nacelle_container::{Cpu, PodUid};
-use nacelle_host::{PodCreated, PodError, PodRequest, PodResources};
+use nacelle_container::PodUid;
+use nacelle_host::{PodCreated, PodError, PodRequest};
 use nacelle_image::ImageContent;
 use nacelle_infra::network::DnsConfig;
 use nacelle_infra::{HostPathKind, Medium, VolumeConfig, VolumeFile, VolumeSource};
@@ -15,8 +15,9 @@ use nacelle_spec::{ByteSize, DownwardFacts, empty_dir_limit};
 
 use super::context::Context;
 use super::live::{self, Live};
-use super::pull;
+use super::{pull, resources};
 use crate::network::{self, HostNames};
+use crate::stats::PodInfo;
 
 /// Makes the infra.
 pub(super) async fn create(context: &Arc<Context>) -> Event {
@@ -39,11 +40,12 @@ pub(super) async fn create(context: &Arc<Context>) -> Event {
         network: network::config(&live.pod, &context.origin.publish, &host),
         volumes,
         fs_group: live.pod.fs_group(),
-        resources: PodResources { cpu: Cpu::default(), memory: live.pod.memory_limit() },
+        resources: resources::of_pod(&live.pod),
         ephemeral_storage_limit: live.pod.ephemeral_storage_limit().map(ByteSize::bytes),
     };
     match context.node.host.create_pod(request, context.host_events.clone()).await {
         Ok(PodCreated { ips }) => {
+            context.node.stats.add(PodInfo::of(&context.pod));
             context.set_addresses(ips.clone());
             tokio::spawn(live::follow(Arc::clone(context), changes));
             Event::SandboxCreated { pod_ips: ips, host_ips: facts.host_ips }
@@ -66,6 +68,10 @@ pub(super) fn mount_failed(volume: &str, why: &str) -> String {
 
 /// Removes the infra. What cannot be removed now is removed by the next sweep.
 pub(super) async fn remove(context: &Context) {
+    if let Some(last) = context.node.stats.remove(&context.node.host, context.pod.uid()).await {
+        // Done once.
+        let _ = context.last_stats.set(last);
+    }
     if let Err(error) = context.node.host.remove_pod(&PodUid::new(context.pod.uid())).await {
         tracing::warn!(pod = context.pod.name(), %error, "left for the next sweep");
     }

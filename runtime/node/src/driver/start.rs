@@ -1,6 +1,6 @@
 //! A container's manifest and its image, resolved into what the host starts.
 
-use nacelle_container::{ContainerId, Cpu, HttpConfig, Resources, StdinMode};
+use nacelle_container::{ContainerId, HttpConfig, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
 use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
@@ -8,11 +8,11 @@ use nacelle_spec::ByteSize;
 use nacelle_spec::command::{ImageCommand, resolve_argv};
 use nacelle_spec::env::resolve_env;
 use nacelle_spec::k8s_openapi::api::core::v1::Container;
-use nacelle_spec::quantity::Amount;
 use nacelle_spec::volume::expand_sub_path;
 
 use super::context::Context;
 use super::live::Live;
+use super::resources;
 use crate::notice::{Notice, PodRef};
 
 /// A start that failed, as the lifecycle wants to hear of it.
@@ -85,7 +85,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         mounts,
         read_only_root: container.security_context.as_ref().and_then(|context| context.read_only_root_filesystem)
             == Some(true),
-        resources: resources(container).map_err(Failed::config)?,
+        resources: resources::of_container(found),
         ephemeral_storage_limit: found.ephemeral_storage_limit().map(ByteSize::bytes),
         stdin: match (container.stdin, container.stdin_once) {
             (Some(true), once) => StdinMode::Open { once: once == Some(true) },
@@ -152,20 +152,6 @@ fn mounts(container: &Container, env: &[(String, String)]) -> Result<Vec<VolumeM
 fn working_dir(container: &Container, image: &ImageConfig) -> String {
     let own = container.working_dir.as_ref().filter(|dir| !dir.is_empty());
     own.unwrap_or(&image.working_dir).clone()
-}
-
-/// A limit of zero is none, as container runtimes have it.
-fn resources(container: &Container) -> Result<Resources, String> {
-    let amount = |name: &str| {
-        let quantity = container.resources.as_ref()?.limits.as_ref()?.get(name)?;
-        Some(Amount::parse(&quantity.0).map_err(|error| format!("resources.limits.{name}: {error}")))
-    };
-    let memory = amount("memory").transpose()?;
-    let cpu = amount("cpu").transpose()?;
-    let memory = memory.map(|amount| amount.bytes()).transpose().map_err(|error| error.to_string())?;
-    let cpu_millis = cpu.map(|amount| amount.millis()).transpose().map_err(|error| error.to_string())?;
-    let cpu = Cpu { limit_millis: cpu_millis.filter(|millis| *millis > 0), request_millis: 0 };
-    Ok(Resources { cpu, memory: memory.filter(|bytes| *bytes > 0), fuel: None })
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nacelle_container::{Cpu, Resources};
+
 use crate::world::{ROOMY, World, becomes, one_container, status_words, told};
 
 #[tokio::test(start_paused = true)]
@@ -89,6 +91,41 @@ async fn an_empty_word_and_a_limit_of_zero_are_none() {
     assert_eq!(configs[1].working_dir, "/data");
     assert_eq!((configs[1].resources.memory, configs[1].resources.cpu.limit_millis), (Some(64 << 20), Some(250)));
     assert_eq!(configs[1].argv, ["app.wasm", "x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_weights_and_limits_quotas() {
+    let world = World::new();
+    let asks = "resources: {requests: {cpu: 100m}, limits: {cpu: 250m, nacelle.dev/fuel: 5M}}";
+    let (status, _) = world.run(&format!("command: [app], {asks}")).await;
+    let config = &world.backend.configs()[0];
+    let cpu = Cpu { limit_millis: Some(250), request_millis: 100 };
+    assert_eq!(config.resources, Resources { cpu, memory: None, fuel: Some(5_000_000) });
+    // Every container has a limit, so that the pod has their sum.
+    assert_eq!(config.pod_cpu, cpu);
+    let shown = status.container_statuses.as_ref().unwrap()[0].resources.clone().unwrap();
+    assert_eq!(shown.limits.unwrap()["nacelle.dev/fuel"].0, "5M");
+    assert_eq!(status.qos_class.as_deref(), Some("Burstable"));
+
+    let limited = crate::world::pod(
+        "restartPolicy: Never, resources: {requests: {cpu: 1}, limits: {cpu: 2}}, containers: [{name: app, image: \
+         'file:app.wasm', command: [app]}]",
+    );
+    let (pod, _queue) = world.start(&limited, ROOMY);
+    pod.finished().await;
+    let config = &world.backend.configs()[1];
+    assert_eq!(config.resources, Resources::default());
+    assert_eq!(config.pod_cpu, Cpu { limit_millis: Some(2000), request_millis: 1000 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_without_fuel_left_has_failed() {
+    let world = World::new();
+    let (status, _) = world.run("command: [app, exhaust], resources: {limits: {nacelle.dev/fuel: 1k}}").await;
+    assert_eq!(status_words(&status), "Failed app=exit 152");
+    let state = status.container_statuses.as_ref().unwrap()[0].state.clone().unwrap().terminated.unwrap();
+    assert_eq!(state.reason.as_deref(), Some("FuelExhausted"));
+    assert_eq!(state.message.as_deref(), Some("the guest executed all of its 1000 units of fuel"));
 }
 
 #[tokio::test(start_paused = true)]

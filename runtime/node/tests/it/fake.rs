@@ -8,7 +8,9 @@
 //! | `ignore` | runs until it is killed |
 //! | `say PATH TEXT` | writes a file |
 //! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
+//! | `burn MILLIS` | uses so much CPU time at once, and then waits for as long |
 //! | `exit N` | ends |
+//! | `exhaust` | executes all of its fuel |
 //! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
 //!
 //! | a second program | |
@@ -17,33 +19,53 @@
 //! | `hang` | runs until it is killed |
 //! | anything else | does not exist |
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
-use nacelle_container::stats::Stats;
+use nacelle_container::stats::{CpuStats, MemoryStats, Stats};
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest, ExitCause, PodUid,
-    Resources, UpdateError,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
+    ExitCause, PodUid, Resources, UpdateError,
 };
 use nacelle_infra::fs::{MountNamespace, OpenHow};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
+/// What a container was made from.
+struct Created {
+    config: ContainerConfig,
+    /// Until the container is removed: files in memory must go with it.
+    infra: Option<ContainerInfra>,
+}
+
 /// Remembers what it was asked to create.
 #[derive(Default)]
 pub(crate) struct FakeBackend {
-    created: Mutex<Vec<(ContainerConfig, ContainerInfra)>>,
+    created: Arc<Mutex<Vec<Created>>>,
+    /// What containers and pods were given while they ran, in order; what was refused is not in it.
+    pub(crate) updates: Arc<Mutex<Vec<Given>>>,
+    /// Bytes of memory that every guest uses.
+    pub(crate) in_use: Arc<Mutex<u64>>,
     /// The second programs that were asked for.
     execs: Arc<Mutex<Vec<String>>>,
     /// How many creations were begun.
     pub(crate) creations: watch::Sender<usize>,
 }
 
+/// Something that was given other resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    Pod(Cpu),
+    Container(String, Resources),
+}
+
 impl FakeBackend {
     /// What was created, in order.
     pub(crate) fn configs(&self) -> Vec<ContainerConfig> {
-        self.created.lock().unwrap().iter().map(|(config, _)| config.clone()).collect()
+        self.created.lock().unwrap().iter().map(|created| created.config.clone()).collect()
     }
 
     /// The second programs that were asked for, in order.
@@ -54,7 +76,8 @@ impl FakeBackend {
     /// What the latest container of that name was given of its pod.
     pub(crate) fn infra(&self, container: &str) -> ContainerInfra {
         let created = self.created.lock().unwrap();
-        created.iter().rfind(|(config, _)| config.id.name == container).expect("a container").1.clone()
+        let latest = created.iter().rfind(|created| created.config.id.name == container);
+        latest.expect("a container").infra.clone().expect("one that is not removed")
     }
 }
 
@@ -67,8 +90,8 @@ impl Backend for FakeBackend {
         _: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
-        let script = config.argv.clone();
-        self.created.lock().unwrap().push((config, infra.clone()));
+        let (script, id, name) = (config.argv.clone(), config.id.clone(), config.id.name.clone());
+        self.created.lock().unwrap().push(Created { config, infra: Some(infra.clone()) });
         self.creations.send_modify(|creations| *creations += 1);
         if script.iter().any(|word| word == "hang-create") {
             std::future::pending::<()>().await;
@@ -77,9 +100,15 @@ impl Backend for FakeBackend {
             return Err(CreateError::Other("cannot be created".into()));
         }
         let guest = FakeContainer {
+            id,
+            created: Arc::clone(&self.created),
+            name,
             script,
+            updates: Arc::clone(&self.updates),
+            in_use: Arc::clone(&self.in_use),
             files: infra.files,
             execs: Arc::clone(&self.execs),
+            cpu: Arc::default(),
             output: Mutex::new(Some(output)),
             terminate: watch::Sender::new(false),
             kill: watch::Sender::new(false),
@@ -88,13 +117,21 @@ impl Backend for FakeBackend {
         Ok(Arc::new(guest))
     }
 
-    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
+    async fn update_pod(&self, _: &PodUid, cpu: &Cpu) {
+        self.updates.lock().unwrap().push(Given::Pod(*cpu));
+    }
 }
 
 struct FakeContainer {
+    id: ContainerId,
+    created: Arc<Mutex<Vec<Created>>>,
+    name: String,
+    updates: Arc<Mutex<Vec<Given>>>,
+    in_use: Arc<Mutex<u64>>,
     script: Vec<String>,
     files: Arc<MountNamespace>,
     execs: Arc<Mutex<Vec<String>>>,
+    cpu: Arc<AtomicU64>,
     output: Mutex<Option<OutputSender>>,
     terminate: watch::Sender<bool>,
     kill: watch::Sender<bool>,
@@ -111,11 +148,12 @@ impl Container for FakeContainer {
         let output = self.output.lock().unwrap().take().unwrap();
         let (terminate, mut kill) = (self.terminate.subscribe(), self.kill.subscribe());
         let (script, files, end) = (self.script.clone(), Arc::clone(&self.files), self.end.clone());
+        let cpu = Arc::clone(&self.cpu);
         tokio::spawn(async move {
             let cause = tokio::select! {
                 biased;
                 _ = kill.wait_for(|kill| *kill) => ExitCause::Stopped { graceful: false },
-                cause = play(script, files, output, terminate) => cause,
+                cause = play(script, files, cpu, output, terminate) => cause,
             };
             end.send_replace(Some(cause));
         });
@@ -148,15 +186,25 @@ impl Container for FakeContainer {
     }
 
     fn stats(&self) -> Stats {
-        Stats::default()
+        let cpu = CpuStats { usage_nanos: self.cpu.load(Ordering::Relaxed), ..CpuStats::default() };
+        let memory = MemoryStats { usage: 1 << 20, linear: 1 << 20, ..MemoryStats::default() };
+        Stats { cpu, memory, fuel: None, processes: u32::from(self.end.borrow().is_none()) }
     }
 
-    async fn update(&self, _: &Resources) -> Result<(), UpdateError> {
+    async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        let used = *self.in_use.lock().unwrap();
+        if let Some(limit) = resources.memory.filter(|limit| *limit < used) {
+            return Err(UpdateError::MemoryInUse { limit, used });
+        }
+        self.updates.lock().unwrap().push(Given::Container(self.name.clone(), *resources));
         Ok(())
     }
 
     async fn remove(&self) {
         self.kill().await;
+        for created in self.created.lock().unwrap().iter_mut().filter(|created| created.config.id == self.id) {
+            created.infra = None;
+        }
     }
 }
 
@@ -169,6 +217,7 @@ async fn write(output: &OutputSender, text: String) {
 async fn play(
     script: Vec<String>,
     files: Arc<MountNamespace>,
+    cpu: Arc<AtomicU64>,
     output: OutputSender,
     mut terminate: watch::Receiver<bool>,
 ) -> ExitCause {
@@ -189,11 +238,17 @@ async fn play(
                 let (path, bytes) = file.split_once(' ').unwrap();
                 fill(&files, path, bytes.parse().unwrap());
             }
+            ("burn", millis) => {
+                let time = Duration::from_millis(millis.parse().unwrap());
+                cpu.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);
+                tokio::time::sleep(time).await;
+            }
             ("wait", _) => {
                 terminate.wait_for(|asked| *asked).await.unwrap();
                 return ExitCause::Stopped { graceful: true };
             }
             ("ignore", _) => std::future::pending().await,
+            ("exhaust", _) => return ExitCause::FuelExhausted { limit: 1000 },
             ("exit", code) => return ExitCause::Exited { code: code.parse().unwrap() },
             _ => {}
         }

@@ -49,6 +49,17 @@ async fn the_end_of_the_log_stands_in_for_an_empty_file_of_a_container_that_fail
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_runtimes_reason_comes_before_the_last_words() {
+    let world = World::new();
+    let (status, _) = world.run("command: [app, say /dev/termination-log row 7, exhaust]").await;
+    assert_eq!(message(&status), "the guest executed all of its 1000 units of fuel: row 7");
+    let (status, _) =
+        world.run("terminationMessagePolicy: FallbackToLogsOnError, command: [app, write x, exhaust]").await;
+    assert_eq!(message(&status), "the guest executed all of its 1000 units of fuel: x\n");
+    world.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_that_policy_a_log_is_no_message() {
     let world = World::new();
     let (status, _) = world.run("command: [app, write x, exit 1]").await;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nacelle_container::Backend;
-use nacelle_node::{AddressSpace, Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart};
+use nacelle_node::{
+    AddressSpace, Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig,
+};
 use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
 use nacelle_spec::{CheckedPod, Objects, Source, load};
 use tokio::sync::mpsc;
@@ -27,6 +29,11 @@ pub(crate) struct World {
 impl World {
     /// A node, and `app.wasm` in the folder that images are taken from.
     pub(crate) fn new() -> Self {
+        Self::with_resources(ResourceConfig::default())
+    }
+
+    /// A node that has these resources.
+    pub(crate) fn with_resources(resources: ResourceConfig) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let backend = Arc::new(FakeBackend::default());
         let config = NodeConfig {
@@ -37,6 +44,7 @@ impl World {
             address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
+            resources,
         };
         let wasm = Arc::clone(&backend) as Arc<dyn Backend>;
         let node = Node::with_backends(config, Backends { wasm }).unwrap();

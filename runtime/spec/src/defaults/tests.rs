@@ -126,3 +126,24 @@ fn a_network_policy_speaks_of_ingress_and_of_egress_where_it_has_rules_for_that(
     assert_eq!(types("policyTypes: []"), ["Ingress"]);
     assert_eq!(types("policyTypes: [Egress], ingress: [{}]"), ["Egress"]);
 }
+
+#[test]
+fn of_a_pods_own_resources() {
+    let requests = |pod: &str, container: &str| {
+        let pod = defaulted(&format!(
+            "spec: {{resources: {{{pod}}}, containers: [{{name: c, image: a:1, resources: {{{container}}}}}, {{name: d, \
+             image: a:1, resources: {{requests: {{memory: 64Mi}}}}}}]}}"
+        ));
+        pod["spec"]["resources"]["requests"].clone()
+    };
+    // What the containers ask for, where they do; else the limit.
+    assert_eq!(requests("limits: {cpu: 1, memory: 1Gi}", ""), json!({ "cpu": "1", "memory": "64Mi" }));
+    let both = "requests: {cpu: 250m, memory: 64Mi}";
+    assert_eq!(requests("limits: {cpu: 1, memory: 1Gi}", both), json!({ "cpu": "250m", "memory": "128Mi" }));
+    assert_eq!(requests("limits: {memory: 1Gi}", both), json!({ "cpu": "250m", "memory": "128Mi" }));
+    // What is written stays, and without limits there is nothing to fill in.
+    assert_eq!(requests("limits: {cpu: 1}, requests: {cpu: 300m, memory: 1Gi}", both)["cpu"], json!("300m"));
+    assert_eq!(requests("requests: {cpu: 300m}", both), json!({ "cpu": "300m" }));
+    // More than the limit is an error of the limit.
+    assert_eq!(requests("limits: {memory: 1Mi}", "")["memory"], json!("1Mi"));
+}

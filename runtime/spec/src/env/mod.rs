@@ -166,7 +166,7 @@ impl Builder<'_> {
                     self.pod.container(name).ok_or_else(missing)?.spec
                 }
             };
-            return Ok(Some(resource_value(container, selector, self.facts)?.to_string()));
+            return Ok(Some(resource_value(self.pod, container, selector, self.facts)?.to_string()));
         }
         if let Some(selector) = &source.config_map_key_ref {
             let Some(object) = self.lookup.config_map(namespace, &selector.name) else {

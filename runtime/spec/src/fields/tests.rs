@@ -56,10 +56,26 @@ fn resources_in_units_of_their_divisor() {
             divisor: divisor.map(|text| k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.to_owned())),
             container_name: None,
         };
-        assert_eq!(resource_value(container, &selector, &facts()), Ok(expected), "{resource} {divisor:?}");
+        assert_eq!(resource_value(&pod, container, &selector, &facts()), Ok(expected), "{resource} {divisor:?}");
     }
     let selector = ResourceFieldSelector { resource: "limits.gpu".to_owned(), ..ResourceFieldSelector::default() };
-    assert!(resource_value(container, &selector, &facts()).is_err());
+    assert!(resource_value(&pod, container, &selector, &facts()).is_err());
+}
+
+#[test]
+fn a_limit_that_is_not_set_is_the_pods_then_the_nodes() {
+    let pod =
+        pod("resources: {limits: {cpu: 1500m}}\ncontainers:\n- name: a\n  image: a:1\n- name: b\n  image: a:1\n  \
+                   resources: {limits: {cpu: 500m}}");
+    for (container, resource, expected) in
+        [("a", "limits.cpu", 1500), ("a", "limits.memory", 4 << 30), ("a", "requests.cpu", 0), ("b", "limits.cpu", 500)]
+    {
+        let divisor =
+            resource.ends_with("cpu").then(|| k8s_openapi::apimachinery::pkg::api::resource::Quantity("1m".into()));
+        let selector = ResourceFieldSelector { resource: resource.to_owned(), divisor, container_name: None };
+        let container = pod.container(container).unwrap().spec;
+        assert_eq!(resource_value(&pod, container, &selector, &facts()), Ok(expected), "{resource}");
+    }
 }
 
 #[test]

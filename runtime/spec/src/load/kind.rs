@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 
 use super::mismatch::shorten;
@@ -15,6 +16,7 @@ static POD: LazyLock<Schema> = LazyLock::new(Schema::of::<Pod>);
 static CONFIG_MAP: LazyLock<Schema> = LazyLock::new(Schema::of::<ConfigMap>);
 static SECRET: LazyLock<Schema> = LazyLock::new(Schema::of::<Secret>);
 static NETWORK_POLICY: LazyLock<Schema> = LazyLock::new(Schema::of::<NetworkPolicy>);
+static PRIORITY_CLASS: LazyLock<Schema> = LazyLock::new(Schema::of::<PriorityClass>);
 
 /// The `apiVersion` of Kubernetes' first kinds, and of Lists.
 const CORE: &str = "v1";
@@ -35,10 +37,12 @@ pub(crate) enum Kind {
     ConfigMap,
     Secret,
     NetworkPolicy,
+    PriorityClass,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Pod, Self::ConfigMap, Self::Secret, Self::NetworkPolicy];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Pod, Self::ConfigMap, Self::Secret, Self::NetworkPolicy, Self::PriorityClass];
 
     /// As in `kind`.
     pub(crate) fn name(self) -> &'static str {
@@ -47,6 +51,7 @@ impl Kind {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::PriorityClass => "PriorityClass",
         }
     }
 
@@ -55,6 +60,7 @@ impl Kind {
         match self {
             Self::Pod | Self::ConfigMap | Self::Secret => CORE,
             Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::PriorityClass => "scheduling.k8s.io/v1",
         }
     }
 
@@ -68,6 +74,7 @@ impl Kind {
             Self::ConfigMap => &CONFIG_MAP,
             Self::Secret => &SECRET,
             Self::NetworkPolicy => &NETWORK_POLICY,
+            Self::PriorityClass => &PRIORITY_CLASS,
         }
     }
 }
@@ -100,7 +107,7 @@ impl List {
 
 /// For a hint.
 pub(crate) fn known_kinds() -> String {
-    "the kinds that work are Pod, ConfigMap, Secret, NetworkPolicy and List".to_owned()
+    "the kinds that work are Pod, ConfigMap, Secret, NetworkPolicy, PriorityClass and List".to_owned()
 }
 
 /// What is said about any other `kind`.

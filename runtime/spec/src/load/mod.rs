@@ -6,6 +6,8 @@
 //!             schema (of the API types) ─► decode ◄──────────────┤
 //!             support (what this runtime honours) ◄──────────────┤
 //!             CheckedPod::check (defaults, validation) ◄─────────┘
+//!                      │ all sources have been read
+//!                      └──► priority (by the PriorityClasses among them)
 //! ```
 //!
 //! Reads no file and no network: callers give the bytes.
@@ -18,6 +20,7 @@ mod merge;
 mod mismatch;
 mod node;
 mod object;
+mod priority;
 mod problem;
 mod scalar;
 mod schema;
@@ -56,7 +59,7 @@ pub struct Source {
 pub struct Loaded {
     /// The pods without errors, in the order of the sources.
     pub pods: Vec<LoadedPod>,
-    /// The ConfigMaps, Secrets and NetworkPolicies without errors.
+    /// The ConfigMaps, Secrets, NetworkPolicies and PriorityClasses without errors.
     pub objects: Objects,
     /// Errors and warnings: the sources in their order, each by line.
     pub diagnostics: Vec<Diagnostic>,
@@ -81,10 +84,13 @@ impl Loaded {
 }
 
 /// Reads YAML (any number of documents) and JSON (any number of values) with Pods, ConfigMaps, Secrets,
-/// NetworkPolicies and Lists of them. Never fails: what is wrong is among the diagnostics, and what they call an error is left out of the rest.
+/// NetworkPolicies, PriorityClasses and Lists of them. Never fails: what is wrong is among the diagnostics, and what they
+/// call an error is left out of the rest.
 pub fn load(sources: &[Source]) -> Loaded {
     let mut loaded = Loaded::default();
     let mut seen = BTreeMap::new();
+    let mut places = Vec::new();
+    let mut found: Vec<Vec<Diagnostic>> = Vec::new();
     for source in sources {
         let mut problems = Problems::new(&source.name);
         let documents = parse(source, &mut problems);
@@ -93,13 +99,27 @@ pub fn load(sources: &[Source]) -> Loaded {
             let message = "holds no objects";
             problems.push(text::START, Diagnostic::warning(FieldPath::root(), message));
         }
-        let mut reader =
-            object::Reader { source: &source.name, loaded: &mut loaded, seen: &mut seen, problems: &mut problems };
+        let mut reader = object::Reader {
+            source: &source.name,
+            loaded: &mut loaded,
+            seen: &mut seen,
+            problems: &mut problems,
+            places: &mut places,
+        };
         for document in &documents {
             reader.read(document, &FieldPath::root(), None);
         }
-        loaded.diagnostics.extend(problems.into_sorted());
+        found.push(problems.into_sorted());
     }
+    for diagnostic in priority::resolve(&mut loaded, places) {
+        let name = diagnostic.location.as_ref().map(|location| location.source.as_str());
+        if let Some(index) = sources.iter().position(|source| Some(source.name.as_str()) == name) {
+            let among = &mut found[index];
+            let after = among.partition_point(|other| other.location <= diagnostic.location);
+            among.insert(after, diagnostic);
+        }
+    }
+    loaded.diagnostics.extend(found.into_iter().flatten());
     loaded
 }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 
@@ -12,6 +13,7 @@ use super::decode::{Decoded, decode};
 use super::kind::{Kind, List, known_kinds, unknown_kind};
 use super::mismatch::{Disclosure, shorten};
 use super::node::{Entry, Node, NodeValue};
+use super::priority::Places;
 use super::problem::Problems;
 use super::{Loaded, LoadedPod};
 use crate::diagnostic::{Diagnostic, FieldPath, Location, Segment};
@@ -32,6 +34,8 @@ pub(crate) struct Reader<'a, 'b> {
     /// Of all sources so far.
     pub(crate) seen: &'a mut BTreeMap<Identity, Location>,
     pub(crate) problems: &'a mut Problems<'b>,
+    /// Of the pods that were loaded: one each.
+    pub(crate) places: &'a mut Vec<Places>,
 }
 
 impl Reader<'_, '_> {
@@ -61,6 +65,7 @@ impl Reader<'_, '_> {
                 Kind::ConfigMap => self.config_map(node, base, errors),
                 Kind::Secret => self.secret(node, base, errors),
                 Kind::NetworkPolicy => self.network_policy(node, base, errors),
+                Kind::PriorityClass => self.priority_class(node, base, errors),
             }
         } else if let Some(list) = List::named(kind) {
             self.check_version(node, base, (kind, list.api_version()), expected.is_some());
@@ -130,6 +135,7 @@ impl Reader<'_, '_> {
                 if self.problems.errors() == before {
                     let location = self.problems.location(node.mark);
                     self.loaded.pods.push(LoadedPod { pod, source: self.source.to_owned(), location });
+                    self.places.push(Places::of(node, base, |mark| self.problems.location(mark)));
                 }
             }
             Err(errors) => self.validation(errors, &faulty, node, base),
@@ -162,6 +168,15 @@ impl Reader<'_, '_> {
         self.unique(Kind::NetworkPolicy, &policy.metadata, node, base);
         if self.problems.errors() == before {
             self.loaded.objects.insert_network_policy(policy);
+        }
+    }
+
+    fn priority_class(&mut self, node: &Node, base: &FieldPath, before: usize) {
+        let Some((class, faulty)) = self.typed::<PriorityClass>(Kind::PriorityClass, node, base) else { return };
+        self.validation(validate::priority_class(&class), &faulty, node, base);
+        self.unique(Kind::PriorityClass, &class.metadata, node, base);
+        if self.problems.errors() == before {
+            self.loaded.objects.insert_priority_class(class);
         }
     }
 
@@ -205,11 +220,13 @@ impl Reader<'_, '_> {
 
     fn unique(&mut self, kind: Kind, metadata: &ObjectMeta, node: &Node, base: &FieldPath) {
         let Some(name) = metadata.name.clone().filter(|name| !name.is_empty()) else { return };
-        let namespace = metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let namespaced = kind != Kind::PriorityClass;
+        let namespace = if namespaced { metadata.namespace.as_deref().unwrap_or("default") } else { "" }.to_owned();
         let here = self.problems.location(node.locate(field("metadata").field("name").segments()));
         let message = match self.seen.get(&(kind, namespace.clone(), name.clone())) {
             Some(first) => {
-                format!("Duplicate value: {:?}: {} {namespace}/{name} is already at {first}", name, kind.name())
+                let full = if namespaced { format!("{namespace}/{name}") } else { name.clone() };
+                format!("Duplicate value: {name:?}: {} {full} is already at {first}", kind.name())
             }
             None => {
                 self.seen.insert((kind, namespace, name), here);

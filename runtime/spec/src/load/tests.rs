@@ -329,3 +329,67 @@ fn a_second_network_policy_of_the_name_is_an_error() {
     );
     assert_eq!(loaded.objects.network_policies().count(), 1);
 }
+
+mod priority_classes {
+    use super::*;
+
+    const CLASS: &str = "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: high}, value: 1000}";
+    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  priorityClassName: high\n  containers: \
+                       [{name: app, image: app}]\n";
+
+    fn read(sources: &[&str]) -> (Loaded, Vec<String>) {
+        let sources: Vec<_> = sources
+            .iter()
+            .enumerate()
+            .map(|(index, text)| Source { name: format!("f{index}"), bytes: text.as_bytes().to_vec() })
+            .collect();
+        let loaded = load(&sources);
+        let said = loaded.diagnostics.iter().map(ToString::to_string).collect();
+        (loaded, said)
+    }
+
+    #[test]
+    fn a_class_may_come_after_its_pods() {
+        let (loaded, said) = read(&[POD, CLASS]);
+        assert_eq!(said, Vec::<String>::new());
+        assert_eq!((loaded.pods[0].pod.priority(), loaded.objects.priority_classes().count()), (1000, 1));
+    }
+
+    #[test]
+    fn a_class_that_does_not_exist_is_named_where_it_stands() {
+        let broken = "{apiVersion: v1, kind: Pod, metadata: {name: other}, spec: {}}";
+        let (loaded, said) = read(&[&format!("{POD}---\n{broken}"), "{}"]);
+        assert!(loaded.pods.is_empty());
+        assert_eq!(
+            said[0].lines().next(),
+            Some("f0:5:3: error: spec.priorityClassName: Forbidden: no PriorityClass with name high was found")
+        );
+        assert!(said[1].starts_with("f0:8:"), "{said:?}");
+    }
+
+    #[test]
+    fn what_no_class_may_be() {
+        for (fields, expected) in [
+            (
+                "metadata: {name: system-mine}, value: 1",
+                "metadata.name: Forbidden: priority class names with 'system-' prefix",
+            ),
+            (
+                "metadata: {name: a}, value: 1000000001",
+                "value: Forbidden: maximum allowed value of a user defined priority is",
+            ),
+            ("metadata: {name: a, namespace: x}, value: 1", "metadata.namespace: Forbidden: not allowed on this type"),
+            (
+                "metadata: {name: a}, value: 1, preemptionPolicy: Maybe",
+                "preemptionPolicy: Unsupported value: \"Maybe\"",
+            ),
+        ] {
+            let (_, said) = read(&[&format!("{{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, {fields}}}")]);
+            assert!(said.iter().any(|line| line.contains(expected)), "{expected}: {said:?}");
+        }
+        let (_, said) = read(&[
+            "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: system-node-critical}, value: 2000001000}",
+        ]);
+        assert_eq!(said, Vec::<String>::new());
+    }
+}

@@ -36,7 +36,8 @@ enum Support {
 
 /// One field, or with a trailing `.**` one field and all below it.
 struct Row {
-    /// `[]` stands for the elements of a list and the values of a map, `[key]` for one of a map's.
+    /// `[]` stands for the elements of a list and the values of a map, `[key]` for one of a map's, `[start*]` for those
+    /// whose keys start so.
     path: &'static str,
     support: Support,
 }
@@ -82,6 +83,8 @@ struct Level {
     fields: BTreeMap<String, Level>,
     /// Named values of a map.
     keys: BTreeMap<String, Level>,
+    /// Values of a map by the start of their names.
+    starts: BTreeMap<String, Level>,
     /// Elements of a list, the other values of a map.
     element: Option<Box<Level>>,
 }
@@ -93,18 +96,33 @@ impl Level {
             None => (path, false),
         };
         let mut level = self;
-        for part in path.split('.') {
+        // A key may have dots of its own.
+        let mut in_key = false;
+        let ends_part = |c: char| {
+            in_key = (in_key || c == '[') && c != ']';
+            c == '.' && !in_key
+        };
+        for part in path.split(ends_part) {
             let mut subscripts = part.split('[');
             level = level.fields.entry(subscripts.next().unwrap_or_default().to_owned()).or_default();
             for subscript in subscripts {
                 level = match subscript.trim_end_matches(']') {
                     "" => level.element.get_or_insert_default(),
-                    key => level.keys.entry(key.to_owned()).or_default(),
+                    key => match key.strip_suffix('*') {
+                        Some(start) => level.starts.entry(start.to_owned()).or_default(),
+                        None => level.keys.entry(key.to_owned()).or_default(),
+                    },
                 };
             }
         }
         level.support = Some(support);
         level.deep = deep;
+    }
+
+    /// What a map's value of that name leads to.
+    fn value(&self, key: &str) -> Option<&Self> {
+        let by_start = || self.starts.iter().find(|(start, _)| key.starts_with(start.as_str())).map(|(_, level)| level);
+        self.keys.get(key).or_else(by_start).or(self.element.as_deref())
     }
 }
 
@@ -132,10 +150,7 @@ fn walk(level: &Level, node: &Node, path: &mut Vec<Segment>, found: &mut Vec<Dia
             for entry in entries {
                 let (below, segment) = match level.fields.get(&entry.key) {
                     Some(field) => (Some(field), Segment::Field(entry.key.clone())),
-                    None => {
-                        let below = level.keys.get(&entry.key).or(level.element.as_deref());
-                        (below, Segment::Key(entry.key.clone()))
-                    }
+                    None => (level.value(&entry.key), Segment::Key(entry.key.clone())),
                 };
                 // Unknown fields are another's to report.
                 let Some(below) = below else { continue };

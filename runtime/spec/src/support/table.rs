@@ -10,7 +10,6 @@ const fn row(path: &'static str, support: Support) -> Row {
 const YES: Support = Honoured("");
 
 const ONE_NODE: Support = Warned("there is one node, and the pod runs on it");
-const NO_PREEMPTION: Support = Warned("one node preempts no pod for another");
 const SERVER: Support = Warned("an API server maintains it");
 const NO_ACCOUNTS: Support = Warned("there is no API server to be authorised at");
 const NO_PROCESSES: Support = Warned("WebAssembly guests are not processes, so there are none to see or share");
@@ -25,8 +24,15 @@ const NO_TOKENS: Support = Rejected("there is no API server that could issue it"
 const NO_CLUSTER: Support = Rejected("a single node without a cluster has no such storage; use hostPath, or emptyDir");
 const REMOVED: Support = Rejected("Kubernetes no longer has it; use hostPath, or emptyDir");
 const CLAIMS: Support = Rejected("one node without a cluster has no devices to claim");
-/// Requests that decide nothing but the QoS class.
-const REQUEST: Support = Honoured("for the QoS class and the downward API; the limit where there is none");
+/// Requests of containers.
+const REQUEST: Support =
+    Honoured("of the node's room, for the QoS class and the downward API; the limit where there is none");
+const CPU_REQUEST: Support =
+    Honoured("of the node's room, and the weight where there is less CPU than all want; the limit where there is none");
+const NO_HUGE_PAGES: Support = Rejected("this node has no huge pages to give; a guest's memory is `memory`");
+const NO_DEVICES: Support =
+    Rejected("this node has cpu, memory, ephemeral-storage and nacelle.dev/fuel; no device plugin adds others");
+const NOT_FOR_PODS: Support = Rejected("only cpu and memory can be given to the whole pod; others go to a container");
 
 const NO_EXEC: Support =
     Unbuilt("a program cannot be run in a WebAssembly container yet: use httpGet, tcpSocket or grpc");
@@ -88,15 +94,34 @@ const POD: &[Row] = &[
     row("restartPolicy", YES),
     row("terminationGracePeriodSeconds", YES),
     row("affinity.**", ONE_NODE),
-    row("nodeName", ONE_NODE),
+    row(
+        "nodeName",
+        Honoured(
+            "there is one node, whatever the name. As in Kubernetes such a pod is not scheduled: where it does not fit, it fails (`OutOfcpu` and the like)",
+        ),
+    ),
     row("nodeSelector.**", ONE_NODE),
     row("schedulerName", Only(&["default-scheduler"], &ONE_NODE)),
-    row("tolerations.**", ONE_NODE),
+    row(
+        "tolerations[].key",
+        Honoured(
+            "`node.kubernetes.io/memory-pressure` lets a BestEffort pod in under pressure; there are no other taints",
+        ),
+    ),
+    row("tolerations[].operator", YES),
+    row("tolerations[].value", YES),
+    row("tolerations[].effect", YES),
+    row("tolerations[].tolerationSeconds", Warned("no taint here puts a pod out")),
     row("topologySpreadConstraints.**", ONE_NODE),
-    row("overhead.**", ONE_NODE),
-    row("preemptionPolicy", Only(&["PreemptLowerPriority"], &NO_PREEMPTION)),
-    row("priority", Only(&["0"], &NO_PREEMPTION)),
-    row("priorityClassName", NO_PREEMPTION),
+    row("overhead[cpu]", Honoured("added to the pod's requests; no RuntimeClass needs to say so")),
+    row("overhead[memory]", Honoured("added to the pod's requests; no RuntimeClass needs to say so")),
+    row("overhead[]", YES),
+    row("preemptionPolicy", Honoured("may only repeat what the PriorityClass says")),
+    row("priority", Honoured("may only repeat what the PriorityClass says")),
+    row(
+        "priorityClassName",
+        Honoured("a PriorityClass among the manifests, `system-node-critical` or `system-cluster-critical`"),
+    ),
     row("runtimeClassName", Warned("a container's image decides what runs it")),
     row("automountServiceAccountToken", Only(&["false"], &NO_ACCOUNTS)),
     row("serviceAccount", Only(&["default"], &NO_ACCOUNTS)),
@@ -124,21 +149,35 @@ const POD: &[Row] = &[
     row("securityContext.windowsOptions.**", NO_WINDOWS),
     row("os.name", Only(&["linux"], &Rejected("the node is Linux"))),
     row("ephemeralContainers.**", Unbuilt("")),
-    row("evictionResponders.**", Rejected("a pod is only evicted for its own storage, at once")),
+    row("evictionResponders.**", Rejected("pods are evicted for storage or memory, which cannot wait for an answer")),
     row("hostnameOverride", Unbuilt("use hostname")),
     row(
         "readinessGates[].conditionType",
         Honoured("`nacelle run` has nobody who could open one: there such a pod never gets ready"),
     ),
     row("resourceClaims.**", CLAIMS),
+    row("resources.limits[cpu]", Honoured("a quota of all containers together")),
     row("resources.limits[memory]", Honoured("of all containers together, with the pod's files in memory")),
-    row("resources.limits[]", Unbuilt("memory can be limited for the whole pod; set other limits of each container")),
-    row("resources.requests[cpu]", Honoured("for the QoS class; the limit where there is none")),
-    row("resources.requests[memory]", Honoured("for the QoS class; the limit where there is none")),
-    row("resources.requests[]", Unbuilt("cpu and memory can be requested for the whole pod")),
+    row("resources.limits[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.limits[]", NOT_FOR_PODS),
+    row(
+        "resources.requests[cpu]",
+        Honoured(
+            "of the node's room, and the pod's weight against other pods; what its containers ask for, else the limit, \
+             where there is none",
+        ),
+    ),
+    row(
+        "resources.requests[memory]",
+        Honoured(
+            "of the node's room, and for the QoS class; what the containers ask for, else the limit, where there is none",
+        ),
+    ),
+    row("resources.requests[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.requests[]", NOT_FOR_PODS),
     row("resources.claims.**", CLAIMS),
-    row("schedulingGates.**", Rejected("there is no scheduler that would wait for them")),
-    row("schedulingGroup.**", Rejected("there is no scheduler that would group pods")),
+    row("schedulingGates.**", Rejected("nobody would ever remove them")),
+    row("schedulingGroup.**", Rejected("pods are given room one by one")),
 ];
 
 const CONTAINER: &[Row] = &[
@@ -166,16 +205,25 @@ const CONTAINER: &[Row] = &[
     row("ports[].protocol", YES),
     row("ports[].hostPort", YES),
     row("ports[].hostIP", YES),
-    row("resources.limits[cpu]", YES),
+    row("resources.limits[cpu]", Honoured("a quota per 100 ms")),
     row("resources.limits[memory]", YES),
     row("resources.limits[ephemeral-storage]", Honoured("a pod that uses more is evicted, as the kubelet does it")),
-    row("resources.limits[]", Unbuilt("cpu, memory and ephemeral-storage can be limited")),
-    row("resources.requests[cpu]", REQUEST),
+    row(
+        "resources.limits[nacelle.dev/fuel]",
+        Honoured(
+            "units of fuel that each incarnation may execute in all; after that it ends with `FuelExhausted`, 152",
+        ),
+    ),
+    row("resources.limits[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.limits[]", NO_DEVICES),
+    row("resources.requests[cpu]", CPU_REQUEST),
     row("resources.requests[memory]", REQUEST),
-    row("resources.requests[ephemeral-storage]", Honoured("for the downward API; the limit where there is none")),
-    row("resources.requests[]", Unbuilt("cpu, memory and ephemeral-storage can be requested")),
+    row("resources.requests[ephemeral-storage]", REQUEST),
+    row("resources.requests[nacelle.dev/fuel]", Honoured("the limit; it need not be written")),
+    row("resources.requests[hugepages-*]", NO_HUGE_PAGES),
+    row("resources.requests[]", NO_DEVICES),
     row("resources.claims.**", CLAIMS),
-    row("resizePolicy.**", Warned("a running container is not resized")),
+    row("resizePolicy.**", Honoured("for a resize while the pod runs; an init container is not resized")),
     row("volumeMounts[].name", YES),
     row("volumeMounts[].mountPath", YES),
     row("volumeMounts[].readOnly", YES),

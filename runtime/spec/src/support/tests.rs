@@ -53,7 +53,7 @@ fn no_row_is_stale() {
         .into_iter()
         .filter(|row| {
             // A row for one key of a map is about the map's values.
-            let row = ["[cpu]", "[memory]", "[ephemeral-storage]"]
+            let row = ["[cpu]", "[memory]", "[ephemeral-storage]", "[nacelle.dev/fuel]", "[hugepages-*]"]
                 .iter()
                 .fold(row.clone(), |row, key| row.replace(key, "[]"));
             !fields.iter().any(|field| covers(&row, field))
@@ -85,11 +85,11 @@ const NOTHING: [String; 0] = [];
 
 #[test]
 fn a_field_without_effect_is_a_warning_with_its_reason() {
-    let said = said("  nodeName: n1\n  containers:\n  - {name: app, image: app, tty: true}\n");
+    let said = said("  nodeSelector: {disk: ssd}\n  containers:\n  - {name: app, image: app, tty: true}\n");
     assert_eq!(
         said,
         [
-            "p:6:3: warning: spec.nodeName: has no effect here: there is one node, and the pod runs on it",
+            "p:6:3: warning: spec.nodeSelector: has no effect here: there is one node, and the pod runs on it",
             "p:8:29: warning: spec.containers[0].tty: has no effect here: a WebAssembly guest has no terminal",
         ]
     );
@@ -108,11 +108,16 @@ fn defaults_that_are_written_out_say_nothing() {
 
 #[test]
 fn limits_are_known_by_their_resource() {
-    let limits = "{cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi, example.com/gpu: 1}";
+    let limits =
+        "{cpu: 1, memory: 1Gi, ephemeral-storage: 1Gi, nacelle.dev/fuel: 1M, example.com/gpu: 1, hugepages-1Gi: 1Gi}";
     let said = said(&format!("  containers:\n  - name: app\n    image: app\n    resources:\n      limits: {limits}\n"));
-    let path = "error: spec.containers[0].resources.limits[example.com/gpu]: not supported yet";
-    assert_eq!(said.iter().filter(|line| line.contains(path)).count(), 1, "{said:?}");
-    for key in ["cpu", "memory", "ephemeral-storage"] {
+    for rejected in
+        ["[example.com/gpu]: not supported: this node has cpu", "[hugepages-1Gi]: not supported: this node has no"]
+    {
+        let path = format!("error: spec.containers[0].resources.limits{rejected}");
+        assert_eq!(said.iter().filter(|line| line.contains(&path)).count(), 1, "{said:?}");
+    }
+    for key in ["cpu", "memory", "ephemeral-storage", "nacelle.dev/fuel"] {
         assert!(!said.iter().any(|line| line.contains(&format!("limits[{key}]"))), "{said:?}");
     }
 }

@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::names::dns_label;
 use super::report::Report;
+use super::resources::Owner;
 use super::volumes::VolumeNames;
-use super::{env, mounts, ports, probes, resources, restart, security};
+use super::{env, mounts, ports, probes, resize, resources, restart, security};
 use crate::FieldPath;
 
 /// What the rules of a container depend on outside of it.
@@ -30,12 +31,14 @@ pub(super) fn check_all(spec: &PodSpec, volumes: &VolumeNames<'_>, path: &FieldP
         let path = path.field("containers").index(index);
         context.check(container, &path, report);
         probes::check_container(container, spec, &path, report);
+        resize::check_policies(container, spec, &path, report);
     }
     for (index, container) in spec.init_containers.iter().flatten().enumerate() {
         let path = path.field("initContainers").index(index);
         context.check(container, &path, report);
         if container.restart_policy.as_deref() == Some("Always") {
             probes::check_container(container, spec, &path, report);
+            resize::check_policies(container, spec, &path, report);
         } else {
             forbid_what_only_runs_beside(container, &path, report);
         }
@@ -48,6 +51,7 @@ pub(super) fn check_all(spec: &PodSpec, volumes: &VolumeNames<'_>, path: &FieldP
 fn forbid_what_only_runs_beside(container: &Container, path: &FieldPath, report: &mut Report) {
     for (field, set) in [
         ("lifecycle", container.lifecycle.is_some()),
+        ("resizePolicy", container.resize_policy.as_ref().is_some_and(|policies| !policies.is_empty())),
         ("livenessProbe", container.liveness_probe.is_some()),
         ("readinessProbe", container.readiness_probe.is_some()),
         ("startupProbe", container.startup_probe.is_some()),
@@ -75,7 +79,7 @@ impl<'a> Context<'a> {
         env::check(container, &self.names, path, report);
         mounts::check(container, self.volumes, path, report);
         if let Some(resources) = &container.resources {
-            resources::check(resources, &path.field("resources"), report);
+            resources::check(resources, Owner::Container, &path.field("resources"), report);
         }
         if let Some(context) = &container.security_context {
             security::check_container(context, &path.field("securityContext"), report);

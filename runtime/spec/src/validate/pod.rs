@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{HostAlias, Pod, PodDNSConfig, PodSpec};
 
 use super::names::{dns_label, dns_subdomain, qualified_name};
 use super::report::Report;
-use super::{container, metadata, ports, resources, security, volumes};
+use super::resources::Owner;
+use super::{container, metadata, ports, priority_class, resources, security, volumes};
 use crate::network::{MAX_KERNEL_HOSTNAME, fqdn, short_hostname};
 use crate::{Diagnostic, FieldPath};
 
@@ -35,7 +36,7 @@ fn check_spec(pod: &Pod, spec: &PodSpec, path: &FieldPath, report: &mut Report) 
     container::check_all(spec, &volumes, path, report);
     ports::check_pod(spec, path, report);
     if let Some(resources) = &spec.resources {
-        resources::check(resources, &path.field("resources"), report);
+        resources::check(resources, Owner::Pod, &path.field("resources"), report);
         resources::check_pod(resources, spec, path, report);
     }
     report.one_of(&path.field("restartPolicy"), spec.restart_policy.as_deref(), &["Always", "OnFailure", "Never"]);
@@ -48,6 +49,10 @@ fn check_spec(pod: &Pod, spec: &PodSpec, path: &FieldPath, report: &mut Report) 
         report.invalid_all(&path, &gate.condition_type, qualified_name(&gate.condition_type));
     }
     check_names(spec, path, report);
+    priority_class::check_pod(spec, path, report);
+    if let Some(overhead) = &spec.overhead {
+        resources::check_overhead(overhead, &path.field("overhead"), report);
+    }
     check_fqdn(pod, spec, path, report);
     if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";

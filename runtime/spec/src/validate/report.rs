@@ -107,6 +107,11 @@ impl Report {
         }
     }
 
+    /// Whether nothing has been said yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         if self.dropped > 0 {
             let message = format!("{} more problems are not shown", self.dropped);

@@ -184,7 +184,7 @@ impl Files<'_> {
                 let name = selector.container_name.as_deref().unwrap_or_default();
                 let missing = || VolumeError::ContainerNotFound { name: name.to_owned() };
                 let container = self.pod.container(name).ok_or_else(missing)?;
-                resource_value(container.spec, selector, self.facts)?.to_string()
+                resource_value(self.pod, container.spec, selector, self.facts)?.to_string()
             } else {
                 return Err(VolumeError::UnsupportedProjection);
             };

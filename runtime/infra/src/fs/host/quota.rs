@@ -112,6 +112,11 @@ impl DiskQuota {
         &self.account
     }
 
+    /// Files, directories and links that the volume holds: an estimate from above, as its bytes are.
+    pub fn inodes(&self) -> u64 {
+        self.inodes.load(Ordering::Acquire)
+    }
+
     /// Counts now, unless that was done a moment ago, and returns the bytes that the volume holds.
     pub fn measure(&self) -> u64 {
         let mut counted = self.counted();

@@ -8,6 +8,7 @@ use super::link::{EndConfig, Endpoint};
 use super::listener::{Admission, Listener, Pending};
 use crate::network::account::Account;
 use crate::network::binding::{self, Binding, SharedPorts};
+use crate::network::traffic::Crossing;
 use crate::network::{Family, NetError};
 
 /// Who connects.
@@ -43,8 +44,13 @@ pub(crate) struct Waiting {
     pending: Arc<Pending>,
 }
 
-/// Connects to who receives at `to` in a pod whose port space is `ports`.
-pub(crate) fn open(ports: &SharedPorts, to: SocketAddr, caller: Caller) -> Result<Opening, NetError> {
+/// Connects to who receives at `to` in a pod whose port space is `ports`. `crossing`: what it counts in.
+pub(crate) fn open(
+    ports: &SharedPorts,
+    to: SocketAddr,
+    caller: Caller,
+    crossing: Crossing,
+) -> Result<Opening, NetError> {
     let listener = binding::listener(ports, to).ok_or(NetError::ConnectionRefused)?;
     let options = listener.options();
     let (receive_buffer, send_buffer) = options.buffers();
@@ -64,7 +70,7 @@ pub(crate) fn open(ports: &SharedPorts, to: SocketAddr, caller: Caller) -> Resul
         send_buffer: caller.send_buffer,
         binding: caller.binding,
     };
-    let (client, server) = Endpoint::pair(client, server)?;
+    let (client, server) = Endpoint::pair(client, server, crossing)?;
     Ok(match listener.admit(server)? {
         Admission::Established => Opening::Established(client),
         Admission::Waiting(pending) => Opening::Waiting(Waiting { client, listener, pending }),

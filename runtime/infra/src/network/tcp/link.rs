@@ -21,6 +21,7 @@ use crate::network::account::Account;
 use crate::network::binding::Binding;
 use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::sync::WakerSet;
+use crate::network::traffic::{Crossing, crossed};
 
 /// What one end of a connection is made from.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ struct Link {
     down: Pipe,
     client_error: PendingError,
     server_error: PendingError,
+    crossing: Crossing,
 }
 
 /// One end of a connection in memory. Dropping it closes it.
@@ -109,14 +111,19 @@ impl Both<'_> {
 }
 
 impl Endpoint {
-    /// A connection: the client's end and the server's.
-    pub(crate) fn pair(client: EndConfig, server: EndConfig) -> Result<(Arc<Self>, Arc<Self>), NetError> {
+    /// A connection: the client's end and the server's. What is written counts in `crossing`.
+    pub(crate) fn pair(
+        client: EndConfig,
+        server: EndConfig,
+        crossing: Crossing,
+    ) -> Result<(Arc<Self>, Arc<Self>), NetError> {
         let permits = (client.account.connection()?, server.account.connection()?);
         let link = Arc::new(Link {
             up: Pipe::new(client.account.memory(), client.send_buffer, server.receive_buffer)?,
             down: Pipe::new(server.account.memory(), server.send_buffer, client.receive_buffer)?,
             client_error: PendingError::default(),
             server_error: PendingError::default(),
+            crossing,
         });
         let end = |side, config: EndConfig, permit| {
             Arc::new(Self {
@@ -167,8 +174,22 @@ impl Endpoint {
         }
         let length = bytes.len();
         match self.outgoing().push(bytes) {
-            Ok(taken) => Ok(taken),
+            Ok(taken) => {
+                self.count(taken);
+                Ok(taken)
+            }
             Err(met) => self.cannot_write(met, Some(length)),
+        }
+    }
+
+    #[inline]
+    fn count(&self, bytes: usize) {
+        let Crossing { client, server } = &self.link.crossing;
+        if bytes > 0 {
+            match self.side {
+                Side::Client => crossed(client.as_ref(), server.as_ref(), bytes),
+                Side::Server => crossed(server.as_ref(), client.as_ref(), bytes),
+            }
         }
     }
 

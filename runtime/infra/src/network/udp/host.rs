@@ -20,6 +20,7 @@ use super::{Datagram, UdpOptions};
 use crate::network::account::{Account, Descriptor};
 use crate::network::readiness::{ROUNDS, Reactor, ask};
 use crate::network::sync::lock;
+use crate::network::traffic::Traffic;
 use crate::network::{Family, NetError, PodNetwork};
 
 /// A UDP socket of the host.
@@ -81,6 +82,11 @@ impl HostSocket {
         }))
     }
 
+    /// What its pod counts in.
+    pub(super) fn traffic(&self) -> &Traffic {
+        self.account.traffic()
+    }
+
     pub(super) fn bind(&self, local: SocketAddr) -> Result<(), NetError> {
         rustix::net::bind(&self.socket, &local).map_err(|error| NetError::from_host_bind(&error.into()))
     }
@@ -115,7 +121,14 @@ impl HostSocket {
         // Not by tokio, which believes a new socket to be unwritable until its reactor has run.
         match send() {
             Err(Errno::AGAIN) => self.reactor.blocked(false),
-            outcome => outcome.map(|_| true).map_err(host_error),
+            Ok(_) => {
+                self.account.traffic().transmitted(bytes.len());
+                Ok(true)
+            }
+            Err(error) => {
+                self.account.traffic().transmit_failed();
+                Err(host_error(error))
+            }
         }
     }
 
@@ -131,7 +144,10 @@ impl HostSocket {
             // Not from an IP address: there are no such datagrams on an IP socket.
             Ok((_, None)) => Ok(None),
             Err(Errno::AGAIN) => self.reactor.blocked(None),
-            Err(error) => Err(host_error(error)),
+            Err(error) => {
+                self.account.traffic().receive_failed();
+                Err(host_error(error))
+            }
         }
     }
 

@@ -53,8 +53,10 @@ pub(super) enum Accepts {
 /// What became of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// It waits to be received, or was lost as datagrams are.
-    Done,
+    /// It waits to be received.
+    Taken,
+    /// There was no room for it: it is lost, as datagrams are.
+    Lost,
     /// Nobody receives there: an ICMP message goes back.
     Refused,
 }
@@ -90,14 +92,14 @@ impl Mailbox {
         let cost = mail.cost + bytes.len() + DATAGRAM_OVERHEAD;
         // As the kernel does: what arrives while there is any room is taken, so one always fits.
         if mail.cost >= mail.bound || mail.ledger.cover(cost as u64).is_err() {
-            return Delivery::Done;
+            return Delivery::Lost;
         }
         mail.cost = cost;
         mail.queue.push_back(Datagram { bytes, remote: self.family.present(from) });
         let woken = mail.readers.take();
         drop(state);
         woken.wake();
-        Delivery::Done
+        Delivery::Taken
     }
 
     /// The next datagram, or what came back for one that was sent.

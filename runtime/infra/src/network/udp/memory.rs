@@ -18,6 +18,7 @@ use crate::network::container::own_source;
 use crate::network::decide::{Plane, Use, decide};
 use crate::network::owner::SocketSlot;
 use crate::network::sync::lock;
+use crate::network::traffic::{Crossing, crossed};
 use crate::network::{Family, NetError, PodNetwork, Protocol};
 
 #[derive(Debug)]
@@ -155,13 +156,14 @@ impl MemorySocket {
         };
         // An answer to a client of a host port belongs to what came in.
         if self.pod.answer_client(binding.local().port(), to, &bytes) {
+            self.pod.account().traffic().transmitted(bytes.len());
             return Ok(true);
         }
         let plane = decide(&self.pod, Use::Open(Protocol::Udp, to))?;
         let source = SocketAddr::new(self.source(binding, to.ip(), &plane)?, binding.local().port());
-        let ports = match &plane {
-            Plane::Own => self.pod.ports(),
-            Plane::Pod(peer) => peer.ports(),
+        let peer = match &plane {
+            Plane::Own => &self.pod,
+            Plane::Pod(peer) => peer,
             Plane::Host => {
                 let family = Family::of(to.ip());
                 let way = match outside.of(family) {
@@ -173,8 +175,13 @@ impl MemorySocket {
             }
         };
         drop(state);
-        let delivery =
-            binding::mailbox(ports, to).map_or(Delivery::Refused, |mailbox| mailbox.deliver(source, to.ip(), bytes));
+        let Crossing { client, server } = Crossing::between(&self.pod, peer);
+        crossed(client.as_ref(), server.as_ref(), bytes.len());
+        let delivery = binding::mailbox(peer.ports(), to)
+            .map_or(Delivery::Refused, |mailbox| mailbox.deliver(source, to.ip(), bytes));
+        if let (Delivery::Lost, Some(peer)) = (delivery, server) {
+            peer.receive_dropped();
+        }
         if connected && delivery == Delivery::Refused {
             self.mailbox.fail(NetError::ConnectionRefused);
         }

@@ -43,7 +43,10 @@ impl Outside {
         // Bounded: who sends what is not asked for cannot keep a guest's thread.
         for _ in 0..64 {
             match self.socket.try_receive()? {
-                Some(datagram) if lock(&self.peers).known.contains(&datagram.remote) => return Ok(Some(datagram)),
+                Some(datagram) if lock(&self.peers).known.contains(&datagram.remote) => {
+                    self.socket.traffic().received(datagram.bytes.len());
+                    return Ok(Some(datagram));
+                }
                 Some(_) => {}
                 None => return Ok(None),
             }

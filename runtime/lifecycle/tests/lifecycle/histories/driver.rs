@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use nacelle_lifecycle::{Effect, HookKind, ProbeKind};
+use nacelle_lifecycle::{Effect, HookKind, Lifecycle, ProbeKind};
 
 /// Work that the driver will report on.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,9 @@ pub(super) enum Work {
     Probe(Arc<str>, u32, ProbeKind),
     Hook(Arc<str>, u32, HookKind),
     RemoveSandbox,
+    /// Which generation of the pod.
+    ConsiderResize(Option<i64>),
+    ApplyResize,
 }
 
 /// One incarnation of one container.
@@ -36,8 +39,11 @@ pub(super) struct Driver {
 
 impl Driver {
     /// Begins what an effect asks for.
-    pub(super) fn take_on(&mut self, effect: &Effect, now: Timestamp) {
+    pub(super) fn take_on(&mut self, effect: &Effect, machine: &Lifecycle, now: Timestamp) {
         match effect {
+            Effect::ConsiderResize => self.work.push(Work::ConsiderResize(machine.desired().generation())),
+            Effect::ApplyResize { .. } => self.work.push(Work::ApplyResize),
+            Effect::Reallocate => {}
             Effect::CreateSandbox => self.work.push(Work::CreateSandbox),
             Effect::PullImage { container } => self.work.push(Work::Pull(container.clone())),
             Effect::StartContainer { container, attempt } => {

@@ -32,7 +32,11 @@ pub(super) struct Observer {
     starting_over: Option<Timestamp>,
     restarts_all: bool,
     started: bool,
-    /// `Delete` or `Evict` has come.
+    /// There was no room so far.
+    waiting: bool,
+    /// A pod of higher priority came before anything else ended the pod.
+    preempted: bool,
+    /// `Delete`, `Evict` or `Preempt` has come.
     stopped: bool,
     /// The eviction that came before anything else ended the pod.
     evicted: Option<Eviction>,
@@ -63,8 +67,8 @@ struct Watched {
     /// The hooks that its latest attempt was given, and whether it was told to stop.
     hooks: Vec<HookKind>,
     told: bool,
-    /// It is to end alone, since a probe or its hook failed; if for a probe, in order to run again.
-    killed: Option<bool>,
+    /// Its latest attempt is to end alone.
+    killed: Option<Killed>,
     /// Starts asked for.
     attempts: u32,
     /// A pull was asked for and has not been reported on.
@@ -95,6 +99,17 @@ fn codes(container: &nacelle_spec::PodContainer<'_>, action: &str) -> Vec<i32> {
 struct Live {
     attempt: u32,
     running_since: Option<Timestamp>,
+}
+
+/// Why a container ends while its pod goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    /// A probe failed.
+    Probe,
+    /// Its `postStart` hook failed.
+    Hook,
+    /// It makes room for one with other resources.
+    Resize,
 }
 
 /// The back-off that the documentation describes, counted in failures.
@@ -150,6 +165,8 @@ impl Observer {
             starting_over: None,
             restarts_all: pod.containers().any(|container| !codes(&container, "RestartAllContainers").is_empty()),
             started: false,
+            waiting: false,
+            preempted: false,
             stopped: false,
             evicted: None,
             told_of_eviction: 0,
@@ -183,8 +200,16 @@ impl Observer {
         let works = self.works();
         let together = self.starting_over.is_some() && works;
         match event {
-            Event::Start => self.started = true,
+            Event::Start => {
+                self.started = true;
+                self.waiting &= self.stopped;
+            }
+            Event::Unschedulable { .. } => self.waiting |= !self.started && !self.stopped,
             Event::Delete { .. } => self.stopped = true,
+            Event::Preempt { .. } => {
+                self.preempted |= !self.stopped && !self.stopping && !self.phase.is_terminal();
+                self.stopped = true;
+            }
             Event::Evict { cause, .. } => {
                 if !self.stopped && !self.stopping && !self.phase.is_terminal() {
                     self.evicted = Some(*cause);
@@ -223,6 +248,13 @@ impl Observer {
                 let Some(watched) = self.live(container, *attempt) else { return };
                 watched.comes_to_be(now);
                 let since = watched.live.take().and_then(|live| live.running_since).unwrap_or(now);
+                if watched.killed == Some(Killed::Resize) && !together {
+                    // No failure, and no back-off: another one follows at once.
+                    watched.last_code = Some(exit.code);
+                    watched.probes.reset();
+                    watched.due = Some(now);
+                    return;
+                }
                 if now.duration_since(since).as_secs() >= 600 && !together {
                     watched.long_run = true;
                 }
@@ -242,20 +274,26 @@ impl Observer {
                 }
                 let broken = watched.probes.report(*kind, result, now);
                 watched.ever_up |= watched.probes.has_started();
-                if broken && works && watched.killed.is_none() {
-                    watched.killed = Some(true);
+                if broken && works {
+                    watched.killed.get_or_insert(Killed::Probe);
                 }
             }
             Event::HookEnded { container, attempt, hook: HookKind::PostStart, outcome } => {
                 let Some(watched) = self.live(container, *attempt) else { return };
                 if *outcome == nacelle_lifecycle::HookOutcome::Succeeded {
                     watched.runs(now);
-                } else if works && watched.killed.is_none() {
-                    watched.killed = Some(false);
+                } else if works {
+                    watched.killed.get_or_insert(Killed::Hook);
                 }
             }
             Event::HookEnded { .. } | Event::ConditionSet(_) => {}
-            Event::Tick | Event::SandboxFailed { .. } | Event::SandboxRemoved | Event::ImagePulling { .. } => {}
+            Event::Tick
+            | Event::Reject { .. }
+            | Event::RoomFreed
+            | Event::SandboxFailed { .. }
+            | Event::SandboxRemoved
+            | Event::ImagePulling { .. } => {}
+            Event::Resize { .. } | Event::ResizeConsidered { .. } | Event::ResizeApplied { .. } => {}
         }
     }
 
@@ -287,7 +325,22 @@ impl Observer {
                 watched.probes.begins(*kind, working, now).map_err(|why| Broken(format!("{effect:?}: {why}")))?;
             }
             Effect::RunHook { container, attempt, hook } => self.hook(container, *attempt, *hook, driver)?,
+            Effect::ConsiderResize | Effect::Reallocate => must!(!self.stopped, "{effect:?} of a pod that stops"),
+            Effect::ApplyResize { containers } => {
+                must!(!self.stopped && self.sandbox, "{effect:?} of a pod that stops, or has no sandbox");
+                must!(!driver.work.contains(&Work::ApplyResize), "two resizes at once");
+                for (container, _) in containers {
+                    must!(driver.is_running(container), "{container} is resized, which does not run");
+                }
+            }
             Effect::Emit(event) => {
+                if event.message.ends_with("resize requires restart") {
+                    must!(!self.stopped, "a container is replaced in a pod that stops");
+                    let subject = event.subject.container().cloned();
+                    let Some(watched) = subject.and_then(|name| self.watched(&name)) else { return Ok(()) };
+                    must!(watched.killed.is_none() && !watched.told, "{} ends already, and is replaced", watched.name);
+                    watched.killed = Some(Killed::Resize);
+                }
                 must!(!event.message.is_empty(), "an event without words");
                 if event.reason == "Evicted" {
                     self.told_of_eviction += 1;
@@ -450,31 +503,49 @@ impl Observer {
             let left = watched.killed.is_some() && watched.live.is_some() && !watched.told && watched.hooks.is_empty();
             must!(!left, "{} is to end, and nothing is done about it", watched.name);
         }
-        self.status(&machine.status(), driver)
+        let status = machine.status();
+        let in_progress = |condition: &PodCondition| condition.type_ == "PodResizeInProgress";
+        // Only a resize gives it one.
+        if machine.desired().generation().is_some() && !status.conditions.iter().flatten().any(in_progress) {
+            let all = phase.is_terminal() || machine.present().spec() == machine.pod().spec();
+            must!(all, "not all have what the pod was given, and nothing is done");
+        }
+        self.status(&status, driver)
     }
 
     fn status(&mut self, status: &PodStatus, driver: &Driver) -> Result<(), Broken> {
         must!(status.phase.as_deref() == Some(self.phase.as_str()), "another phase in the status");
         let shown = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-        must!(shown().count() == self.containers.len(), "a container too many or too few in the status");
+        let expected = if self.waiting { 0 } else { self.containers.len() };
+        must!(shown().count() == expected, "a container too many or too few in the status");
         let terminal = self.phase.is_terminal();
-        for watched in &mut self.containers {
+        for watched in self.containers.iter_mut().filter(|_| expected > 0) {
             let mut same = shown().filter(|shown| shown.name == *watched.name);
             let (Some(shown), None) = (same.next(), same.next()) else {
                 return Err(Broken(format!("{} is not in the status exactly once", watched.name)));
             };
             watched.status(shown, driver, terminal)?;
         }
-        let conditions = status.conditions.clone().unwrap_or_default();
+        let (resizes, conditions): (Vec<_>, Vec<_>) = status
+            .conditions
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|condition| condition.type_.starts_with("PodResize"));
+        must!(resizes.is_empty() || !terminal, "a resize of a pod that has ended");
+        let under_way = resizes.iter().any(|condition| condition.type_ == "PodResizeInProgress");
+        must!(terminal || under_way || !driver.work.contains(&Work::ApplyResize), "a resize that is not shown");
         let by_node = matches!(self.evicted, Some(Eviction::NodePressure { .. }));
-        let expected = 5 + usize::from(by_node && terminal) + usize::from(self.restarts_all);
-        must!(conditions.len() == expected, "a condition too many or too few");
+        let is_disrupted = self.preempted || (by_node && terminal);
+        let kept = if self.waiting { 1 } else { 5 + usize::from(self.restarts_all) };
+        must!(conditions.len() == kept + usize::from(is_disrupted), "a condition too many or too few");
         let disrupted = conditions.last().is_some_and(|condition| condition.type_ == "DisruptionTarget");
-        must!(disrupted == (by_node && terminal), "DisruptionTarget is {disrupted}");
+        must!(disrupted == is_disrupted, "DisruptionTarget is {disrupted}");
         let evicted = status.reason.as_deref() == Some("Evicted");
         must!(evicted == (self.evicted.is_some() && terminal), "shown as evicted: {evicted}");
         must!(!evicted || self.phase == Phase::Failed, "an evicted pod is {:?}", self.phase);
-        for (old, new) in self.conditions.iter().zip(&conditions) {
+        for new in &conditions {
+            let Some(old) = self.conditions.iter().find(|old| old.type_ == new.type_) else { continue };
             let changed = old.last_transition_time != new.last_transition_time;
             must!(!changed || old.status != new.status, "{} changed its time and not its status", new.type_);
             must!(
@@ -504,7 +575,11 @@ impl Watched {
     fn may_run_again(&self) -> bool {
         let Some(code) = self.round_code else { return true };
         let by_rule = self.again_on.contains(&i32::from(code)) && (self.kind != ContainerKind::Init || code != 0);
-        let by_kill = self.killed == Some(true) && self.policy != RestartPolicy::Never;
+        let by_kill = match self.killed {
+            Some(Killed::Resize) => true,
+            Some(Killed::Probe) => self.policy != RestartPolicy::Never,
+            Some(Killed::Hook) | None => false,
+        };
         let by_policy = match (self.kind, self.policy) {
             (ContainerKind::Sidecar, _) | (ContainerKind::App, RestartPolicy::Always) => true,
             (_, RestartPolicy::Never) => false,

@@ -1,8 +1,15 @@
 //! The pods that live through histories.
 
-use nacelle_spec::CheckedPod;
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use nacelle_spec::{CheckedPod, ContainerKind};
 
 use crate::harness::pod;
+
+/// A container that is started again when its cpu changes.
+const RESTARTED: &str = "{name: b, resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}]}";
+/// The first of several containers, the same.
+const RESIZED: &str = "containers: [{resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}], ";
 
 /// Every combination of parts that the machine treats differently.
 pub(super) fn all() -> Vec<CheckedPod> {
@@ -20,16 +27,21 @@ pub(super) fn all() -> Vec<CheckedPod> {
         for inits in inits {
             for apps in apps {
                 for extra in extras {
-                    pods.push(pod(&format!(
+                    let resizes = policy != "Never";
+                    let apps = if resizes { apps.replace("{name: b}", RESTARTED) } else { apps.to_owned() };
+                    let pod = pod(&format!(
                         "{{restartPolicy: {policy}, {extra} initContainers: [{inits}], containers: [{apps}]}}"
-                    )));
+                    ));
+                    pods.push(with_cpus(&pod, 1));
                 }
             }
         }
     }
     for policy in ["Never", "OnFailure", "Always"] {
         for spec in WATCHED {
-            pods.push(pod(&format!("{{restartPolicy: {policy}, {spec}}}")));
+            let resizes = policy != "Never";
+            let spec = if resizes { spec.replace("containers: [{", RESIZED) } else { spec.to_owned() };
+            pods.push(with_cpus(&pod(&format!("{{restartPolicy: {policy}, {spec}}}")), 1));
         }
     }
     pods
@@ -57,3 +69,11 @@ const WATCHED: [&str; 9] = [
      {tcpSocket: {port: 1}, failureThreshold: 1}, lifecycle: {postStart: {sleep: {seconds: 1}}}, restartPolicy: Always, \
      restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [1]}}]}]",
 ];
+
+/// The pod with so many CPUs for each container that may be resized.
+pub(super) fn with_cpus(pod: &CheckedPod, cpus: u8) -> CheckedPod {
+    let limits = [("cpu".to_owned(), Quantity(cpus.to_string()))].into();
+    let resources = ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() };
+    let resizable = |name: &str| pod.container(name).is_some_and(|container| container.kind != ContainerKind::Init);
+    pod.with_container_resources(|name| resizable(name).then(|| resources.clone()))
+}

@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use nacelle_lifecycle::{
     ContainerExit, Event, Eviction, ExitReason, HookKind, HookOutcome, ImageSource, Lifecycle, ProbeKind, ProbeOutcome,
-    PullFailure, SandboxFailure, StartFailure,
+    PullFailure, ResizeVerdict, SandboxFailure, StartFailure,
 };
 use nacelle_spec::CheckedPod;
 
 use super::driver::{Driver, Incarnation, Work};
 use super::invariants::{Broken, Observer};
+use super::pods::with_cpus;
 use super::tape::Tape;
 
 /// The most steps that a pod may need from its deletion to its end: each container is stopped, reports, and the
@@ -79,7 +80,19 @@ impl World {
                 self.happens(Event::Tick)
             }
             13 => self.noise(tape),
-            14 => match tape.choose(8) {
+            14 => match tape.choose(13) {
+                // Means something only before the start.
+                4 => self.happens(Event::Unschedulable { message: "full".into(), nominated_node: None }),
+                5 => self.happens(Event::Preempt { preemptor: "u2".into(), scheduler: "s".into() }),
+                8..=11 => {
+                    let desired = self.machine.desired();
+                    match desired.resize(&with_cpus(desired, 1 + tape.byte() % 3)) {
+                        Ok(Some(pod)) => self.happens(Event::Resize { pod }),
+                        Ok(None) => Ok(()),
+                        Err(found) => Err(Broken(format!("{found:?}"))),
+                    }
+                }
+                12 => self.happens(Event::RoomFreed),
                 6 => self.happens(Event::Delete {
                     grace: [None, Some(5), Some(0)][tape.choose(3)].map(Duration::from_secs),
                 }),
@@ -126,6 +139,18 @@ impl World {
                 self.happens(Event::SandboxCreated { pod_ips, host_ips: Vec::new() })
             }
             Work::RemoveSandbox => self.happens(Event::SandboxRemoved),
+            Work::ConsiderResize(generation) => {
+                let message = String::from("m");
+                let verdict = match tape.choose(4) {
+                    0 => ResizeVerdict::Deferred { message },
+                    1 => ResizeVerdict::Infeasible { message },
+                    _ => ResizeVerdict::Fits,
+                };
+                self.happens(Event::ResizeConsidered { generation, verdict })
+            }
+            Work::ApplyResize => {
+                self.happens(Event::ResizeApplied { result: if fails { Err("m".into()) } else { Ok(()) } })
+            }
             Work::Pull(container) if fails => {
                 let reason = [PullFailure::ErrImagePull, PullFailure::ErrImageNeverPull][tape.choose(2)];
                 self.happens(Event::ImagePullFailed { container, reason, message: "m".into() })
@@ -193,7 +218,10 @@ impl World {
         let live = self.driver.live(&container).map(|one| one.attempt);
         let attempt = u32::from(tape.byte() % 4);
         let is_true = live == Some(attempt) || self.observer.attempts(&container) <= attempt;
-        let event = match tape.choose(10) {
+        let event = match tape.choose(12) {
+            10 if self.driver.work.contains(&Work::ApplyResize) => Event::Tick,
+            10 => Event::ResizeApplied { result: Ok(()) },
+            11 => Event::ResizeConsidered { generation: Some(0), verdict: ResizeVerdict::Fits },
             0 => Event::Tick,
             // Of an attempt that is over, or of none.
             8 if !is_true => {
@@ -255,7 +283,7 @@ impl World {
                 let _ = writeln!(story, "    {effect:?}");
             }
             self.observer.effect(effect, &self.driver)?;
-            self.driver.take_on(effect, self.now);
+            self.driver.take_on(effect, &self.machine, self.now);
         }
         self.observer.after(&self.machine, &self.driver)
     }

@@ -112,6 +112,17 @@ fn deletion_during_post_start_stops_the_container() {
 }
 
 #[test]
+fn a_post_start_that_fails_does_not_let_a_sidecar_stop_before_its_turn() {
+    let hooks = "{postStart: {sleep: {seconds: 1}}, preStop: {sleep: {seconds: 9}}}";
+    let mut pod = Scenario::up(&format!(
+        "{{initContainers: [{{name: s, restartPolicy: Always, lifecycle: {hooks}}}], containers: [{{name: app}}]}}"
+    ));
+    pod.runs("s").hook_ends("s", PostStart).runs("app").exits("s", 1).runs("s").ignore("all").delete();
+    pod.asks(["preStop s/1", "stop app/0 30s"]).hook_fails("s", PostStart).hook_ends("s", PreStop).asks([]);
+    pod.exits("app", 0).asks(["stop s/1 30s"]);
+}
+
+#[test]
 fn a_post_start_that_fails_while_the_pod_stops_changes_nothing() {
     let mut pod = started(POST_START);
     pod.ignore("hook").delete().ignore("stop").hook_fails("app", PostStart).asks([]).exits("app", 0).ends("Succeeded");

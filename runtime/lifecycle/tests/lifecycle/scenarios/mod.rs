@@ -10,11 +10,14 @@ mod init;
 mod messages;
 mod probes;
 mod races;
+mod resize;
 mod restart;
 mod restart_rules;
 mod sandbox;
+mod scheduling;
 mod sidecars;
 mod start_failures;
+mod together;
 mod whole_pods;
 
 /// One app container that is not restarted.

@@ -207,7 +207,7 @@ fn resources() {
             "requests: {gpu: 1}",
             vec![
                 ".requests[gpu]: Unsupported value: \"gpu\": supported values: \"cpu\", \"ephemeral-storage\", \
-                 \"memory\"",
+                 \"memory\", \"nacelle.dev/fuel\"",
             ],
         ),
         (

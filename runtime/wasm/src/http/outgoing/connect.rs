@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use nacelle_infra::network::Meter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime_wasi_http::Error;
 
@@ -13,8 +14,8 @@ use crate::http::service::HttpService;
 
 /// How a target can be reached.
 pub(super) enum Way {
-    /// It is a component of this node, which would see the client at this address.
-    Direct(Arc<HttpService>, SocketAddr),
+    /// It is a component of this node, which would see the client at this address. What goes to another pod is counted.
+    Direct(Arc<HttpService>, SocketAddr, Option<Meter>),
     /// By HTTP on a connection.
     Connection(Connection),
 }
@@ -40,7 +41,7 @@ impl Outgoing {
         if let Some(found) = self.network.service_at(to).map_err(of_network)?
             && let Ok(service) = found.handle.downcast::<HttpService>()
         {
-            return Ok(Way::Direct(service, found.local));
+            return Ok(Way::Direct(service, found.local, found.meter));
         }
         let stream = self.network.connect(to).await.map_err(of_network)?;
         self.speak(stream, target).await

@@ -12,6 +12,7 @@
 
 mod connect;
 mod direct;
+mod metered;
 mod pool;
 mod tls;
 
@@ -164,8 +165,13 @@ impl Outgoing {
         let resolved = tokio::time::timeout_at(deadline, self.network.resolve(&target.host)).await;
         let addresses = resolved.map_err(|_| Error::DnsTimeout)?.map_err(|error| error::of_resolve(&error))?;
         match self.reach(target, &addresses, deadline).await? {
-            connect::Way::Direct(service, client) => {
+            connect::Way::Direct(service, client, None) => {
                 direct::send(&service, request, client, timeouts.first_byte, &self.spawner).await
+            }
+            connect::Way::Direct(service, client, Some(meter)) => {
+                let request = metered::request(request, &meter);
+                let sent = direct::send(&service, request, client, timeouts.first_byte, &self.spawner);
+                Ok(metered::response(sent.await?, &meter))
             }
             connect::Way::Connection(connection) => {
                 connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {

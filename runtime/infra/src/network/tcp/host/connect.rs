@@ -17,6 +17,7 @@ use crate::network::binding::Binding;
 use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::sync::Fan;
 use crate::network::tcp::TcpOptions;
+use crate::network::traffic::Traffic;
 use crate::network::{Family, NetError};
 
 type Connected = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
@@ -28,6 +29,7 @@ pub(crate) struct HostConnect {
     waiting: Arc<Waiting>,
     waker: Waker,
     runtime: Handle,
+    traffic: Arc<Traffic>,
     permit: Permit,
     descriptor: Descriptor,
     /// The port and address in the pod that the connection appears to come from.
@@ -74,6 +76,7 @@ impl HostConnect {
             waiting,
             waker,
             runtime: runtime.clone(),
+            traffic: Arc::clone(account.traffic()),
             permit,
             descriptor: socket.descriptor,
             inside,
@@ -99,7 +102,7 @@ impl HostConnect {
         slot: SocketSlot,
     ) -> Result<Arc<HostConnection>, NetError> {
         let permits = (self.permit, self.descriptor);
-        HostConnection::new(self.family, stream, slot, permits, self.runtime, self.inside)
+        HostConnection::new(self.family, stream, slot, permits, (self.runtime, self.traffic), self.inside)
     }
 }
 

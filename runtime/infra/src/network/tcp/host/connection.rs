@@ -28,6 +28,7 @@ use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::readiness::Reactor;
 use crate::network::sync::{Fan, lock};
 use crate::network::tcp::{TcpOptions, TcpRead};
+use crate::network::traffic::Traffic;
 use crate::network::{Family, NetError};
 
 /// The most that is read or written at once, in bytes.
@@ -50,6 +51,7 @@ pub(crate) struct HostConnection {
     ended: AtomicBool,
     reactor: Reactor,
     runtime: Handle,
+    traffic: Arc<Traffic>,
     slot: SocketSlot,
     _memory: Ledger,
     _permits: (Permit, Descriptor),
@@ -106,7 +108,7 @@ impl HostConnection {
         stream: TcpStream,
         slot: SocketSlot,
         permits: (Permit, Descriptor),
-        runtime: Handle,
+        (runtime, traffic): (Handle, Arc<Traffic>),
         inside: Option<(Arc<Binding>, SocketAddr)>,
     ) -> Result<Arc<Self>, NetError> {
         let remote = stream.peer_addr().map_err(|error| NetError::from_host(&error))?;
@@ -134,6 +136,7 @@ impl HostConnection {
             ended: AtomicBool::new(false),
             reactor: Reactor::default(),
             runtime,
+            traffic,
             slot,
             _memory: memory,
             _permits: permits,
@@ -163,9 +166,15 @@ impl HostConnection {
         });
         match received {
             Ok(bytes) if bytes.is_empty() => Ok(TcpRead::End),
-            Ok(bytes) => Ok(TcpRead::Bytes(bytes)),
+            Ok(bytes) => {
+                self.traffic.received(bytes.len());
+                Ok(TcpRead::Bytes(bytes))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.reactor.blocked(TcpRead::Empty),
-            Err(error) => Err(NetError::from_host(&error)),
+            Err(error) => {
+                self.traffic.receive_failed();
+                Err(NetError::from_host(&error))
+            }
         }
     }
 
@@ -196,8 +205,13 @@ impl HostConnection {
         let sent = match self.stream.try_write(&bytes) {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(NetError::from_host(&error)),
+            Err(error) => {
+                self.traffic.transmit_failed();
+                return Err(NetError::from_host(&error));
+            }
         };
+        // What the kernel does not take now, the flusher sends: it has left the guest.
+        self.traffic.transmitted(taken);
         if sent < taken {
             bytes.advance(sent);
             let rest = Kept::new(&bytes, Arc::clone(self.slot.memory()));

@@ -119,7 +119,8 @@ impl HostListener {
         match self.shared.poll_next(&self.acceptor, &self.runtime, Option::take)? {
             None => Ok(None),
             Some(Ok((stream, _))) => {
-                HostConnection::new(self.family, stream, slot, permits, self.runtime.clone(), None).map(Some)
+                let around = (self.runtime.clone(), Arc::clone(self.account.traffic()));
+                HostConnection::new(self.family, stream, slot, permits, around, None).map(Some)
             }
             Some(Err(error)) => Err(match NetError::from_host(&error) {
                 // What happened to a connection before it was accepted (accept(2)).

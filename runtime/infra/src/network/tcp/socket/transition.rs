@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Bound, Connecting, Listening, MemoryListening, State, TcpSocket, length};
-use crate::network::binding::{Binding, SharedPorts};
+use crate::network::binding::Binding;
 use crate::network::container::own_source;
 use crate::network::decide::{Plane, Use, decide};
 use crate::network::owner::SocketSlot;
@@ -14,7 +14,8 @@ use crate::network::tcp::connect::{Caller, Opening, open};
 use crate::network::tcp::host::{HostConnect, HostListener, HostSocket};
 use crate::network::tcp::listener::Listener;
 use crate::network::tcp::{TcpOptions, TcpStream};
-use crate::network::{Family, NetError, NetworkMode, Protocol};
+use crate::network::traffic::Crossing;
+use crate::network::{Family, NetError, NetworkMode, PodNetwork, Protocol};
 
 impl TcpSocket {
     pub(super) fn start_listening(&mut self, service: Option<Arc<dyn Any + Send + Sync>>) -> Result<(), NetError> {
@@ -87,10 +88,10 @@ impl TcpSocket {
             None => None,
         };
         match plane {
-            Plane::Own => self.open(self.pod.ports(), to, slot, self.source(binding, own_source(to.ip()), true)?),
+            Plane::Own => self.open(&self.pod, to, slot, self.source(binding, own_source(to.ip()), true)?),
             Plane::Pod(peer) => {
                 let own = self.pod.address(family).ok_or(NetError::RemoteUnreachable)?;
-                self.open(peer.ports(), to, slot, self.source(binding, own, false)?)
+                self.open(&peer, to, slot, self.source(binding, own, false)?)
             }
             Plane::Host if self.pod.mode() == NetworkMode::Host => {
                 self.connect_by_host(self.host_socket(self.family)?, remote, slot, None)
@@ -121,7 +122,7 @@ impl TcpSocket {
 
     fn open(
         &self,
-        ports: &SharedPorts,
+        peer: &Arc<PodNetwork>,
         to: SocketAddr,
         slot: SocketSlot,
         (binding, source): (Arc<Binding>, SocketAddr),
@@ -131,7 +132,7 @@ impl TcpSocket {
         let account = self.pod.account().charging(slot.memory());
         let family = self.family;
         let caller = Caller { family, account, source, binding: Some(binding), receive_buffer, send_buffer };
-        match open(ports, to, caller)? {
+        match open(peer.ports(), to, caller, Crossing::between(&self.pod, peer))? {
             Opening::Established(client) => {
                 client.belong_to(slot)?;
                 Ok(State::Connected(TcpStream::in_memory(client)))
