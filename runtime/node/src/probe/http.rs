@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::HTTPGetAction;
 use tokio::task::JoinSet;
 
 use super::target::{Stream, Target};
-use super::url::Url;
+use super::url::{Url, is_relative};
 use super::{MAX_ANSWER, text, tls};
 
 /// Redirects that are followed, as the kubelet has it.
@@ -39,7 +39,7 @@ pub(super) async fn get(target: &Target, url: &Url, get: &HTTPGetAction, agent: 
         match next {
             Some(next) if next.host == url.host => {
                 // A name that the manifest gave is the server's as long as it speaks of itself without a name.
-                keeps_host &= location.is_some_and(|location| !location.contains("://"));
+                keeps_host &= location.as_deref().is_some_and(is_relative);
                 url = next;
             }
             _ => return Ok(Answer::Final { status: response.status.as_u16(), body: text(&response.body) }),
