@@ -44,6 +44,22 @@ async fn an_http_server_makes_its_pod_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_is_not_looked_at() {
+    let world = World::new();
+    let probe = "readinessProbe: {httpGet: {port: 443, scheme: HTTPS}, periodSeconds: 1}";
+    let (web, mut queue) = running(&world, probe).await;
+    let plain = Server::http(&world.backend.infra("app"), 443, |_| status(200));
+    let ip = web.status().pod_ip.clone().unwrap();
+    unhealthy(&mut queue, &format!("Get \"https://{ip}:443/\": tls: ")).await;
+    plain.close().await;
+    let server = Server::https(&world.backend.infra("app"), 443);
+    becomes(&web, |status| holds(status, "Ready")).await;
+    let seen = server.seen()[0].clone();
+    assert!(seen.contains(&format!(" host={ip} ")) || seen.ends_with(&format!(" host={ip}")), "{seen}");
+    gone(&world, web).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_answers_with_an_error_is_not_ready() {
     let world = World::new();
     let (web, mut queue) = running(&world, "readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}").await;

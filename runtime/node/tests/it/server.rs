@@ -11,7 +11,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nacelle_container::ContainerInfra;
 use nacelle_infra::network::{Family, TcpSocket, TcpStream};
+use rcgen::CertifiedKey;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// A server that ends with this value, and the heads of the requests that it was sent: `path name=value…`.
 pub(crate) struct Server {
@@ -35,6 +39,23 @@ impl Server {
                 async move { Ok::<_, std::convert::Infallible>(response) }
             });
             async move {
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+    }
+
+    /// Answers every https request with 200, under a certificate that nobody has signed but itself.
+    pub(crate) fn https(infra: &ContainerInfra, port: u16) -> Self {
+        let tls = TlsAcceptor::from(Arc::new(self_signed("elsewhere.example")));
+        Self::serve(infra, port, move |stream, seen| {
+            let tls = tls.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                seen.lock().unwrap().push(head(&request).1);
+                async { Ok::<_, std::convert::Infallible>(status(200).map(Full::<Bytes>::from)) }
+            });
+            async move {
+                let Ok(stream) = tls.accept(stream).await else { return };
                 let _ =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             }
@@ -105,6 +126,14 @@ impl Server {
         });
         Self { tasks, seen }
     }
+}
+
+fn self_signed(name: &str) -> ServerConfig {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap()
 }
 
 fn listen(infra: &ContainerInfra, port: u16) -> TcpSocket {
