@@ -17,7 +17,8 @@ rust_commands=(
 rust_libraries=(http-proxy http-server p3-files p3-hello p3-http p3-sockets-probe p3-tcp-echo)
 tcp_users=(attacker lookup net-bench sockets-probe tcp-echo-client tcp-echo-server udp-echo)   # of the library tcp
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
-all=("${rust[@]}" c-hello js-hello python-worker)
+python=(python-echo python-worker)
+all=("${rust[@]}" c-hello js-hello "${python[@]}")
 
 componentize_py=0.25.1
 
@@ -107,6 +108,8 @@ is_stale() { contains "$1" "${stale[@]}"; }
 
 stale_rust=()
 for name in "${rust[@]}"; do is_stale "$name" && stale_rust+=("$name"); done
+stale_python=()
+for name in "${python[@]}"; do is_stale "$name" && stale_python+=("$name"); done
 
 # --- Tools -----------------------------------------------------------------------------------------------------------
 
@@ -169,7 +172,7 @@ if $install; then
   ((${#stale_rust[@]})) && install_rust
   packages=()
   is_stale c-hello && ! c_tools && packages+=("${c_packages[@]}")
-  is_stale python-worker && ! python_tools && packages+=(python3 python3-venv)
+  ((${#stale_python[@]})) && ! python_tools && packages+=(python3 python3-venv)
   is_stale js-hello && ! js_tools && packages+=(nodejs npm)
   ((${#packages[@]})) && apt_install "${packages[@]}"
 fi
@@ -223,8 +226,8 @@ build_c() {
 # --- Python ----------------------------------------------------------------------------------------------------------
 
 build_python() {
-  python_tools || missing python-worker "Python 3.10 or newer with its venv module"
-  local venv=$build/componentize-py-$componentize_py work=$build/python-worker
+  python_tools || missing "$1" "Python 3.10 or newer with its venv module"
+  local venv=$build/componentize-py-$componentize_py name module work
   if [[ ! -e $venv/complete ]]; then
     say "componentize-py $componentize_py from PyPI"
     rm -rf "$venv"
@@ -232,10 +235,14 @@ build_python() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "componentize-py==$componentize_py" >&2
     touch "$venv/complete"
   fi
-  # Away from the sources, because Python leaves its compiled files beside them.
-  rm -rf "$work" && cp -r python-worker "$work"
-  (cd "$work" && "$venv/bin/componentize-py" -q -d worker.wit -w worker-command componentize worker -o worker.wasm >&2)
-  deliver python-worker "$work/worker.wasm"
+  for name in "$@"; do
+    # python-worker is worker.py, with the world worker-command in worker.wit.
+    module=${name#python-} work=$build/$name
+    # Away from the sources, because Python leaves its compiled files beside them.
+    rm -rf "$work" && cp -r "$name" "$work"
+    (cd "$work" && "$venv/bin/componentize-py" -q -d "$module.wit" -w "$module-command" componentize "$module" -o "$module.wasm" >&2)
+    deliver "$name" "$work/$module.wasm"
+  done
 }
 
 # --- JavaScript ------------------------------------------------------------------------------------------------------
@@ -260,5 +267,5 @@ build_js() {
 
 ((${#stale_rust[@]})) && build_rust "${stale_rust[@]}"
 if is_stale c-hello; then build_c; fi
-if is_stale python-worker; then build_python; fi
+((${#stale_python[@]})) && build_python "${stale_python[@]}"
 if is_stale js-hello; then build_js; fi

@@ -133,6 +133,22 @@ fn a_worker_in_python_reads_and_writes_files() -> Result<()> {
 }
 
 #[test]
+fn a_server_and_a_client_in_python_meet_on_localhost_by_its_own_sockets() -> Result<()> {
+    let pod = Pod::new("p").container("server", "python-echo", &["serve", "127.0.0.1", "7000"], "").container(
+        "client",
+        "python-echo",
+        &["send", "localhost", "7000", "one", "two"],
+        "",
+    );
+    let finished = run(&pod)?;
+    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
+    for line in ["server | accepted 127.0.0.1", "client | one", "client | two"] {
+        assert!(finished.stdout.contains(line), "{line}: {}", finished.stdout);
+    }
+    Ok(())
+}
+
+#[test]
 fn spinners_do_not_keep_others_from_running() -> Result<()> {
     // More busy guests than cores, and one that only wants to print.
     let mut pod = Pod::new("p").spec("terminationGracePeriodSeconds: 0");

@@ -6,6 +6,7 @@
 //! | `/echo` | the request's body, streamed, then its trailers |
 //! | `/seen` | once the body has been read: method, target, authority and headers as the guest sees them, one a line |
 //! | `/to/URL` | what URL answers to the same request, body and trailers included; 502 with the error where it does not |
+//! | `/within/C,F,B/URL` | the same, with these timeouts in milliseconds: to connect, of the first byte, between bytes |
 //! | `/trap` | none: the guest traps |
 //! | `/trap-late` | the beginning of a body; then the guest traps |
 //! | `/silent` | none: the guest returns |
@@ -19,7 +20,7 @@ use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingRequest, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
-    OutgoingResponse, ResponseOutparam, Scheme,
+    OutgoingResponse, RequestOptions, ResponseOutparam, Scheme,
 };
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
@@ -51,8 +52,8 @@ impl Guest for Proxy {
             "/spin" => loop {
                 std::hint::black_box(count);
             },
-            _ => match target.strip_prefix("/to/") {
-                Some(url) => match forward(&request, url) {
+            target => match destination(target) {
+                Some((url, options)) => match forward(&request, url, options) {
                     Ok(response) => pass_on(response, out),
                     Err(error) => respond(out, 502, &format!("{error:?}\n")),
                 },
@@ -94,8 +95,28 @@ fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     relay(input, body, output);
 }
 
+/// Where a target wants a request to go, and how long that may take.
+fn destination(target: &str) -> Option<(&str, Option<RequestOptions>)> {
+    if let Some(url) = target.strip_prefix("/to/") {
+        return Some((url, None));
+    }
+    let (times, url) = target.strip_prefix("/within/")?.split_once('/')?;
+    let times: Vec<u64> =
+        times.split(',').map(|millis| Some(millis.parse::<u64>().ok()? * 1_000_000)).collect::<Option<_>>()?;
+    let &[connect, first_byte, between_bytes] = times.as_slice() else { return None };
+    let options = RequestOptions::new();
+    options.set_connect_timeout(Some(connect)).ok()?;
+    options.set_first_byte_timeout(Some(first_byte)).ok()?;
+    options.set_between_bytes_timeout(Some(between_bytes)).ok()?;
+    Some((url, Some(options)))
+}
+
 /// Sends the same request to `url`.
-fn forward(request: &IncomingRequest, url: &str) -> Result<IncomingResponse, ErrorCode> {
+fn forward(
+    request: &IncomingRequest,
+    url: &str,
+    options: Option<RequestOptions>,
+) -> Result<IncomingResponse, ErrorCode> {
     let invalid = || ErrorCode::HttpRequestUriInvalid;
     let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
     let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
@@ -107,7 +128,7 @@ fn forward(request: &IncomingRequest, url: &str) -> Result<IncomingResponse, Err
     outgoing.set_path_with_query(Some(&format!("/{path}"))).map_err(|()| invalid())?;
     let has_body = !matches!(request.method(), Method::Get | Method::Head);
     let body = has_body.then(|| outgoing.body()).and_then(Result::ok);
-    let answer = outgoing_handler::handle(outgoing, None)?;
+    let answer = outgoing_handler::handle(outgoing, options)?;
     if let Some(body) = body
         && let (Ok(output), Ok(input)) = (body.write(), request.consume())
     {

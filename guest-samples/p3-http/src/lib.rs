@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `/count` | how many requests this instance has been given |
 //! | `/meet` | how many requests of `/meet` this instance is in at a time, once there are two |
-//! | `/to/AUTHORITY/PATH` | what http://AUTHORITY/PATH answers to a GET |
+//! | `/to/AUTHORITY/PATH` | what http://AUTHORITY/PATH answers to a GET; 502 with the error where it does not |
+//! | `/within/C,F,B/AUTHORITY/PATH` | the same, with these timeouts in milliseconds: to connect, of the first byte, between bytes |
 //! | anything else | the request's body and trailers, handed back without being looked at |
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use wasip3::clocks::monotonic_clock::wait_for;
 use wasip3::exports::http::handler::Guest;
 use wasip3::http::client::send;
-use wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme};
+use wasip3::http::types::{ErrorCode, Fields, Request, RequestOptions, Response, Scheme};
 use wasip3::wit_bindgen::spawn_local;
 use wasip3::{wit_future, wit_stream};
 
@@ -37,8 +38,15 @@ impl Guest for Handler {
                 }
                 Ok(text(format!("{met}\n")))
             }
-            target => match target.strip_prefix("/to/") {
-                Some(target) => forward(target).await,
+            target => match destination(target) {
+                Some((target, options)) => Ok(match forward(target, options).await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        let response = text(format!("{error:?}\n"));
+                        let _ = response.set_status_code(502);
+                        response
+                    }
+                }),
                 None => Ok(echo(request)),
             },
         }
@@ -55,11 +63,27 @@ fn echo(request: Request) -> Response {
     Response::new(headers, Some(body), trailers).0
 }
 
-async fn forward(target: &str) -> Result<Response, ErrorCode> {
+/// Where a target wants a request to go, and how long that may take.
+fn destination(target: &str) -> Option<(&str, Option<RequestOptions>)> {
+    if let Some(target) = target.strip_prefix("/to/") {
+        return Some((target, None));
+    }
+    let (times, target) = target.strip_prefix("/within/")?.split_once('/')?;
+    let times: Vec<u64> =
+        times.split(',').map(|millis| Some(millis.parse::<u64>().ok()? * 1_000_000)).collect::<Option<_>>()?;
+    let &[connect, first_byte, between_bytes] = times.as_slice() else { return None };
+    let options = RequestOptions::new();
+    options.set_connect_timeout(Some(connect)).ok()?;
+    options.set_first_byte_timeout(Some(first_byte)).ok()?;
+    options.set_between_bytes_timeout(Some(between_bytes)).ok()?;
+    Some((target, Some(options)))
+}
+
+async fn forward(target: &str, options: Option<RequestOptions>) -> Result<Response, ErrorCode> {
     let (authority, path) = target.split_once('/').unwrap_or((target, ""));
     let (result, trailers) = wit_future::new(|| Ok(None));
     drop(result);
-    let (request, _sent) = Request::new(Fields::new(), None, trailers, None);
+    let (request, _sent) = Request::new(Fields::new(), None, trailers, options);
     let invalid = |()| ErrorCode::HttpRequestUriInvalid;
     request.set_scheme(Some(&Scheme::Http)).map_err(invalid)?;
     request.set_authority(Some(authority)).map_err(invalid)?;

@@ -13,6 +13,7 @@ use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
+use crate::count::Count;
 use crate::engines::Engines;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
@@ -21,6 +22,7 @@ use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::memory::{self, MemoryRefused};
 use crate::pods::Pods;
+use crate::programs::Ready;
 use crate::sched::{Executor, Spawner};
 
 /// Runs WebAssembly components and core modules.
@@ -76,7 +78,7 @@ impl WasmBackend {
             executor: Arc::new(executor),
             pods: Pods::default(),
             tls: Tls::new(config.http_roots),
-            bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait },
+            bounds: Bounds { concurrency: config.http_concurrency, wait: config.http_wait, idle: config.http_idle },
         })
     }
 
@@ -87,7 +89,7 @@ impl WasmBackend {
     /// [`CreateError`] when it cannot be run.
     pub async fn prepare(&self, program: &Program) -> Result<(), CreateError> {
         let Program::Wasm { path, digest } = program;
-        self.engines.time().programs.get(path, digest).await.map(drop)
+        self.engines.time().get(path, digest).await.map(drop)
     }
 }
 
@@ -102,8 +104,8 @@ impl Backend for WasmBackend {
     ) -> Result<Arc<dyn Container>, CreateError> {
         let Program::Wasm { path, digest } = &config.program;
         let fuel = config.resources.fuel.map(FuelAccount::new);
-        let runner = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
-        let entry = runner.programs.get(path, digest).await?;
+        let programs = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
+        let Ready { entry, engine } = programs.get(path, digest).await?;
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
@@ -112,12 +114,13 @@ impl Backend for WasmBackend {
         let cpu = pod.container(config.resources.cpu);
         let spawner = Spawner::Group(cpu.clone());
         let launch = Launch {
-            engine: runner.engine.clone(),
+            engine,
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
             outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
             output,
             fuel,
+            instances: Count::default(),
             infra,
             control: Arc::new(Control::new()),
             config,

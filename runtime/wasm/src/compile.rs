@@ -15,6 +15,7 @@ use wasmtime::Engine;
 use crate::config::Compiler;
 use crate::engine::{self, Code};
 use crate::format::Format;
+use crate::model::Model;
 
 /// Exit code of a worker whose input is not a program that can run here.
 const BAD_PROGRAM: u8 = 2;
@@ -91,6 +92,13 @@ async fn in_child(exe: &Path, args: &[String], job: Job<'_>) -> Result<(), Compi
     }
 }
 
+/// What the program at `path` needs. Of one that cannot be compiled it does not matter.
+pub(crate) fn model(path: &Path) -> Model {
+    let fits = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= MAX_PROGRAM_BYTES);
+    let program = if fits { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+    Model::of(&program)
+}
+
 fn compile_here(engine: &Engine, input: &Path, output: &Path, digest: &str) -> Result<(), CompileError> {
     let failed = |what: &str, path: &Path, error: std::io::Error| {
         CompileError::Failed(format!("cannot {what} {}: {error}", path.display()))
@@ -143,7 +151,7 @@ pub fn compile_worker_main(args: impl IntoIterator<Item = OsString>) -> ExitCode
 
 /// The engine whose code has this compatibility key: the key says what is to be compiled for.
 fn engine_of(compatibility: Option<&str>) -> Result<Engine, CompileError> {
-    for code in Code::ALL {
+    for code in Code::all() {
         let engine = engine::compile_engine(code).map_err(|error| CompileError::Failed(format!("{error:#}")))?;
         if compatibility == Some(&engine::compatibility_key(&engine)) {
             return Ok(engine);
@@ -169,7 +177,7 @@ mod tests {
     #[test]
     fn a_worker_finds_the_kind_of_code_that_is_meant() {
         let key = |code| engine::compatibility_key(&engine::compile_engine(code).unwrap());
-        let keys = Code::ALL.map(key);
+        let keys: Vec<_> = Code::all().map(key).collect();
         let different: std::collections::HashSet<_> = keys.iter().collect();
         assert_eq!(different.len(), keys.len(), "code of one is not run by the other");
         for wanted in &keys {

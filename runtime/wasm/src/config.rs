@@ -23,6 +23,8 @@ pub struct WasmConfig {
     pub http_concurrency: usize,
     /// How long a request waits for its turn before it is answered with 503.
     pub http_wait: Duration,
+    /// How long an instance of an HTTP component that may be reused waits for its next request before it is dropped.
+    pub http_idle: Duration,
     /// Whom outgoing https requests trust.
     pub http_roots: TlsRoots,
 }
@@ -38,6 +40,7 @@ impl WasmConfig {
             address_space: AddressSpace::Detect,
             http_concurrency: 64,
             http_wait: Duration::from_secs(10),
+            http_idle: Duration::from_secs(60),
             http_roots: TlsRoots::Host,
         }
     }

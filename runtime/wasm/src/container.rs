@@ -19,6 +19,7 @@ use nacelle_infra::budget::InUse;
 use nacelle_infra::memory::ContainerMemory;
 use tokio::sync::{oneshot, watch};
 
+use crate::count::Count;
 use crate::flag::Control;
 use crate::fuel::FuelAccount;
 use crate::guest::{Launch, StartReply};
@@ -41,6 +42,7 @@ pub(crate) struct WasmContainer {
     memory: Arc<ContainerMemory>,
     cpu: Group,
     fuel: Option<Arc<FuelAccount>>,
+    instances: Count,
     /// Keeps the guest's threads when the backend is dropped first.
     _executor: Arc<Executor>,
 }
@@ -64,6 +66,7 @@ impl WasmContainer {
             memory: Arc::clone(&launch.infra.memory),
             cpu: cpu.clone(),
             fuel: launch.fuel.clone(),
+            instances: launch.instances.clone(),
             _executor: Arc::clone(&executor),
         };
         let ticks = executor.guest();
@@ -177,11 +180,13 @@ impl Container for WasmContainer {
     }
 
     fn stats(&self) -> Stats {
+        // A server without an instance at the moment is one, too.
+        let processes = if self.exit.borrow().is_some() { 0 } else { self.instances.get().max(1) };
         Stats {
             cpu: self.cpu.usage().into(),
             memory: memory::stats(&self.memory),
             fuel: self.fuel.as_ref().map(|fuel| fuel.stats()),
-            processes: 0,
+            processes,
         }
     }
 

@@ -1,4 +1,8 @@
-//! The wasmtime engine: its settings.
+//! The wasmtime engines: their settings.
+//!
+//! Guests pay for concurrency whether they use it or not: each call of the host is then a task of its own, and opening,
+//! reading and closing a file in memory takes a fifth more time. So a program that does not need it does without; which
+//! do is [`Model`]'s to say.
 //!
 //! Compiled code depends on these settings: [`compatibility_key`] covers them, and the cache is keyed by it.
 
@@ -9,6 +13,7 @@ use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
 
 use crate::address_space::Layout;
 use crate::config::Pooling;
+use crate::model::Model;
 
 /// Bytes of stack that guest code may use before it traps.
 const MAX_WASM_STACK: usize = 1024 * 1024;
@@ -33,6 +38,8 @@ pub(crate) struct Code {
     pub(crate) layout: Layout,
     /// Whether it counts what it executes.
     pub(crate) metering: Metering,
+    /// What programs ask of it.
+    pub(crate) model: Model,
 }
 
 /// Whether code counts what it executes.
@@ -45,17 +52,19 @@ pub(crate) enum Metering {
 }
 
 impl Code {
-    /// All kinds there are.
-    pub(crate) const ALL: [Self; 4] = [
-        Self { layout: Layout::Ample, metering: Metering::Time },
-        Self { layout: Layout::Small, metering: Metering::Time },
-        Self { layout: Layout::Ample, metering: Metering::Fuel },
-        Self { layout: Layout::Small, metering: Metering::Fuel },
-    ];
+    /// All kinds there are, the more frequent first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let meterings = [Metering::Time, Metering::Fuel].into_iter();
+        let layouts = |metering| [Layout::Ample, Layout::Small].map(|layout| (metering, layout));
+        meterings
+            .flat_map(layouts)
+            .flat_map(|(metering, layout)| Model::ALL.map(|model| Self { layout, metering, model }))
+    }
 }
 
 /// Settings that compiled code depends on: the same for every engine of this crate for this kind of code.
 fn base_config(code: Code) -> Config {
+    let concurrent = code.model == Model::Concurrent;
     let mut config = Config::new();
     config.consume_fuel(code.metering == Metering::Fuel);
     if code.layout == Layout::Small {
@@ -71,7 +80,8 @@ fn base_config(code: Code) -> Config {
     config
         .epoch_interruption(true)
         .wasm_component_model(true)
-        .wasm_component_model_async(true)
+        .concurrency_support(concurrent)
+        .wasm_component_model_async(concurrent)
         .max_wasm_stack(MAX_WASM_STACK)
         .async_stack_size(ASYNC_STACK);
     config

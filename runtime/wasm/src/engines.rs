@@ -1,30 +1,24 @@
-//! The engines of a backend, one for each kind of metering, and the programs that were compiled for each.
+//! The engines of a backend, for each kind of metering and each [`Model`], and the programs that were compiled for each.
 //!
-//! Code that counts fuel is slower, so only containers with a budget of it run such code. Their engine is made when the
-//! first of them is created.
+//! Code that counts fuel is slower, so only containers with a budget of it run such code. All engines but that of most
+//! programs, sequential ones whose time is measured, are made when the first container comes that needs them.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nacelle_container::CreateError;
-use wasmtime::Engine;
 
 use crate::address_space::Layout;
 use crate::cache::Cache;
 use crate::config::{Compiler, Pooling};
-use crate::engine::{Code, Metering, run_engine};
-use crate::linker;
+use crate::engine::{Code, Metering};
+use crate::model::Model;
 use crate::programs::Programs;
+use crate::runtime::Runtime;
 
-/// An engine and the programs that it runs.
-pub(crate) struct Runner {
-    pub(crate) engine: Engine,
-    pub(crate) programs: Programs,
-}
-
-/// The engines of a backend.
+/// The engines of a backend, with their programs.
 pub(crate) struct Engines {
-    time: Runner,
-    fuel: OnceLock<Runner>,
+    time: Programs,
+    fuel: OnceLock<Programs>,
     /// Held while that is being made.
     making: Mutex<()>,
     layout: Layout,
@@ -34,38 +28,39 @@ pub(crate) struct Engines {
 
 impl Engines {
     pub(crate) fn new(pooling: Pooling, layout: Layout, cache: Cache, compiler: Compiler) -> wasmtime::Result<Self> {
-        let time = runner(pooling, Code { layout, metering: Metering::Time }, &cache, &compiler)?;
+        let code = |model| Code { layout, metering: Metering::Time, model };
+        let runtimes =
+            [Runtime::started(code(Model::Sequential), pooling)?, Runtime::new(code(Model::Concurrent), pooling)?];
+        let time = Programs::new(runtimes, cache.clone(), compiler.clone());
         Ok(Self { time, fuel: OnceLock::new(), making: Mutex::new(()), layout, cache, compiler })
     }
 
-    /// The engine for containers that are not held to any fuel.
-    pub(crate) fn time(&self) -> &Runner {
+    /// The programs of containers that are not held to any fuel.
+    pub(crate) fn time(&self) -> &Programs {
         &self.time
     }
 
-    /// The engine whose guests count fuel. It has no pool: these containers are few, and a pool takes address space.
-    pub(crate) fn fuel(&self) -> Result<&Runner, CreateError> {
+    /// The programs that count fuel. Their engines have no pools: these containers are few, and a pool takes address
+    /// space.
+    pub(crate) fn fuel(&self) -> Result<&Programs, CreateError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fuel) = self.fuel.get() {
             return Ok(fuel);
         }
-        let code = Code { layout: self.layout, metering: Metering::Fuel };
-        let made = runner(Pooling::OnDemand, code, &self.cache, &self.compiler)
-            .map_err(|error| CreateError::Other(format!("cannot set up an engine that counts fuel: {error:#}")))?;
-        Ok(self.fuel.get_or_init(|| made))
+        let runtime = |model| {
+            let code = Code { layout: self.layout, metering: Metering::Fuel, model };
+            Runtime::new(code, Pooling::OnDemand)
+                .map_err(|error| CreateError::Other(format!("cannot set up an engine that counts fuel: {error:#}")))
+        };
+        let runtimes = [runtime(Model::Sequential)?, runtime(Model::Concurrent)?];
+        Ok(self.fuel.get_or_init(|| Programs::new(runtimes, self.cache.clone(), self.compiler.clone())))
     }
 
     /// Ends the slices of all guests that run.
     pub(crate) fn tick(&self) {
-        self.time.engine.increment_epoch();
+        self.time.tick();
         if let Some(fuel) = self.fuel.get() {
-            fuel.engine.increment_epoch();
+            fuel.tick();
         }
     }
-}
-
-fn runner(pooling: Pooling, code: Code, cache: &Cache, compiler: &Compiler) -> wasmtime::Result<Runner> {
-    let engine = run_engine(pooling, code)?;
-    let linker = linker::linker(&engine)?;
-    Ok(Runner { programs: Programs::new(engine.clone(), linker, cache.clone(), compiler.clone()), engine })
 }

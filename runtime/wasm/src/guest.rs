@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtxBuilder;
 
+use crate::count::Count;
 use crate::filesystem::{ContainerFiles, Files, Stdio};
 use crate::flag::Control;
 use crate::fuel::{self, FuelAccount, FuelShare};
@@ -32,6 +33,8 @@ pub(crate) struct Launch {
     pub(crate) output: OutputSender,
     /// Where the container has a budget of fuel.
     pub(crate) fuel: Option<Arc<FuelAccount>>,
+    /// Its instances.
+    pub(crate) instances: Count,
     pub(crate) control: Arc<Control>,
 }
 
@@ -67,7 +70,10 @@ impl Launch {
         let network = Arc::clone(&self.infra.network);
         let files = Files::new(Arc::clone(&self.files), stdio);
         let hooks = HttpHooks(Arc::clone(&self.outgoing));
-        let mut store = Store::new(&self.engine, GuestState::new(wasi.build(), hooks, network, files, memory));
+        let mut store = Store::new(
+            &self.engine,
+            GuestState::new(wasi.build(), hooks, network, files, memory, self.instances.one()),
+        );
         store.data_mut().fuel = self.fuel.as_ref().map(FuelShare::new);
         fuel::fill(&mut store)?;
         store.limiter(|state| &mut state.memory);

@@ -17,19 +17,22 @@ use wasmtime_wasi_io::bindings::wasi::io;
 
 use crate::adapt::{EXIT_FUNCTION, EXIT_INTERFACE};
 use crate::filesystem;
+use crate::model::Model;
 use crate::sockets;
 use crate::state::GuestState;
 
-/// Makes a linker that offers WASI 0.2 and 0.3, and the exact exit of adapted modules.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
+/// Makes a linker that offers WASI 0.2, where the engine is concurrent also 0.3, and the exact exit of adapted modules.
+pub(crate) fn linker(engine: &Engine, model: Model) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     add_io(&mut linker)?;
     add_cli(&mut linker)?;
     add_clocks_and_random(&mut linker)?;
-    filesystem::add_to_linker(&mut linker, GuestState::files)?;
-    sockets::add_to_linker(&mut linker)?;
+    filesystem::p2::add_to_linker(&mut linker, GuestState::files)?;
+    sockets::p2::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    if model == Model::Concurrent {
+        add_p3(&mut linker)?;
+    }
     linker.instance(EXIT_INTERFACE)?.func_wrap(
         EXIT_FUNCTION,
         |_: StoreContextMut<'_, GuestState>, (status,): (u8,)| -> wasmtime::Result<()> {
@@ -65,8 +68,7 @@ fn add_cli(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     cli::terminal_output::add_to_linker::<_, WasiCli>(linker, view)?;
     cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, view)?;
     cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, view)?;
-    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, view)?;
-    p3::cli::add_to_linker(linker)
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, view)
 }
 
 fn add_clocks_and_random(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
@@ -75,7 +77,14 @@ fn add_clocks_and_random(linker: &mut Linker<GuestState>) -> wasmtime::Result<()
     clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, GuestState::clocks)?;
     random::random::add_to_linker::<_, WasiRandom>(linker, GuestState::random)?;
     random::insecure::add_to_linker::<_, WasiRandom>(linker, GuestState::random)?;
-    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, GuestState::random)?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, GuestState::random)
+}
+
+fn add_p3(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    p3::cli::add_to_linker(linker)?;
     p3::clocks::add_to_linker(linker)?;
-    p3::random::add_to_linker(linker)
+    p3::random::add_to_linker(linker)?;
+    filesystem::p3::add_to_linker(linker, GuestState::files)?;
+    sockets::p3::add_to_linker(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)
 }

@@ -1,12 +1,14 @@
 //! Finding, compiling and loading programs, each once.
 //!
 //! ```text
-//!   in memory? ──yes──────────────────────────────────────────────► Entry
-//!      │ no: one task per key from here on
+//!   in memory? ──yes──────────────────────────────────────────────► Ready
+//!      │ no: one task per program from here on
 //!   in the cache, whole? ──yes── load ── link ────────────────────►   "
-//!      │ no: one process per key from here on (flock)
+//!      │ no: look which engine it needs; one process per key from here on (flock)
 //!   in the cache by now? ──no── compile ── store ── load ── link ─►   "
 //! ```
+//!
+//! A program in the cache is there under the key of its engine, so that finding it means knowing which it needs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,74 +16,105 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use nacelle_container::CreateError;
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use crate::cache::{Cache, Key};
 use crate::compile::{self, CompileError, Job};
 use crate::config::Compiler;
+use crate::model::Model;
 use crate::program::{self, Entry};
-use crate::state::GuestState;
+use crate::runtime::Runtime;
 
-/// All programs of a backend.
+/// All programs of a backend that are metered alike.
 pub(crate) struct Programs {
-    engine: Engine,
-    compatibility: String,
-    linker: Linker<GuestState>,
+    runtimes: [Runtime; 2],
     cache: Cache,
     compiler: Compiler,
-    loaded: Mutex<HashMap<Key, Arc<Slot>>>,
+    loaded: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
-/// One program: locked by the task that loads it, gone from memory when no container uses it.
-type Slot = tokio::sync::Mutex<Weak<Entry>>;
+/// A program that is ready to be instantiated.
+pub(crate) struct Ready {
+    /// Its entry point.
+    pub(crate) entry: Arc<Entry>,
+    /// The engine that it belongs to.
+    pub(crate) engine: Engine,
+}
+
+/// One program and what it is run by: locked by the task that loads it, gone from memory when no container uses it.
+type Slot = tokio::sync::Mutex<Option<(Model, Weak<Entry>)>>;
 
 impl Programs {
-    pub(crate) fn new(engine: Engine, linker: Linker<GuestState>, cache: Cache, compiler: Compiler) -> Self {
-        let compatibility = crate::engine::compatibility_key(&engine);
-        Self { engine, compatibility, linker, cache, compiler, loaded: Mutex::default() }
+    /// For programs without concurrency, and for the others.
+    pub(crate) fn new(runtimes: [Runtime; 2], cache: Cache, compiler: Compiler) -> Self {
+        Self { runtimes, cache, compiler, loaded: Mutex::default() }
+    }
+
+    /// Ends the slices of all guests that run.
+    pub(crate) fn tick(&self) {
+        self.runtimes.iter().for_each(Runtime::tick);
     }
 
     /// The program at `path` with this digest, ready to be instantiated.
-    pub(crate) async fn get(&self, path: &Path, digest: &str) -> Result<Arc<Entry>, CreateError> {
-        let key = Key::new(digest, &self.compatibility)
-            .map_err(|reason| CreateError::BadProgram { path: path.display().to_string(), reason })?;
+    pub(crate) async fn get(&self, path: &Path, digest: &str) -> Result<Ready, CreateError> {
         let slot = {
             let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
             // Slots that nobody waits for and whose program is gone.
-            loaded.retain(|_, slot| {
-                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|entry| entry.strong_count() > 0)
-            });
-            Arc::clone(loaded.entry(key.clone()).or_default())
+            let is_loaded =
+                |slot: &Option<(Model, Weak<Entry>)>| slot.as_ref().is_some_and(|it| it.1.strong_count() > 0);
+            loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| is_loaded(&slot)));
+            Arc::clone(loaded.entry(digest.to_owned()).or_default())
         };
         let mut slot = slot.lock().await;
-        if let Some(entry) = slot.upgrade() {
-            return Ok(entry);
+        if let Some((model, entry)) = &*slot
+            && let Some(entry) = entry.upgrade()
+        {
+            let parts = self.runtime(*model).parts().await?;
+            return Ok(Ready { entry, engine: parts.engine.clone() });
         }
-        let component = self.load(&key, path, digest).await?;
-        let entry = Arc::new(program::link(&self.linker, &component, path)?);
-        *slot = Arc::downgrade(&entry);
-        Ok(entry)
+        let (runtime, component) = self.load(path, digest).await?;
+        let parts = runtime.parts().await?;
+        let entry = Arc::new(program::link(&parts.linker, &component, path)?);
+        *slot = Some((runtime.code.model, Arc::downgrade(&entry)));
+        Ok(Ready { entry, engine: parts.engine.clone() })
     }
 
-    async fn load(&self, key: &Key, path: &Path, digest: &str) -> Result<Component, CreateError> {
-        if let Some(component) = self.load_cached(key).await? {
-            return Ok(component);
+    fn runtime(&self, model: Model) -> &Runtime {
+        let [sequential, concurrent] = &self.runtimes;
+        if concurrent.code.model == model { concurrent } else { sequential }
+    }
+
+    async fn load(&self, path: &Path, digest: &str) -> Result<(&Runtime, Component), CreateError> {
+        let bad = |reason| CreateError::BadProgram { path: path.display().to_string(), reason };
+        for runtime in &self.runtimes {
+            let key = Key::new(digest, &runtime.compatibility).map_err(bad)?;
+            if let Some(component) = self.load_cached(runtime, &key).await? {
+                return Ok((runtime, component));
+            }
         }
+        let program = path.to_owned();
+        let runtime = self.runtime(blocking(move || compile::model(&program)).await?);
+        let key = Key::new(digest, &runtime.compatibility).map_err(bad)?;
+        Ok((runtime, self.compile(runtime, &key, path, digest).await?))
+    }
+
+    async fn compile(&self, runtime: &Runtime, key: &Key, path: &Path, digest: &str) -> Result<Component, CreateError> {
         let (cache, locked) = (self.cache.clone(), key.clone());
         let lock = blocking(move || cache.lock(&locked)).await?.map_err(cache_error)?;
-        if let Some(component) = self.load_cached(key).await? {
+        if let Some(component) = self.load_cached(runtime, key).await? {
             return Ok(component);
         }
         let scratch = self.cache.scratch(key).map_err(cache_error)?;
         tracing::debug!(path = %path.display(), digest, "compiling");
-        let job = Job { input: path, output: &scratch, digest, compatibility: &self.compatibility };
-        compile::compile(&self.compiler, &self.engine, job).await.map_err(|error| match error {
+        let job = Job { input: path, output: &scratch, digest, compatibility: &runtime.compatibility };
+        let engine = &runtime.parts().await?.engine;
+        compile::compile(&self.compiler, engine, job).await.map_err(|error| match error {
             CompileError::BadProgram(reason) => CreateError::BadProgram { path: path.display().to_string(), reason },
             CompileError::Failed(_) => CreateError::Other(format!("{}: {error}", path.display())),
         })?;
         let (cache, stored) = (self.cache.clone(), key.clone());
         let code = blocking(move || cache.store(&stored, scratch)).await?.map_err(cache_error)?;
-        let loaded = self.load_code(code).await?;
+        let loaded = load_code(engine, code).await?;
         // Only now: nobody prunes an entry that is locked.
         drop(lock);
         loaded.map_err(|error| {
@@ -90,12 +123,12 @@ impl Programs {
     }
 
     /// The component from the cache, if it has an entry that fits.
-    async fn load_cached(&self, key: &Key) -> Result<Option<Component>, CreateError> {
+    async fn load_cached(&self, runtime: &Runtime, key: &Key) -> Result<Option<Component>, CreateError> {
         let (cache, wanted) = (self.cache.clone(), key.clone());
         let Some(code) = blocking(move || cache.find(&wanted)).await? else {
             return Ok(None);
         };
-        match self.load_code(code.clone()).await? {
+        match load_code(&runtime.parts().await?.engine, code.clone()).await? {
             Ok(component) => Ok(Some(component)),
             Err(error) => {
                 tracing::warn!(path = %code.display(), %error, "foreign entry in the compilation cache; compiling again");
@@ -103,11 +136,11 @@ impl Programs {
             }
         }
     }
+}
 
-    async fn load_code(&self, code: PathBuf) -> Result<wasmtime::Result<Component>, CreateError> {
-        let engine = self.engine.clone();
-        blocking(move || crate::aot::load(&engine, &code)).await
-    }
+async fn load_code(engine: &Engine, code: PathBuf) -> Result<wasmtime::Result<Component>, CreateError> {
+    let engine = engine.clone();
+    blocking(move || crate::aot::load(&engine, &code)).await
 }
 
 fn cache_error(error: std::io::Error) -> CreateError {

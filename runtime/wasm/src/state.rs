@@ -7,6 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::count::Counted;
 use crate::filesystem::{Files, FilesView};
 use crate::fuel::FuelShare;
 use crate::http::HttpHooks;
@@ -30,6 +31,8 @@ pub(crate) struct GuestState {
     pub(crate) memory: MemoryShare,
     /// Where the container has a budget of it.
     pub(crate) fuel: Option<FuelShare>,
+    /// It is one of its container's instances.
+    _counted: Counted,
 }
 
 impl GuestState {
@@ -39,10 +42,11 @@ impl GuestState {
         network: Arc<ContainerNetwork>,
         files: Files,
         memory: MemoryShare,
+        counted: Counted,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory, fuel: None }
+        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory, fuel: None, _counted: counted }
     }
 
     /// What wasi:filesystem works on.

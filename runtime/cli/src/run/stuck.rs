@@ -83,7 +83,16 @@ impl Memory {
         }
         self.sandbox = Some(Stuck { container: None, reason: reason.to_owned(), message: message.to_owned() });
     }
+
+    /// Takes note of another pod's end. What it held is free now, a host port above all: whether the sandbox can be made
+    /// is for the next attempt to say.
+    pub(crate) fn another_pod_ended(&mut self) {
+        self.sandbox.take_if(|stuck| stuck.reason == SANDBOX_FAILED);
+    }
 }
+
+/// Kubernetes' reason where it is not a volume's fault.
+const SANDBOX_FAILED: &str = "FailedCreatePodSandBox";
 
 fn has_run(pod: &PodView) -> bool {
     pod.containers().any(|container| {
@@ -243,6 +252,18 @@ mod tests {
         view.status = apps(&[("a", running())]);
         memory.see(&view);
         assert_eq!(stuck(&view, &memory), None);
+    }
+
+    #[test]
+    fn a_sandbox_may_be_made_once_another_pod_has_ended_and_a_volume_may_not() {
+        let view = pod("p", RestartPolicy::Always, apps(&[("a", waiting("ContainerCreating"))]));
+        for (reason, after) in [("FailedCreatePodSandBox", None), ("FailedMount", Some("FailedMount"))] {
+            let mut memory = Memory::default();
+            memory.sandbox_failed(&view, reason, "why");
+            assert!(stuck(&view, &memory).is_some());
+            memory.another_pod_ended();
+            assert_eq!(stuck(&view, &memory).map(|stuck| stuck.reason).as_deref(), after);
+        }
     }
 
     #[test]

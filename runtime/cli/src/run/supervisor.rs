@@ -211,6 +211,7 @@ impl Supervisor {
             Event::Ended { pod, status } => {
                 let mut actions = self.on_status(pod, status);
                 self.set_progress(pod, Progress::Ended);
+                self.hope();
                 actions.extend(self.give_up_when_all_are_stuck());
                 actions.extend(self.end_when_all_have());
                 actions
@@ -276,6 +277,21 @@ impl Supervisor {
         self.set_progress(pod, if found.is_some() { Progress::Stuck } else { Progress::Working });
         actions.extend(self.give_up_when_all_are_stuck());
         actions
+    }
+
+    /// A pod has ended: who wanted what it held may get it.
+    fn hope(&mut self) {
+        // Most often there is nobody.
+        let pods = if self.stuck == 0 { 0 } else { self.pods.len() };
+        for pod in 0..pods {
+            let Some(watched) = self.pods.get_mut(pod).filter(|watched| watched.progress == Progress::Stuck) else {
+                continue;
+            };
+            watched.memory.another_pod_ended();
+            if stuck(&watched.view, &watched.memory).is_none() {
+                self.set_progress(pod, Progress::Working);
+            }
+        }
     }
 
     /// What is hopeless is said as soon as it is known, even while other containers and pods go on.

@@ -136,6 +136,21 @@ fn a_missing_volume_is_a_reason_to_give_up() {
 }
 
 #[test]
+fn a_host_port_that_another_pod_has_is_waited_for_until_that_has_ended_and_tried_again() {
+    let taken = || Event::SandboxFailed {
+        pod: 0,
+        reason: "FailedCreatePodSandBox".to_owned(),
+        message: "port 80 is pod1's".to_owned(),
+    };
+    let got = history(2, false, vec![taken(), seen(1, up()), gone(1, exited(0)), seen(0, up()), gone(0, exited(0))]);
+    assert_eq!(code(&got), Some(0), "{got:?}");
+    assert!(graces(&got).is_empty(), "{got:?}");
+    // Somebody else's: the next attempt fails, too.
+    let not = history(2, false, vec![taken(), seen(1, up()), gone(1, exited(0)), taken()]);
+    assert_eq!(graces(&not), [None]);
+}
+
+#[test]
 fn a_closed_output_ends_quietly() {
     let actions = history(1, false, vec![Event::OutputFailed(None), gone(0, exited(143))]);
     assert!(!actions.iter().any(|action| matches!(action, Action::Say(_) | Action::Complain(_))));

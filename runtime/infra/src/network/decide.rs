@@ -74,7 +74,7 @@ fn open(pod: &PodNetwork, protocol: Protocol, to: IpAddr, port: u16) -> Result<P
         if pod.address(Family::of(to)).is_none() {
             return Err(NetError::RemoteUnreachable);
         }
-        return if egress_allowed(&policies, &identity, Peer::Address(to), port, protocol) {
+        return if egress_allowed(policies.of(&identity.namespace), &identity, Peer::Address(to), port, protocol) {
             Ok(Plane::Host)
         } else {
             Err(NetError::AccessDenied(DenyReason::EgressPolicy))
@@ -83,10 +83,16 @@ fn open(pod: &PodNetwork, protocol: Protocol, to: IpAddr, port: u16) -> Result<P
     let peer = pod.node().pod_at(to).ok_or(NetError::RemoteUnreachable)?;
     let own = pod.address(Family::of(to)).ok_or(NetError::RemoteUnreachable)?;
     let peer_identity = peer.identity();
-    if !egress_allowed(&policies, &identity, Peer::Pod(&peer_identity, to), port, protocol) {
+    if !egress_allowed(policies.of(&identity.namespace), &identity, Peer::Pod(&peer_identity, to), port, protocol) {
         return Err(NetError::AccessDenied(DenyReason::EgressPolicy));
     }
-    if !ingress_allowed(&policies, &peer_identity, port, protocol, Peer::Pod(&identity, own)) {
+    if !ingress_allowed(
+        policies.of(&peer_identity.namespace),
+        &peer_identity,
+        port,
+        protocol,
+        Peer::Pod(&identity, own),
+    ) {
         return Err(NetError::AccessDenied(DenyReason::IngressPolicy));
     }
     Ok(Plane::Pod(peer))
@@ -102,7 +108,8 @@ fn enter(pod: &PodNetwork, protocol: Protocol, from: DialSource, to: SocketAddr)
         DialSource::Client(client) if client.ip().to_canonical().is_loopback() => Peer::Node,
         DialSource::Client(client) => Peer::Address(client.ip().to_canonical()),
     };
-    if ingress_allowed(&pod.node().policies(), &pod.identity(), to.port(), protocol, source) {
+    let (policies, identity) = (pod.node().policies(), pod.identity());
+    if ingress_allowed(policies.of(&identity.namespace), &identity, to.port(), protocol, source) {
         Ok(Plane::Own)
     } else {
         Err(NetError::AccessDenied(DenyReason::IngressPolicy))

@@ -24,8 +24,8 @@ impl Lookup {
     /// Policies have their say as of any address.
     fn host_stub(&self, protocol: Protocol, server: SocketAddr) -> Result<Way, DenyReason> {
         let peer = Peer::Address(server.ip());
-        let policies = self.pod.node().policies();
-        if egress_allowed(&policies, &self.pod.identity(), peer, server.port(), protocol) {
+        let (policies, identity) = (self.pod.node().policies(), self.pod.identity());
+        if egress_allowed(policies.of(&identity.namespace), &identity, peer, server.port(), protocol) {
             Ok(Way::Host)
         } else {
             Err(DenyReason::EgressPolicy)

@@ -10,6 +10,7 @@ use super::addresses::Addresses;
 use super::host_loopback;
 use super::host_port::{HostPorts, OpenPorts};
 use super::owner::Quota;
+use super::policy::Policies;
 use super::resolver::DnsClients;
 use super::sync::lock;
 use super::{
@@ -30,7 +31,7 @@ pub struct NodeNetwork {
     addresses: Mutex<Addresses>,
     uids: Mutex<HashSet<String>>,
     pods: RwLock<HashMap<IpAddr, Weak<PodNetwork>>>,
-    policies: RwLock<Arc<[NetworkPolicy]>>,
+    policies: RwLock<Policies>,
     dns: Arc<DnsClients>,
     descriptors: Arc<Quota>,
     /// As they were when a pod was last attached.
@@ -60,7 +61,7 @@ impl NodeNetwork {
             addresses: Mutex::new(addresses),
             uids: Mutex::default(),
             pods: RwLock::default(),
-            policies: RwLock::new(Arc::from([])),
+            policies: RwLock::new(Policies::new(Vec::new())),
             dns: Arc::default(),
             descriptors: Quota::new(u32::try_from(share(DESCRIPTORS)).unwrap_or(u32::MAX)),
             loopback_aliases: RwLock::default(),
@@ -107,7 +108,7 @@ impl NodeNetwork {
 
     /// All NetworkPolicy objects of the node, in place of the former ones. Connections that exist are kept.
     pub fn set_policies(&self, policies: Vec<NetworkPolicy>) {
-        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = policies.into();
+        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = Policies::new(policies);
     }
 
     /// The pod that has an address.
@@ -136,8 +137,8 @@ impl NodeNetwork {
     }
 
     /// The policies as they are now.
-    pub(crate) fn policies(&self) -> Arc<[NetworkPolicy]> {
-        Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn policies(&self) -> Policies {
+        self.policies.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn limits(&self) -> &NetworkLimits {

@@ -9,6 +9,7 @@
 
 mod evaluate;
 mod selector;
+mod set;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Protocol;
 
 pub(crate) use evaluate::{Peer, egress_allowed, ingress_allowed};
+pub(crate) use set::Policies;
 
 /// Rules for the pods that it selects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Host sockets: what is not there is not ready.
+//! Host sockets: what is not there is not ready, and what is there is told.
 //!
 //! The reactor runs in the background; a test yields to it so often that it has seen whatever there is to see, and asks
 //! again. Real events are awaited; nothing sleeps.
@@ -118,6 +118,27 @@ async fn a_connection_that_was_accepted_is_not_acceptable() {
         assert!(listener.try_accept().unwrap().is_none());
         assert_rests(|cx| listener.poll_acceptable(cx)).await;
     }
+}
+
+/// As on Linux, where accept(2) gives the connection and the first read tells.
+#[tokio::test]
+async fn a_connection_that_was_reset_before_it_was_accepted_is_accepted() {
+    let (_pod, network) = host().await;
+    let mut listener = listener(&network);
+    let client = std::net::TcpStream::connect(listener.local_address().unwrap()).unwrap();
+    let address = client.local_addr().unwrap();
+    rustix::net::sockopt::set_socket_linger(&client, Some(std::time::Duration::ZERO)).unwrap();
+    drop(client);
+    let server = listener.accept().await.unwrap();
+    assert_eq!(server.remote_address(), Ok(address));
+    let stream = server.stream().unwrap();
+    let outcome = loop {
+        match stream.try_read(1) {
+            Ok(TcpRead::Empty) => poll_fn(|cx| stream.poll_readable(cx)).await,
+            outcome => break outcome,
+        }
+    };
+    assert_eq!(outcome, Err(NetError::ConnectionReset));
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ pub fn prune_cache(dir: &Path, keep: impl Fn(&str) -> bool) -> io::Result<Pruned
         let engine = compile_engine(code).map_err(|error| io::Error::other(format!("{error:#}")))?;
         Ok(version(&compatibility_key(&engine)))
     };
-    let current = Code::ALL.into_iter().map(key).collect::<io::Result<Vec<_>>>()?;
+    let current = Code::all().map(key).collect::<io::Result<Vec<_>>>()?;
     Cache::open(dir)?.prune(&current, keep)
 }
 

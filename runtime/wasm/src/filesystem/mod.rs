@@ -20,15 +20,15 @@ mod convert;
 mod device;
 mod errors;
 mod ops;
-mod p2;
-mod p3;
+pub(crate) mod p2;
+pub(crate) mod p3;
 mod preopens;
 mod times;
 
 use std::sync::Arc;
 
 use nacelle_infra::fs::Descriptor;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Resource, ResourceTable};
 
 pub(crate) use device::Stdio;
 pub(crate) use preopens::ContainerFiles;
@@ -61,18 +61,6 @@ pub(crate) struct HasFiles;
 
 impl HasData for HasFiles {
     type Data<'a> = FilesView<'a>;
-}
-
-/// Offers wasi:filesystem 0.2 and 0.3 to components.
-///
-/// # Errors
-/// When the linker has them already.
-pub(crate) fn add_to_linker<T: Send + 'static>(
-    linker: &mut Linker<T>,
-    view: fn(&mut T) -> FilesView<'_>,
-) -> wasmtime::Result<()> {
-    p2::add_to_linker(linker, view)?;
-    p3::add_to_linker(linker, view)
 }
 
 impl FilesView<'_> {

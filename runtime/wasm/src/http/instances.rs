@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use wasmtime_wasi_http::WasiBody;
@@ -9,6 +10,7 @@ use wasmtime_wasi_http::handler::ProxyPre;
 
 use super::exchange::{Admitted, Exchange};
 use super::limits;
+use super::serve::Bounds;
 use super::slot::{Dispatched, Reply, Waiting};
 use super::worker::{NoRoom, Worker};
 use crate::guest::Launch;
@@ -25,6 +27,8 @@ pub(super) struct Instances {
     pub(super) launch: Launch,
     pub(super) waiting: Waiting,
     pub(super) reuse: Reuse,
+    /// How long one waits for its next request.
+    pub(super) idle: Duration,
     /// Instances may outlive the responses of their requests: bounded by themselves.
     instances: Arc<Semaphore>,
     pub(super) cpu: Group,
@@ -50,10 +54,11 @@ impl Reuse {
 
 impl Instances {
     /// `alive` is held for as long as there is an instance.
-    pub(super) fn new(launch: Launch, cpu: Group, concurrency: usize, alive: mpsc::Sender<()>) -> Arc<Self> {
-        let concurrency = concurrency.clamp(1, Semaphore::MAX_PERMITS / INSTANCES_PER_REQUEST);
+    pub(super) fn new(launch: Launch, cpu: Group, bounds: Bounds, alive: mpsc::Sender<()>) -> Arc<Self> {
+        let concurrency = bounds.concurrency.clamp(1, Semaphore::MAX_PERMITS / INSTANCES_PER_REQUEST);
         Arc::new(Self {
             waiting: Waiting::new(concurrency),
+            idle: bounds.idle,
             reuse: Reuse::of(launch.config.http.reuse, &launch.entry),
             instances: Arc::new(Semaphore::new(concurrency * INSTANCES_PER_REQUEST)),
             launch,

@@ -41,8 +41,6 @@ pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a failed accept: a limit was reached, and connections that end make room again.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long an instance waits for its next request before it is dropped.
-pub(super) const IDLE_INSTANCE: Duration = Duration::from_secs(60);
 /// Bytes of memory beyond which an instance gets no further request: one request that needed much must not make its
 /// instance hold it.
 pub(super) const REUSE_MEMORY: u64 = 128 * 1024 * 1024;

@@ -34,6 +34,8 @@ pub(crate) struct Bounds {
     pub(crate) concurrency: usize,
     /// How long others wait for their turn.
     pub(crate) wait: Duration,
+    /// How long an instance waits for its next request.
+    pub(crate) idle: Duration,
 }
 
 impl Server {
@@ -42,7 +44,7 @@ impl Server {
         let Self { launch, cpu, bounds } = self;
         let (control, fuel) = (Arc::clone(&launch.control), launch.fuel.clone());
         let (alive, mut all_gone) = mpsc::channel(1);
-        let instances = Instances::new(launch, cpu, bounds.concurrency, alive);
+        let instances = Instances::new(launch, cpu, bounds, alive);
         let ended = tokio::select! {
             biased;
             // Leaving `serve` cuts the connections off; instances see the flag themselves.

@@ -18,13 +18,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use nacelle_container::output::Stream;
 use tokio::time::{Instant, Sleep};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::instances::Instances;
-use super::limits;
 use super::requests::Requests;
 use super::slot::{Job, Slot};
 use crate::fuel;
@@ -145,7 +145,7 @@ impl Worker {
             let is_idle = wish.idle.load(Ordering::Relaxed);
             if !is_idle {
                 idle.end();
-            } else if idle.poll_too_long(cx).is_ready() {
+            } else if idle.poll_too_long(cx, self.instances.idle).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             announced = waiting.announce(&self.slot);
@@ -161,7 +161,7 @@ fn died_of_memory(error: &wasmtime::Error, refusal: Option<Refusal>) -> Option<M
     refusal?.explains(error.downcast_ref::<Trap>().copied(), std::time::Instant::now())
 }
 
-/// How long an instance has had nothing to do. An alarm is set per [`limits::IDLE_INSTANCE`], not per request.
+/// How long an instance has had nothing to do. An alarm is set once per `limit`, not per request.
 #[derive(Default)]
 struct Idle {
     since: Option<Instant>,
@@ -173,8 +173,8 @@ impl Idle {
         self.since = None;
     }
 
-    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.since.get_or_insert_with(Instant::now) + limits::IDLE_INSTANCE;
+    fn poll_too_long(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let until = *self.since.get_or_insert_with(Instant::now) + limit;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         while alarm.as_mut().poll(cx).is_ready() {
             if Instant::now() >= until {

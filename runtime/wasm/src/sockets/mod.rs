@@ -18,8 +18,8 @@
 mod address;
 mod error;
 mod options;
-mod p2;
-mod p3;
+pub(crate) mod p2;
+pub(crate) mod p3;
 mod shared;
 mod tcp;
 mod udp;
@@ -27,9 +27,7 @@ mod udp;
 use std::sync::Arc;
 
 use nacelle_infra::network::ContainerNetwork;
-use wasmtime::component::{HasData, Linker, ResourceTable};
-
-use crate::state::GuestState;
+use wasmtime::component::{HasData, ResourceTable};
 
 /// The most bytes that one call reads or lets a guest write, and about the most datagrams that one call receives.
 const MAX_CHUNK: usize = 64 * 1024;
@@ -45,10 +43,4 @@ pub(crate) struct Sockets;
 
 impl HasData for Sockets {
     type Data<'a> = SocketsView<'a>;
-}
-
-/// Offers wasi:sockets of both versions to guests.
-pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    p2::add_to_linker(linker)?;
-    p3::add_to_linker(linker)
 }

@@ -11,6 +11,7 @@ async fn a_spinner_can_be_killed_while_others_run() {
     let spinner = host.create(host.config(&preview1(SPIN)), None).await.unwrap();
     spinner.container.start().await.unwrap();
     assert_eq!(host.run_text(&preview1("(call $exit (i32.const 7))")).await.cause, ExitCause::Exited { code: 7 });
+    assert_eq!(spinner.container.stats().processes, 1);
     spinner.container.kill().await;
     assert_eq!(spinner.container.wait().await, ExitCause::Stopped { graceful: false });
     // All who ask get the same, and nothing is left to stop.
@@ -18,7 +19,8 @@ async fn a_spinner_can_be_killed_while_others_run() {
     spinner.container.terminate().await;
     assert_eq!(spinner.container.wait().await, ExitCause::Stopped { graceful: false });
     spinner.container.remove().await;
-    assert_eq!(spinner.container.stats().memory.usage, 0);
+    let stats = spinner.container.stats();
+    assert_eq!((stats.memory.usage, stats.processes), (0, 0));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -16,8 +16,8 @@ use super::{Closable, Target};
 /// Connections of one port at a time. Further ones wait in the kernel's backlog.
 pub(super) const CONNECTIONS: usize = 1024;
 /// The wait after the process ran out of descriptors, doubled each time up to the second.
-const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How many connections there may be at a time.
 #[derive(Clone, Debug)]
@@ -28,18 +28,31 @@ pub(super) struct Room {
     pub(super) node: Arc<Semaphore>,
 }
 
+/// What an accept gives; none: the listener is closed.
+type Accepted = Option<io::Result<(TcpStream, SocketAddr)>>;
+
 /// Accepts until the listener is closed or the target is gone; all connections end with it.
 pub(super) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, target: Weak<T>, port: u16, room: Room) {
+    let accept = |cx: &mut Context<'_>| match listener.with(|listener| listener.poll_accept(cx)) {
+        Some(poll) => poll.map(Some),
+        None => Poll::Ready(None),
+    };
+    serve_each(accept, target, port, room).await;
+}
+
+/// Serves what `accept` gives. Where it fails because there is no room, such as for descriptors, it is asked again later.
+pub(super) async fn serve_each<T: Target>(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<Accepted>,
+    target: Weak<T>,
+    port: u16,
+    room: Room,
+) {
     let mut connections = JoinSet::new();
     let mut wait = FIRST_WAIT;
     loop {
         // Neither semaphore is ever closed.
         let Ok(of_port) = Arc::clone(&room.port).acquire_owned().await else { return };
-        let accepted = poll_fn(|cx| match listener.with(|listener| listener.poll_accept(cx)) {
-            Some(poll) => poll.map(Some),
-            None => Poll::Ready(None),
-        });
-        match accepted.await {
+        match poll_fn(&mut accept).await {
             None => return,
             Some(Ok((client, address))) => {
                 wait = FIRST_WAIT;

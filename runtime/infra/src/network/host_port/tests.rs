@@ -250,6 +250,44 @@ async fn connections_are_bounded(of_port: usize, of_node: usize) {
     assert_eq!(late.read_u8().await.unwrap(), b'!');
 }
 
+#[tokio::test(start_paused = true)]
+async fn without_descriptors_it_is_tried_again_ever_later_and_others_go_on_at_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut fixture = Fixture::new(None);
+    let room = tcp::Room { port: Arc::new(Semaphore::new(9)), node: Arc::new(Semaphore::new(9)) };
+    let full = || std::io::Error::from(rustix::io::Errno::MFILE);
+    let aborted = || std::io::Error::from(rustix::io::Errno::CONNABORTED);
+    let waits = [1, 2, 4, 8, 16, 32, 64, 128].map(|times| tcp::FIRST_WAIT * times);
+    // More failures than it takes for the longest wait, one of a single connection, a connection, and one more.
+    let mut outcomes: std::collections::VecDeque<_> =
+        waits.iter().map(|_| Some(Err(full()))).chain([Some(Err(aborted())), None, Some(Err(full()))]).collect();
+    let (asked, mut times) = mpsc::unbounded_channel();
+    let accept = move |cx: &mut std::task::Context<'_>| match outcomes.front() {
+        Some(None) => listener.poll_accept(cx).map(|accepted| {
+            outcomes.pop_front();
+            Some(accepted)
+        }),
+        Some(Some(_)) => {
+            asked.send(tokio::time::Instant::now()).unwrap();
+            std::task::Poll::Ready(outcomes.pop_front().flatten())
+        }
+        None => std::task::Poll::Pending,
+    };
+    let _client = TcpStream::connect(address).await.unwrap();
+    tokio::spawn(tcp::serve_each(accept, Arc::downgrade(&fixture.pod), 8080, room));
+    let mut asked = Vec::new();
+    while asked.len() < waits.len() + 2 {
+        asked.push(times.recv().await.unwrap());
+    }
+    let passed: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let longest = |wait: &std::time::Duration| (*wait).min(tcp::LONGEST_WAIT);
+    // A connection that failed by itself is no reason to wait, and one that came resets the wait.
+    let expected: Vec<_> = waits.iter().map(longest).chain([std::time::Duration::ZERO]).collect();
+    assert_eq!(passed, expected);
+    assert!(fixture.connections.recv().await.is_some());
+}
+
 #[test]
 fn a_port_that_needs_a_privilege_says_what_to_do() {
     let error = AttachError::HostPort {

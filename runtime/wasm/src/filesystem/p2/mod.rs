@@ -42,7 +42,7 @@ mod bindings {
 }
 
 /// Offers wasi:filesystem 0.2.
-pub(super) fn add_to_linker<T: Send + 'static>(
+pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> FilesView<'_>,
 ) -> wasmtime::Result<()> {

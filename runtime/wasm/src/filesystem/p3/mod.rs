@@ -38,7 +38,7 @@ mod bindings {
 }
 
 /// Offers wasi:filesystem 0.3.
-pub(super) fn add_to_linker<T: Send + 'static>(
+pub(crate) fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> FilesView<'_>,
 ) -> wasmtime::Result<()> {

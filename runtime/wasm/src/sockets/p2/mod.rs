@@ -24,7 +24,7 @@ pub type SocketError = Failure<sockets::network::ErrorCode>;
 
 type SocketResult<T> = Result<T, SocketError>;
 
-pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let view: fn(&mut GuestState) -> SocketsView<'_> = GuestState::sockets;
     sockets::instance_network::add_to_linker::<_, Sockets>(linker, view)?;
     sockets::network::add_to_linker::<_, Sockets>(linker, &sockets::network::LinkOptions::default(), view)?;

@@ -9,9 +9,11 @@
 //! ```
 //!
 //! Reads and writes are calls of the network that never wait. Nothing is buffered here: `check-write` permits what the
-//! connection takes at that moment, and nobody else writes to it.
+//! connection takes at that moment, and nobody else writes to it. Calls that block try first and wait only where there
+//! is nothing to do: one that does not wait asks nobody to be woken, and none waits by more than one future.
 
 use std::future::poll_fn;
+use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,9 +81,34 @@ impl Input {
     pub(super) fn new(streams: &Streams) -> Self {
         Self(Arc::clone(&streams.receive))
     }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.is_closed() { Poll::Ready(()) } else { self.0.end.stream().poll_readable(cx) }
+    }
+
+    /// Reads something. A read of nothing waits until there would be something to read.
+    fn poll_read(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<StreamResult<Bytes>> {
+        for _ in 0..2 {
+            match self.read(size) {
+                Ok(bytes) if bytes.is_empty() => ready!(self.poll_ready(cx)),
+                result => return Poll::Ready(result),
+            }
+            if size == 0 {
+                return Poll::Ready(Ok(Bytes::new()));
+            }
+        }
+        // It was ready for nothing: others first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
+#[wasmtime_wasi::async_trait]
 impl InputStream for Input {
+    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
+        poll_fn(|cx| self.poll_read(cx, size)).await
+    }
+
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
         if self.0.is_closed() {
             return Err(StreamError::Closed);
@@ -108,7 +135,7 @@ impl InputStream for Input {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
-        poll_fn(|cx| if self.0.is_closed() { Poll::Ready(()) } else { self.0.end.stream().poll_readable(cx) }).await;
+        poll_fn(|cx| self.poll_ready(cx)).await;
     }
 }
 
@@ -166,13 +193,64 @@ impl Output {
         }
         self.stream().poll_writable(cx)
     }
+
+    /// Waits for room, and says how much there is.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<usize>> {
+        for _ in 0..2 {
+            match self.check_write() {
+                Ok(0) => ready!(self.poll_ready(cx)),
+                result => return Poll::Ready(result),
+            }
+        }
+        // It was ready for nothing: others first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes all of `bytes`, from the front.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<StreamResult<()>> {
+        self.check_open()?;
+        while !bytes.is_empty() {
+            let room = ready!(self.poll_room(cx))?;
+            // Splitting what is not split needs an allocation.
+            let chunk = if room < bytes.len() { bytes.split_to(room) } else { mem::take(bytes) };
+            self.write(chunk)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until what was written is on its way. The end of the stream is no failure of what was written before.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<StreamResult<()>> {
+        if !matches!(self.state, Writing::Flushing) {
+            match self.flush() {
+                Ok(()) if matches!(self.state, Writing::Flushing) => {}
+                Ok(()) | Err(StreamError::Closed) => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        ready!(self.stream().poll_flushed(cx));
+        match self.check_write() {
+            Ok(_) | Err(StreamError::Closed) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
 }
 
 fn failure(error: Option<NetError>) -> StreamError {
     error.map_or(StreamError::Closed, |error| StreamError::LastOperationFailed(error.into()))
 }
 
+#[wasmtime_wasi::async_trait]
 impl OutputStream for Output {
+    async fn write_ready(&mut self) -> StreamResult<usize> {
+        poll_fn(|cx| self.poll_room(cx)).await
+    }
+
+    async fn blocking_write_and_flush(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+        poll_fn(|cx| self.poll_write(cx, &mut bytes)).await?;
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
     fn check_write(&mut self) -> StreamResult<usize> {
         self.check_open()?;
         if matches!(self.state, Writing::Flushing) && !self.stream().is_flushed() {

@@ -21,7 +21,7 @@ pub type SocketError = Failure<sockets::types::ErrorCode>;
 
 type SocketResult<T> = Result<T, SocketError>;
 
-pub(super) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     let view: fn(&mut GuestState) -> SocketsView<'_> = GuestState::sockets;
     sockets::types::add_to_linker::<_, Sockets>(linker, view)?;
     sockets::ip_name_lookup::add_to_linker::<_, Sockets>(linker, view)

@@ -201,6 +201,83 @@ async fn failures_have_their_names() {
     }
 }
 
+/// What a server does with a connection.
+#[derive(Clone, Copy, Debug)]
+enum Server {
+    /// Accepts nothing.
+    Deaf,
+    /// Accepts, and answers nothing.
+    Mute,
+    /// Answers, and stops in the middle.
+    Slow,
+}
+
+impl Server {
+    /// Behaves so on [`RELAY`]. What is given back keeps it up.
+    async fn start(self, pod: &Pod) -> Box<dyn std::any::Any> {
+        let mut listener = listen(pod, RELAY);
+        match self {
+            Self::Deaf => {
+                listener.set_backlog(1).unwrap();
+                // As many as the backlog takes: whoever comes now waits.
+                let first = pod.dial(RELAY).await;
+                let second = pod.dial(RELAY).await;
+                Box::new((listener, first, second))
+            }
+            Self::Mute | Self::Slow => {
+                let serving = tokio::spawn(async move {
+                    let mut connections = Vec::new();
+                    while let Ok(socket) = listener.accept().await {
+                        let mut stream = socket.stream().unwrap();
+                        if let Self::Slow = self {
+                            // An answer before the request would be none.
+                            let mut request = Vec::new();
+                            while !request.ends_with(b"\r\n\r\n") {
+                                tokio::io::AsyncReadExt::read_buf(&mut stream, &mut request).await.unwrap();
+                            }
+                            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nbegin";
+                            tokio::io::AsyncWriteExt::write_all(&mut stream, head).await.unwrap();
+                        }
+                        connections.push((socket, stream));
+                    }
+                });
+                Box::new(serving)
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_timeout_of_a_request_ends_what_it_is_for() {
+    // Long ones do not end here, so that it is the short one that does.
+    const LONG: u64 = 1_000_000;
+    for (name, scheme) in [("http-proxy", "http://"), ("p3-http", "")] {
+        for (server, [connect, first_byte, between_bytes], expected) in [
+            (Server::Deaf, [20, LONG, LONG], Some("ErrorCode::ConnectionTimeout\n")),
+            (Server::Mute, [LONG, 20, LONG], Some("ErrorCode::ConnectionReadTimeout\n")),
+            (Server::Slow, [LONG, LONG, 20], None),
+        ] {
+            let pod = Pod::new().await;
+            let _caller = pod.serve(name, CALLER).await;
+            let _server = server.start(&pod).await;
+            let path = format!("/within/{connect},{first_byte},{between_bytes}/{scheme}localhost:{RELAY}/");
+            let answer = pod.get(CALLER, &path).await;
+            // A body that has begun ends before its time.
+            let status = if expected.is_some() { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
+            assert_eq!((answer.status, answer.body.as_deref()), (status, expected), "{name}: {server:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_byte_of_a_sibling_in_memory_has_its_timeout_too() {
+    let pod = Pod::new().await;
+    let _caller = pod.serve("p3-http", CALLER).await;
+    let _called = pod.serve("http-proxy", CALLED).await;
+    let answer = pod.get(CALLER, &format!("/within/1000000,20,1000000/localhost:{CALLED}/hang")).await;
+    assert_eq!(answer.body.as_deref(), Some("ErrorCode::ConnectionReadTimeout\n"));
+}
+
 /// A server that speaks https as `server.test`.
 fn https(pod: &Pod) {
     let certificates = vec![CertificateDer::from(include_bytes!("authority/server.der").to_vec())];
@@ -246,4 +323,32 @@ async fn https_is_spoken_and_the_certificate_is_checked() {
     https(&pod);
     let answer = pod.get(CALLER, "/to/https://server.test/").await;
     assert_eq!(answer.body.as_deref(), Some("ErrorCode::TlsCertificateError\n"));
+}
+
+/// Which root certificates are the host's is read from the environment, and that is the process's: these run in one of
+/// their own.
+#[tokio::test]
+async fn the_hosts_root_certificates_are_those_that_the_environment_names() {
+    const ANSWER: &str = "NACELLE_TEST_ANSWER";
+    let Ok(expected) = std::env::var(ANSWER) else {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/http/authority");
+        for (file, expected) in [("ca.pem", "/ Some(\"server.test\")"), ("README.md", "no root certificates")] {
+            let test = "http::outgoing::the_hosts_root_certificates_are_those_that_the_environment_names";
+            let child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", test, "--nocapture"])
+                .env("SSL_CERT_FILE", folder.join(file))
+                .env_remove("SSL_CERT_DIR")
+                .env(ANSWER, expected)
+                .output()
+                .unwrap();
+            let words = String::from_utf8_lossy(&child.stdout);
+            assert!(child.status.success() && words.contains("1 passed"), "{file}: {child:?}");
+        }
+        return;
+    };
+    let pod = Pod::with(|config| config.http_roots = TlsRoots::Host).await;
+    let _caller = pod.serve("http-proxy", CALLER).await;
+    https(&pod);
+    let answer = pod.get(CALLER, "/to/https://server.test/").await;
+    assert!(answer.body.as_deref().is_some_and(|body| body.contains(&expected)), "{answer:?}");
 }

@@ -64,3 +64,18 @@ async fn a_reused_instance_of_wasi_03_serves_requests_at_the_same_time() {
     };
     assert_ne!(met.body.as_deref(), Some("1\n"));
 }
+
+#[tokio::test]
+async fn an_instance_that_waits_too_long_for_its_next_request_is_dropped() {
+    let pod = Pod::with(|config| config.http_idle = Duration::from_millis(1)).await;
+    for (name, port) in [("http-proxy", 8080), ("p3-http", 8081)] {
+        let made = pod.serve_with(name, port, |config| config.http.reuse = 1000.try_into().ok()).await;
+        let without = made.container.stats().memory.usage;
+        assert_eq!(pod.get(port, "/count").await.body.as_deref(), Some("1\n"), "{name}");
+        // What an instance has goes with it; the container stays.
+        while made.container.stats().memory.usage > without {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pod.get(port, "/count").await.body.as_deref(), Some("1\n"), "{name}");
+    }
+}

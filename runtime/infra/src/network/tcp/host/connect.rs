@@ -24,6 +24,7 @@ type Connected = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// A connect that has been started.
 pub(crate) struct HostConnect {
+    to: SocketAddr,
     family: Family,
     future: Mutex<Connected>,
     waiting: Arc<Waiting>,
@@ -71,6 +72,7 @@ impl HostConnect {
         let waiting = Arc::new(Waiting { fan, ended: AtomicBool::new(false) });
         slot.track(Arc::downgrade(&waiting) as _)?;
         Ok(Self {
+            to,
             family: Family::of(to.ip()),
             future: Mutex::new(Box::pin(socket.socket.connect(to))),
             waiting,
@@ -102,7 +104,9 @@ impl HostConnect {
         slot: SocketSlot,
     ) -> Result<Arc<HostConnection>, NetError> {
         let permits = (self.permit, self.descriptor);
-        HostConnection::new(self.family, stream, slot, permits, (self.runtime, self.traffic), self.inside)
+        // The kernel has its own mind of the wildcard; of a connection that was reset it says nothing any more.
+        let remote = stream.peer_addr().unwrap_or(self.to);
+        HostConnection::new(self.family, (stream, remote), slot, permits, (self.runtime, self.traffic), self.inside)
     }
 }
 

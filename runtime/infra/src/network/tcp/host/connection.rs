@@ -102,16 +102,16 @@ thread_local! {
 }
 
 impl HostConnection {
-    /// Takes over a connected stream. `inside`: the port and address in the pod that it appears to come from.
+    /// Takes over a stream that was connected to `remote`, and may have been reset since: what is left of it can be read.
+    /// `inside`: the port and address in the pod that it appears to come from.
     pub(super) fn new(
         family: Family,
-        stream: TcpStream,
+        (stream, remote): (TcpStream, SocketAddr),
         slot: SocketSlot,
         permits: (Permit, Descriptor),
         (runtime, traffic): (Handle, Arc<Traffic>),
         inside: Option<(Arc<Binding>, SocketAddr)>,
     ) -> Result<Arc<Self>, NetError> {
-        let remote = stream.peer_addr().map_err(|error| NetError::from_host(&error))?;
         // Connections in memory hold nothing back either. WASI has no option by which a guest could say so, and small
         // writes would wait for the peer's delayed acknowledgements. Not being able to is no reason to fail.
         let _ = stream.set_nodelay(true);

@@ -118,9 +118,9 @@ impl HostListener {
         let permits = (self.account.connection()?, self.account.descriptor()?);
         match self.shared.poll_next(&self.acceptor, &self.runtime, Option::take)? {
             None => Ok(None),
-            Some(Ok((stream, _))) => {
+            Some(Ok(accepted)) => {
                 let around = (self.runtime.clone(), Arc::clone(self.account.traffic()));
-                HostConnection::new(self.family, stream, slot, permits, around, None).map(Some)
+                HostConnection::new(self.family, accepted, slot, permits, around, None).map(Some)
             }
             Some(Err(error)) => Err(match NetError::from_host(&error) {
                 // What happened to a connection before it was accepted (accept(2)).
