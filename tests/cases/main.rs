@@ -5,6 +5,7 @@ mod guests;
 mod images;
 mod lifecycle;
 mod network;
+mod probes;
 mod resize;
 mod room;
 mod security;

@@ -23,7 +23,7 @@ use tokio::io::AsyncRead;
 
 use crate::output::OutputSender;
 use crate::stats::Stats;
-use crate::{ContainerConfig, Cpu, ExitCause, PodUid, Resources};
+use crate::{ContainerConfig, Cpu, ExecError, ExecRequest, ExitCause, PodUid, Resources};
 
 /// What a container is given of its pod. Values of this process: what can cross its border is in [`ContainerConfig`].
 #[derive(Clone)]
@@ -71,7 +71,10 @@ pub trait Container: Send + Sync {
     /// [`CreateError`] when the guest could not be started at all; a guest that fails later is an [`ExitCause`].
     async fn start(&self) -> Result<(), CreateError>;
 
-    /// Starts a second program in the same container, with the same mounts, network, environment and budget.
+    /// Runs a second program in the same container, with the same mounts, network, environment and budget, to its end.
+    /// When the future is dropped before that, the program is killed.
+    ///
+    /// `output` receives what the program writes; all senders are dropped before the end is known.
     ///
     /// # Errors
     /// [`ExecError`] when there is no such program or the container does not run.
@@ -98,13 +101,6 @@ pub trait Container: Send + Sync {
 
     /// Frees all that the container holds.
     async fn remove(&self);
-}
-
-/// A second program in a running container.
-#[derive(Clone, Debug)]
-pub struct ExecRequest {
-    /// The arguments, `argv[0]` included.
-    pub argv: Vec<String>,
 }
 
 /// Why a container could not be created or started.
@@ -178,20 +174,6 @@ pub enum UpdateError {
         used: u64,
     },
     /// The container has ended.
-    #[error("container is not running")]
-    NotRunning,
-    /// This backend cannot do it.
-    #[error("{0}")]
-    Unsupported(String),
-}
-
-/// Why a program could not be started inside a running container.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// There is no such program: shells and Kubernetes show 127.
-    #[error("{0}: not found")]
-    NotFound(String),
-    /// The container has ended or was never started.
     #[error("container is not running")]
     NotRunning,
     /// This backend cannot do it.

@@ -21,6 +21,7 @@ mod pump;
 mod read;
 mod rotate;
 pub mod split;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -28,6 +29,7 @@ mod write;
 pub use format::ParseError;
 pub use pump::{LogPump, LogSummary};
 pub use read::{LogRecords, ReadError, read};
+pub use tail::tail;
 pub use write::{LogOpenError, LogWriter};
 
 use std::sync::Arc;

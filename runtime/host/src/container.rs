@@ -7,24 +7,30 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nacelle_container::log::{LogConfig, LogPump, LogSummary};
+use nacelle_container::output::OutputSender;
 use nacelle_container::stats::Stats;
 use nacelle_container::{
-    Container, ContainerId, ContainerInfra, ExitCause, Program, Resources, StdinMode, UpdateError, output,
+    Container, ContainerId, ContainerInfra, ExecRequest, ExitCause, Program, Resources, StdinMode, UpdateError, output,
 };
-use nacelle_infra::Incarnation;
+use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::ContainerNetwork;
 use nacelle_infra::stats::FileUsage;
+use nacelle_infra::{Incarnation, normalize_path};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::pod::Pod;
 use crate::prepare::{Prepared, discard, prepare};
 use crate::program::Digests;
 use crate::{
-    Attach, Backends, ContainerExited, ContainerRequest, ContainerStats, HostEvent, StartError, Started, Stdin, stats,
+    Attach, Backends, ContainerExited, ContainerRequest, ContainerStats, ExecFailed, HostEvent, StartError, Started,
+    Stdin, stats,
 };
+
+/// Programs that may run in one container beside its own.
+const MAX_EXECS: usize = 32;
 
 /// A container that was started, and perhaps has ended.
 pub(crate) struct Running {
@@ -33,6 +39,8 @@ pub(crate) struct Running {
     infra: Mutex<Option<Incarnation>>,
     pub(crate) stdin: Option<Stdin>,
     pub(crate) log_path: PathBuf,
+    termination_log: Option<String>,
+    execs: Semaphore,
     container_id: String,
     started_at: Timestamp,
     /// What it may use now.
@@ -62,6 +70,7 @@ pub(crate) async fn start(
 ) -> Result<Started, StartError> {
     let id = request.id.clone();
     let stdin_mode = request.stdin;
+    let termination_log = request.termination_log.clone();
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
 
@@ -130,6 +139,8 @@ pub(crate) async fn start(
         infra: Mutex::new(Some(own)),
         stdin,
         log_path,
+        termination_log,
+        execs: Semaphore::new(MAX_EXECS),
         container_id: container_id.clone(),
         started_at,
         resources: Mutex::new(resources),
@@ -222,6 +233,50 @@ impl Running {
     pub(crate) async fn kill(&self) -> ExitCause {
         self.begin_kill().await;
         self.container.wait().await
+    }
+
+    /// Runs a program beside the container's own, for at most `timeout`.
+    pub(crate) async fn exec(
+        &self,
+        request: ExecRequest,
+        timeout: Option<Duration>,
+        output: OutputSender,
+    ) -> Result<ExitCause, ExecFailed> {
+        let _permit = self.execs.try_acquire().map_err(|_| ExecFailed::TooMany { limit: MAX_EXECS })?;
+        let timed_out = async {
+            match timeout {
+                Some(timeout) => {
+                    tokio::time::sleep(timeout).await;
+                    ExecFailed::TimedOut { after: timeout }
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = self.container.exec(request, output) => Ok(ended?),
+            _ = self.container.wait() => Err(ExecFailed::NotThere),
+            error = timed_out => Err(error),
+        }
+    }
+
+    /// The last `max` bytes of what the container left in its termination log. Blocks on file I/O.
+    pub(crate) fn last_words(&self, max: usize) -> Vec<u8> {
+        let files = self.infra().as_ref().map(|own| Arc::clone(&own.files));
+        let (Some(files), Some(path)) = (files, &self.termination_log) else { return Vec::new() };
+        let read = || {
+            let how = OpenHow { read: true, follow: true, ..OpenHow::default() };
+            let file = files.open(&normalize_path(path), how)?;
+            let start = file.stat()?.size.saturating_sub(u64::try_from(max).unwrap_or(u64::MAX));
+            file.read_bytes_at(start, max)
+        };
+        match read() {
+            Ok(bytes) => bytes.to_vec(),
+            Err(error) => {
+                tracing::debug!(path, %error, "cannot read a termination log");
+                Vec::new()
+            }
+        }
     }
 
     /// What it has used so far; its last figures once it is removed.

@@ -1,6 +1,8 @@
 //! What a host cannot do, in the terms in which Kubernetes reports it.
 
-use nacelle_container::{ContainerId, PodUid, UpdateError};
+use std::time::Duration;
+
+use nacelle_container::{ContainerId, ExecError, PodUid, UpdateError};
 use nacelle_infra::budget::InUse;
 use serde::{Deserialize, Serialize};
 
@@ -131,4 +133,27 @@ impl RemoveError {
     pub(crate) fn new(message: impl ToString) -> Self {
         Self { message: message.to_string() }
     }
+}
+
+/// Why a program did not run to its end in a container.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecFailed {
+    /// It was not started.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// There is no such container, or it has ended.
+    #[error("container is not running")]
+    NotThere,
+    /// So many run there already.
+    #[error("the container runs {limit} such programs already: wait until one has ended")]
+    TooMany {
+        /// How many may.
+        limit: usize,
+    },
+    /// It took too long, and was killed.
+    #[error("timed out after {after:?}")]
+    TimedOut {
+        /// How long it had.
+        after: Duration,
+    },
 }

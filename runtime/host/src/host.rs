@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nacelle_container::log::LiveLine;
+use nacelle_container::output::OutputSender;
 use nacelle_container::stats::Stats;
-use nacelle_container::{Backend, ContainerId, ExitCause, PodUid, Resources};
+use nacelle_container::{Backend, ContainerId, ExecRequest, ExitCause, PodUid, Resources};
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{NodeNetwork, PodNetwork};
 use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, StorageUsage, VolumeFile};
@@ -20,8 +21,8 @@ use crate::container::{self, Running};
 use crate::pod::Pod;
 use crate::program::Digests;
 use crate::{
-    ContainerRequest, HostConfig, HostEvent, MemoryUsage, NoSuchContainer, PodCreated, PodError, PodRequest,
-    PodResources, PodStats, RemoveError, StartError, Started, Stdin, UpdateFailed,
+    ContainerRequest, ExecFailed, HostConfig, HostEvent, MemoryUsage, NoSuchContainer, PodCreated, PodError,
+    PodRequest, PodResources, PodStats, RemoveError, StartError, Started, Stdin, UpdateFailed,
 };
 
 /// The backends that a host may use. Which one runs a container is decided by its program.
@@ -275,6 +276,32 @@ impl Host {
         pod.set_cpu(resources.cpu);
         self.shared.backends.wasm.update_pod(uid, &resources.cpu).await;
         Ok(())
+    }
+
+    /// Runs a program in a container that runs, beside its own, to its end; kills it after `timeout`, or when the
+    /// future is dropped. `output` gets what it writes, and has all of it once this returns.
+    ///
+    /// # Errors
+    /// [`ExecFailed`]; the program does not run any more.
+    pub async fn exec(
+        &self,
+        id: &ContainerId,
+        request: ExecRequest,
+        timeout: Option<Duration>,
+        output: OutputSender,
+    ) -> Result<ExitCause, ExecFailed> {
+        let running = self.running(id).map_err(|_| ExecFailed::NotThere)?;
+        running.exec(request, timeout, output).await
+    }
+
+    /// The end of what a container has left in its termination log: at most `max` bytes. Nothing when it left nothing,
+    /// or has none.
+    ///
+    /// # Errors
+    /// [`NoSuchContainer`] when it was not started or is removed.
+    pub async fn last_words(&self, id: &ContainerId, max: usize) -> Result<Vec<u8>, NoSuchContainer> {
+        let running = self.running(id)?;
+        Ok(spawn_blocking(move || running.last_words(max)).await.unwrap_or_default())
     }
 
     /// The pipe to a container's standard input, if it has one that the host made.

@@ -27,7 +27,7 @@ mod request;
 mod stats;
 mod stdin;
 
-pub use error::{NoSuchContainer, PodError, RemoveError, StartError, UpdateFailed};
+pub use error::{ExecFailed, NoSuchContainer, PodError, RemoveError, StartError, UpdateFailed};
 pub use event::{ContainerExited, HostEvent, MemoryUsage, PodCreated, Started};
 pub use host::{Attach, Backends, Host};
 pub use request::{ContainerRequest, HostConfig, ImageSource, PodRequest, PodResources, VolumeMount};

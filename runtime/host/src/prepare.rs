@@ -89,6 +89,7 @@ fn fs_config(request: &ContainerRequest, working_dir: &str) -> FsConfig {
         read_only_root: request.read_only_root,
         working_dir: working_dir.to_owned(),
         mounts: request.mounts.iter().map(mount).collect(),
+        termination_log: request.termination_log.clone(),
         ephemeral_storage_limit: request.ephemeral_storage_limit,
     }
 }

@@ -69,6 +69,8 @@ pub struct ContainerRequest {
     pub stdin: StdinMode,
     /// How a component that exports an HTTP handler is served.
     pub http: HttpConfig,
+    /// Kubernetes' `terminationMessagePath`: where it may leave a last word; see [`Host::last_words`](crate::Host::last_words).
+    pub termination_log: Option<String>,
     /// Where its log is kept; by default in the pod's own directory, which goes with the pod.
     pub log_path: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   /                 the image, copy-on-write: what is written lies in <home>/root and counts as ephemeral storage
-//!   /etc/hosts …      managed files, unless a volume is mounted exactly there
+//!   /etc/hosts …      managed files, unless a volume is mounted exactly there; the termination log is one, too
 //!   /dev, /tmp        devices; /tmp when the image has none
 //!   <mountPath>       volumes, or what a subPath names in them
 //! ```
@@ -12,6 +12,8 @@ use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::Infra;
 use crate::dirs::check_name;
@@ -41,6 +43,8 @@ pub struct FsConfig {
     pub working_dir: String,
     /// The volumes that appear.
     pub mounts: Vec<MountConfig>,
+    /// Where the container may leave a last word: an empty file of its own, unless a volume is mounted exactly there.
+    pub termination_log: Option<String>,
     /// Bytes that the container's root and logs may take on a disk; what its first incarnation says holds for all.
     pub ephemeral_storage_limit: Option<u64>,
 }
@@ -134,6 +138,11 @@ impl Infra {
             if !mounts.iter().any(|mount| mount.path == path) {
                 builder = builder.managed_file(path, content);
             }
+        }
+        if let Some(path) = config.termination_log.as_deref().map(normalize_path)
+            && !mounts.iter().any(|mount| mount.path == path)
+        {
+            builder = builder.managed_file(&path, Bytes::new());
         }
         for mount in mounts {
             builder = builder.mount(&mount.path, mount.tree, None, mount.read_only);

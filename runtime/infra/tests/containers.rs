@@ -90,6 +90,7 @@ fn bare() -> FsConfig {
         read_only_root: false,
         working_dir: "/".into(),
         mounts: Vec::new(),
+        termination_log: None,
         ephemeral_storage_limit: None,
     }
 }

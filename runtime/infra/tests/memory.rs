@@ -48,6 +48,7 @@ impl Pod {
             read_only_root: false,
             working_dir: "/".into(),
             mounts: vec![mount("mem", "/mem"), mount("config", "/config")],
+            termination_log: None,
             ephemeral_storage_limit: None,
         };
         self.infra.container(&config).unwrap()

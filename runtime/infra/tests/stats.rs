@@ -42,6 +42,7 @@ fn container(infra: &Infra) -> Incarnation {
         read_only_root: false,
         working_dir: "/".into(),
         mounts: vec![mount("scratch"), mount("small")],
+        termination_log: None,
         ephemeral_storage_limit: None,
     };
     infra.container(&config).unwrap()

@@ -1,17 +1,24 @@
 //! One container: what it is doing, and what its next step is. Which container's turn it is, is `order`'s business.
 //!
-//! The states are drawn in the crate's documentation. Must not know of the other containers or of the sandbox.
+//! The states are drawn in the crate's documentation; `live` goes into those between a start and an end. Must not know
+//! of the other containers or of the sandbox.
+
+mod live;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ResourceRequirements;
-use nacelle_spec::{ContainerKind, PodContainer, RestartPolicy};
+use nacelle_spec::probes::Action;
+use nacelle_spec::{ContainerKind, HookKind, PodContainer, RestartAction};
 
 use crate::backoff::{BackOff, RESET_AFTER};
 use crate::effect::Subject;
 use crate::event::{ContainerExit, ExitReason, PullFailure, StartFailure};
+use crate::probe::Probes;
+use crate::restart::Rules;
+use crate::stop::{Ending, Kill, KillReason};
 use crate::time::{after, between};
 
 /// How long a failed pull shows its own error before its status becomes `ImagePullBackOff`.
@@ -31,8 +38,13 @@ pub(crate) struct Container {
     pub(crate) last: Option<Run>,
     /// What its present incarnation was started with, or given since.
     pub(crate) resources: ResourceRequirements,
-    /// When it ran for the first time: a sidecar lets its successors begin from then on.
+    /// When it was up for the first time: a sidecar lets its successors begin from then on.
     pub(crate) first_started: Option<Timestamp>,
+    /// What is known of the incarnation that `life` speaks of.
+    pub(crate) probes: Probes,
+    hooks: Hooks,
+    /// Starts that were asked for before the pod's containers all started over for the last time.
+    round: u32,
     /// Starts that were asked for.
     attempts: u32,
     /// Incarnations that came to be, including one whose program could not be run.
@@ -40,6 +52,13 @@ pub(crate) struct Container {
     restarts: BackOff,
     pulls: BackOff,
     starts: BackOff,
+}
+
+/// Which hooks a container has that do anything.
+#[derive(Clone, Copy, Debug)]
+struct Hooks {
+    post_start: bool,
+    pre_stop: bool,
 }
 
 /// A resolved image.
@@ -77,17 +96,31 @@ pub(crate) enum Life {
 pub(crate) struct Live {
     pub(crate) attempt: u32,
     pub(crate) stage: Stage,
-    /// When it is killed, once it was asked to stop.
-    pub(crate) kill_at: Option<Timestamp>,
-    /// It was asked to stop to make room for one with other resources, which follows at once and is no failure.
-    pub(crate) replaced: bool,
+    pub(crate) ending: Ending,
+    /// Why it alone is to end, if it is.
+    pub(crate) kill: Option<Kill>,
 }
 
 /// How far a live incarnation is.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
+    /// It is being made.
     Starting,
+    /// Its entry point runs, and beside it the `postStart` hook, once that was asked for.
+    PostStart { container_id: String, started_at: Timestamp, hook: PostStart },
+    /// It runs.
     Running { container_id: String, started_at: Timestamp },
+}
+
+/// How far a `postStart` hook is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PostStart {
+    /// It was not asked for yet.
+    Due,
+    /// It runs.
+    Runs,
+    /// It has failed.
+    Failed,
 }
 
 /// An incarnation that has ended.
@@ -107,6 +140,8 @@ pub(crate) enum Next {
     Nothing,
     /// Another incarnation, `delay` after the exit.
     Restart { at: Timestamp, delay: Duration },
+    /// All containers of the pod start over, and not before then.
+    RestartAll { at: Timestamp, delay: Duration },
 }
 
 /// What became due when a container was looked at.
@@ -131,6 +166,12 @@ impl Container {
             last: None,
             resources: container.spec.resources.clone().unwrap_or_default(),
             first_started: None,
+            probes: Probes::of(container),
+            hooks: Hooks {
+                post_start: has_hook(container, HookKind::PostStart),
+                pre_stop: has_hook(container, HookKind::PreStop),
+            },
+            round: 0,
             attempts: 0,
             created: 0,
             restarts: BackOff::eager(),
@@ -154,6 +195,23 @@ impl Container {
         matches!(self.life, Life::Live(Live { stage: Stage::Running { .. }, .. }))
     }
 
+    pub(crate) fn is_starting(&self) -> bool {
+        matches!(self.life, Life::Live(Live { stage: Stage::Starting, .. }))
+    }
+
+    /// The incarnation that runs.
+    pub(crate) fn running_attempt(&self) -> Option<u32> {
+        match &self.life {
+            Life::Live(live) if matches!(live.stage, Stage::Running { .. }) => Some(live.attempt),
+            _ => None,
+        }
+    }
+
+    /// Whether it is up: it runs, and its startup probe, if it has one, has succeeded.
+    pub(crate) fn is_started(&self) -> bool {
+        self.is_running() && self.probes.has_started()
+    }
+
     /// The end of the last incarnation, when none follows it.
     pub(crate) fn final_exit(&self) -> Option<&ContainerExit> {
         match &self.life {
@@ -162,9 +220,10 @@ impl Container {
         }
     }
 
-    /// Whether an incarnation has ever come to be.
+    /// Whether an incarnation has ever come to be. One whose `postStart` hook runs is not there yet.
     pub(crate) fn was_created(&self) -> bool {
-        self.created > 0
+        let hooked = matches!(self.life, Life::Live(Live { stage: Stage::PostStart { .. }, .. }));
+        self.created > u32::from(hooked)
     }
 
     /// `restartCount`: incarnations after the first.
@@ -174,20 +233,24 @@ impl Container {
 
     /// Whether it is on its way to its very first start and waits for its image.
     pub(crate) fn is_first_pulling(&self) -> bool {
-        self.attempts == 0 && matches!(self.life, Life::Pulling)
+        self.is_first_start() && matches!(self.life, Life::Pulling)
     }
 
-    /// Whether it has never been asked to start.
+    /// Whether it has never been asked to start since the pod began, or its containers started over.
     pub(crate) fn is_first_start(&self) -> bool {
-        self.attempts == 0
+        self.attempts == self.round
     }
 
-    /// When [`advance`](Self::advance) will have something to do by itself.
+    /// When [`advance`](Self::advance), its probes or its stop will have something to do by itself.
     pub(crate) fn next_wake(&self) -> Option<Timestamp> {
         match &self.life {
             Life::PullFailed { shown_until, retry_at, .. } => Some(*shown_until.min(retry_at)),
             Life::PullBackOff { retry_at, .. } | Life::StartFailed { retry_at, .. } => Some(*retry_at),
             Life::Exited { next: Next::Restart { at, .. }, .. } => Some(*at),
+            Life::Live(live) => {
+                let probe = self.is_running().then(|| self.probes.next_wake()).flatten();
+                probe.into_iter().chain(live.ending.next_wake()).min()
+            }
             _ => None,
         }
     }
@@ -214,7 +277,7 @@ impl Container {
             Life::Pulled if may_start => {
                 let attempt = self.attempts;
                 self.attempts = attempt.saturating_add(1);
-                self.life = Life::Live(Live { attempt, stage: Stage::Starting, kill_at: None, replaced: false });
+                self.life = Life::Live(Live { attempt, stage: Stage::Starting, ending: Ending::Unasked, kill: None });
                 Some(Due::Start { attempt })
             }
             other => {
@@ -246,18 +309,37 @@ impl Container {
         true
     }
 
-    /// The incarnation runs. `false` when it is not the one being started.
+    /// The incarnation has come to be. `false` when it is not the one being started.
     pub(crate) fn started(&mut self, attempt: u32, container_id: String, now: Timestamp) -> bool {
         match &mut self.life {
             Life::Live(live) if live.attempt == attempt && matches!(live.stage, Stage::Starting) => {
-                live.stage = Stage::Running { container_id, started_at: now };
                 self.created = self.created.saturating_add(1);
-                self.first_started.get_or_insert(now);
                 self.starts.reset();
+                live.stage = Stage::PostStart { container_id, started_at: now, hook: PostStart::Due };
+                if !self.hooks.post_start {
+                    self.runs(now);
+                }
                 true
             }
             _ => false,
         }
+    }
+
+    /// The hook beside the entry point, if there is any, is over.
+    fn runs(&mut self, now: Timestamp) {
+        let Life::Live(live) = &mut self.life else { return };
+        let Stage::PostStart { container_id, started_at, .. } = &mut live.stage else { return };
+        let (container_id, started_at) = (std::mem::take(container_id), *started_at);
+        live.stage = Stage::Running { container_id, started_at };
+        self.probes.begin(started_at, now);
+        if self.probes.has_started() {
+            self.came_up(now);
+        }
+    }
+
+    /// It is up.
+    pub(crate) fn came_up(&mut self, now: Timestamp) {
+        self.first_started.get_or_insert(now);
     }
 
     /// The incarnation could not be started. `false` when it is not the one being started.
@@ -266,7 +348,7 @@ impl Container {
         attempt: u32,
         reason: StartFailure,
         message: String,
-        policy: RestartPolicy,
+        rules: Rules<'_>,
         now: Timestamp,
     ) -> bool {
         match &self.life {
@@ -276,7 +358,7 @@ impl Container {
         if reason == StartFailure::RunContainerError {
             self.created = self.created.saturating_add(1);
             let exit = ContainerExit { reason: ExitReason::StartError, code: 128, message: Some(message) };
-            self.end(Run { container_id: None, started_at: None, finished_at: now, exit }, policy);
+            self.end(Run { container_id: None, started_at: None, finished_at: now, exit }, rules);
         } else {
             let retry_at = after(now, self.starts.fail());
             self.life = Life::StartFailed { reason, message, retry_at };
@@ -286,58 +368,49 @@ impl Container {
 
     /// The incarnation has ended. `false` when it is not the live one. One that was never seen to run counts as
     /// having run: the two reports may have overtaken each other.
-    pub(crate) fn exited(&mut self, attempt: u32, exit: ContainerExit, policy: RestartPolicy, now: Timestamp) -> bool {
+    pub(crate) fn exited(&mut self, attempt: u32, exit: ContainerExit, rules: Rules<'_>, now: Timestamp) -> bool {
         self.started(attempt, String::new(), now);
-        match &self.life {
-            Life::Live(Live { attempt: live, stage: Stage::Running { container_id, started_at }, .. })
-                if *live == attempt =>
-            {
-                let container_id = Some(container_id.clone()).filter(|id| !id.is_empty());
-                let started_at = Some(*started_at);
-                self.end(Run { container_id, started_at, finished_at: now, exit }, policy);
-                true
-            }
-            _ => false,
+        let Life::Live(live) = &self.life else { return false };
+        let (Stage::Running { container_id, started_at } | Stage::PostStart { container_id, started_at, .. }) =
+            &live.stage
+        else {
+            return false;
+        };
+        if live.attempt != attempt {
+            return false;
         }
+        let container_id = Some(container_id.clone()).filter(|id| !id.is_empty());
+        let started_at = Some(*started_at);
+        self.end(Run { container_id, started_at, finished_at: now, exit }, rules);
+        true
     }
 
-    fn end(&mut self, run: Run, policy: RestartPolicy) {
-        if let Life::Live(Live { replaced: true, .. }) = self.life {
-            let next = Next::Restart { at: run.finished_at, delay: Duration::ZERO };
-            self.life = Life::Exited { run, next };
-            return;
-        }
-        let restart = match (self.kind, policy) {
-            (ContainerKind::Sidecar, _) => true,
-            (ContainerKind::Init, RestartPolicy::Never) => false,
-            (ContainerKind::Init, _) => !run.exit.is_success(),
-            (ContainerKind::App, RestartPolicy::Always) => true,
-            (ContainerKind::App, RestartPolicy::OnFailure) => !run.exit.is_success(),
-            (ContainerKind::App, RestartPolicy::Never) => false,
-        };
-        let next = if restart {
-            if run.started_at.is_some_and(|started_at| between(started_at, run.finished_at) >= RESET_AFTER) {
-                self.restarts.reset();
-            }
-            let delay = self.restarts.fail();
-            Next::Restart { at: after(run.finished_at, delay), delay }
-        } else {
-            Next::Nothing
+    fn end(&mut self, run: Run, rules: Rules<'_>) {
+        let killed = self.killed().map(|kill| kill.reason);
+        self.probes.reset();
+        let next = match killed {
+            Some(KillReason::RestartAll) => Next::RestartAll { at: run.finished_at, delay: Duration::ZERO },
+            // Whatever its rules say of an exit, and no failure.
+            Some(KillReason::Resize) => Next::Restart { at: run.finished_at, delay: Duration::ZERO },
+            _ => self.after_exit(&run, rules.after(self.kind, run.exit.code, killed)),
         };
         self.life = Life::Exited { run, next };
     }
 
-    /// Asks a live incarnation to stop by `kill_at`. Its attempt when that is news to it, and whether it is the first
-    /// time.
-    pub(crate) fn stop(&mut self, kill_at: Timestamp) -> Option<(u32, StopRequest)> {
-        let Life::Live(live) = &mut self.life else { return None };
-        let request = match live.kill_at {
-            None => StopRequest::First,
-            Some(earlier) if earlier <= kill_at => return None,
-            Some(_) => StopRequest::Sooner,
-        };
-        live.kill_at = Some(kill_at);
-        Some((live.attempt, request))
+    /// What follows from an end that its rules decide about.
+    fn after_exit(&mut self, run: &Run, action: RestartAction) -> Next {
+        if action == RestartAction::Leave {
+            return Next::Nothing;
+        }
+        if run.started_at.is_some_and(|started_at| between(started_at, run.finished_at) >= RESET_AFTER) {
+            self.restarts.reset();
+        }
+        let delay = self.restarts.fail();
+        let at = after(run.finished_at, delay);
+        match action {
+            RestartAction::RestartAllContainers => Next::RestartAll { at, delay },
+            RestartAction::Restart | RestartAction::Leave => Next::Restart { at, delay },
+        }
     }
 
     /// The pod stops: a container that is not live never will be.
@@ -374,7 +447,7 @@ impl Container {
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         let (reason, message) = match &self.life {
             Life::Idle | Life::Pulling | Life::Pulled => (None, None),
-            Life::Live(Live { stage: Stage::Starting, .. }) => (None, None),
+            Life::Live(Live { stage: Stage::Starting | Stage::PostStart { .. }, .. }) => (None, None),
             Life::PullFailed { reason, message, .. } => (Some(reason.as_str()), Some(message.clone())),
             Life::PullBackOff { reason, message, .. } => {
                 let text = format!("Back-off pulling image {:?}: {}: {message}", self.image_ref, reason.as_str());
@@ -395,11 +468,7 @@ pub(crate) struct Waiting {
     pub(crate) message: Option<String>,
 }
 
-/// Whether a container hears for the first time that it shall stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StopRequest {
-    /// It does.
-    First,
-    /// It was told before, and now has less time.
-    Sooner,
+/// A hook of the deprecated kind does nothing, as none would.
+fn has_hook(container: PodContainer<'_>, kind: HookKind) -> bool {
+    container.hook(kind).is_some_and(|action| !matches!(action, Action::TcpSocket(_)))
 }

@@ -134,6 +134,16 @@ impl Grace {
         self.ends.max(after(now, LAST_CHANCE.min(self.total)))
     }
 
+    /// When the period is over.
+    pub(crate) fn ends(&self) -> Timestamp {
+        self.ends
+    }
+
+    /// Whether there is time for a hook.
+    pub(crate) fn ends_after(&self, now: Timestamp) -> bool {
+        self.ends > now
+    }
+
     /// What is left until `kill_at`.
     pub(crate) fn left(kill_at: Timestamp, now: Timestamp) -> Duration {
         between(now, kill_at)

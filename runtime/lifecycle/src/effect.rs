@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nacelle_spec::{HookKind, ProbeKind};
+
 /// One thing for the driver to do. Effects of one step are in order: the driver begins them in that order, and need
 /// not wait for one to end before it begins the next.
 ///
@@ -12,6 +14,8 @@ use std::time::Duration;
 /// | [`PullImage`](Self::PullImage) | `ImagePulled` or `ImagePullFailed`; none is needed once the pod is stopping |
 /// | [`StartContainer`](Self::StartContainer) | `ContainerStartFailed`, or `ContainerExited` after an optional `ContainerStarted` |
 /// | [`StopContainer`](Self::StopContainer) | nothing of its own: it hastens the answer to `StartContainer` |
+/// | [`Probe`](Self::Probe) | `Probed`; none is needed once the container is stopping or has ended |
+/// | [`RunHook`](Self::RunHook) | `HookEnded`; none is needed once the container has ended |
 /// | [`ConsiderResize`](Self::ConsiderResize) | `ResizeConsidered` |
 /// | [`Reallocate`](Self::Reallocate) | nothing |
 /// | [`ApplyResize`](Self::ApplyResize) | `ResizeApplied` |
@@ -45,6 +49,25 @@ pub enum Effect {
         attempt: u32,
         /// Counted from now; zero means kill at once.
         grace: Duration,
+    },
+    /// Carry out a probe once, within its timeout. When the next one comes is decided here.
+    Probe {
+        /// The container.
+        container: Arc<str>,
+        /// Which start of it.
+        attempt: u32,
+        /// Which of its probes.
+        kind: ProbeKind,
+    },
+    /// Run a hook. It may take as long as it likes: what it may not take longer than is followed by a
+    /// [`StopContainer`](Self::StopContainer).
+    RunHook {
+        /// The container.
+        container: Arc<str>,
+        /// Which start of it.
+        attempt: u32,
+        /// Which of its hooks.
+        hook: HookKind,
     },
     /// Find out whether the node has room for [`Lifecycle::desired`](crate::Lifecycle::desired) in place of
     /// [`Lifecycle::pod`](crate::Lifecycle::pod).

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nacelle_spec::CheckedPod;
+use nacelle_spec::{CheckedPod, HookKind, ProbeKind};
+
+use crate::probe::Verdict;
 
 /// Something that happened to the pod, or the passing of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +111,30 @@ pub enum Event {
         /// How it ended.
         exit: ContainerExit,
     },
+    /// A probe has been carried out, or could not be; answers [`Probe`](crate::Effect::Probe).
+    Probed {
+        /// The container.
+        container: Arc<str>,
+        /// As in the effect that this answers.
+        attempt: u32,
+        /// Which of its probes.
+        kind: ProbeKind,
+        /// What it found.
+        outcome: ProbeOutcome,
+    },
+    /// A hook has come to its end; answers [`RunHook`](crate::Effect::RunHook).
+    HookEnded {
+        /// The container.
+        container: Arc<str>,
+        /// As in the effect that this answers.
+        attempt: u32,
+        /// Which of its hooks.
+        hook: HookKind,
+        /// How it ended.
+        outcome: HookOutcome,
+    },
+    /// Somebody else's condition of the pod: what `readinessGates` wait for. One of the kubelet's own is ignored.
+    ConditionSet(GateCondition),
     /// The pod shall go. A later one with a shorter period shortens the first; a longer one changes nothing.
     Delete {
         /// How long containers may take to stop; `None` means the pod's own `terminationGracePeriodSeconds`. Zero
@@ -143,6 +169,74 @@ pub enum Event {
     },
     /// The pod's infra is gone; answers [`RemoveSandbox`](crate::Effect::RemoveSandbox).
     SandboxRemoved,
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// The container is as it should be.
+    Success,
+    /// It is, but users should know something.
+    Warning(String),
+    /// It is not, because.
+    Failure(String),
+    /// The probe could not be carried out, because; it counts as none.
+    Unknown(String),
+}
+
+impl ProbeOutcome {
+    /// What it counts as.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Success | Self::Warning(_) => Some(Verdict::Success),
+            Self::Failure(_) => Some(Verdict::Failure),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// How a hook ended. Why it failed is not for the pod's events: a server's answer may hold secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookOutcome {
+    /// It did what it was for.
+    Succeeded,
+    /// It did not.
+    Failed,
+}
+
+/// A condition of the pod that somebody else keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateCondition {
+    /// `type`.
+    pub kind: String,
+    /// `status`.
+    pub status: ConditionStatus,
+    /// A word in CamelCase.
+    pub reason: Option<String>,
+    /// For people.
+    pub message: Option<String>,
+}
+
+/// `status` of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// Nobody can say.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The word in the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 /// Why a node does not take a pod.

@@ -44,36 +44,45 @@
 //!                                                            ended for good
 //! ```
 //!
-//! `Starting` and `Running` are *live*. When the pod stops, a container that is not live keeps its last exit, or is
+//! `Starting` and `Running` are *live*; between them a `postStart` hook may run, and `stop` draws how a live one comes to
+//! its end. When the pod stops, a container that is not live keeps its last exit, or is
 //! `Abandoned` if it never ran; one that is live stays so until its end is reported.
 //!
 //! # Which modules do what
 //!
-//! `machine` takes events in and derives effects; `course` is the pod's diagram above, `container` the container's,
-//! `sandbox`, `scheduling` and `resize` have their own; `order` says whose turn it is; `backoff` counts delays; `status`
-//! renders; `words` phrases the
-//! events that users see. None of them may depend on a runtime, a clock, or anything of the workspace but
-//! `nacelle-spec`.
+//! `machine` takes events in and derives effects, with `probing`, `hooks`, `stopping` and `restart_all` for their parts;
+//! `course` is the pod's diagram above, `container` the container's, `sandbox`, `scheduling` and `resize` have their own;
+//! `probe` is the arithmetic of probes, `stop` the way to a container's end, `restart` what follows from an exit; `order`
+//! says whose turn it is; `backoff` counts delays; `status` renders; `words` phrases the events that users see. None of
+//! them may depend on a runtime, a clock, or anything of the workspace but `nacelle-spec`.
 
 mod backoff;
 mod container;
 mod course;
 mod effect;
 mod event;
+mod hooks;
 mod machine;
 mod order;
 mod phase;
+mod probe;
+mod probing;
 mod resize;
+mod restart;
+mod restart_all;
 mod sandbox;
 mod scheduling;
 mod status;
+mod stop;
+mod stopping;
 mod time;
 mod words;
 
 pub use effect::{Effect, EventKind, PodEvent, Subject};
 pub use event::{
-    ContainerExit, Event, Eviction, ExitReason, ImageSource, PullFailure, Rejection, ResizeVerdict, SandboxFailure,
-    StartFailure,
+    ConditionStatus, ContainerExit, Event, Eviction, ExitReason, GateCondition, HookOutcome, ImageSource, ProbeOutcome,
+    PullFailure, Rejection, ResizeVerdict, SandboxFailure, StartFailure,
 };
 pub use machine::Lifecycle;
+pub use nacelle_spec::{HookKind, ProbeKind};
 pub use phase::Phase;

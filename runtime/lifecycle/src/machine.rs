@@ -10,13 +10,14 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use nacelle_spec::{CheckedPod, ContainerKind};
 
 use crate::backoff::BackOff;
-use crate::container::{Container, Due, Image, Life, Next, StopRequest};
+use crate::container::{Container, Due, Image, Life, Next};
 use crate::course::{Cause, Course, Grace};
 use crate::effect::{Effect, PodEvent};
 use crate::event::Event;
 use crate::order;
 use crate::phase::Phase;
 use crate::resize::Resize;
+use crate::restart::Rules;
 use crate::sandbox::{Addresses, Sandbox};
 use crate::scheduling::Scheduling;
 use crate::status::Conditions;
@@ -47,7 +48,7 @@ impl Lifecycle {
     /// A pod that nobody works on yet: `Pending`, nothing running. It waits for [`Event::Start`].
     pub fn new(pod: CheckedPod, now: Timestamp) -> Self {
         let containers: Vec<Container> = pod.containers().map(Container::new).collect();
-        let conditions = Conditions::new(&containers, now);
+        let conditions = Conditions::new(&pod, &containers, now);
         let resize = Resize::none(&pod);
         Self {
             pod,
@@ -72,19 +73,29 @@ impl Lifecycle {
         self.record(event, &mut effects);
         self.pursue(&mut effects);
         self.conditions.update(self.phase(), self.sandbox, &self.scheduling, &self.containers, self.now);
+        self.conditions.restarting_all(self.phase(), self.is_restarting_all(), self.now);
         self.conditions.disrupted(self.course.disruption(), self.now);
         effects
     }
 
     /// When the driver shall send [`Event::Tick`] at the latest; `None` when only other events can bring anything.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        let Course::Active { deadline } = self.course else { return None };
+        let deadline = match self.course {
+            Course::Active { deadline } => deadline,
+            // Hooks have their time, and readiness is still looked at.
+            Course::Stopping { .. } => None,
+            Course::New | Course::Ended { .. } => return None,
+        };
         let sandbox = match self.sandbox {
-            Sandbox::BackingOff { retry_at } => Some(retry_at),
+            Sandbox::BackingOff { retry_at } if !self.is_stopping() => Some(retry_at),
             _ => None,
         };
-        let containers = self.containers.iter().filter_map(Container::next_wake);
-        containers.chain(sandbox).chain(deadline).chain(self.resize.next_wake()).min()
+        // One whose turn has not come again, after all have started over, has nothing to do in its own time.
+        let open = order::open(&self.containers);
+        let containers = self.containers.iter().enumerate().filter(|(index, one)| *index < open || one.is_live());
+        let containers = containers.filter_map(|(_, container)| container.next_wake());
+        let resize = self.resize.next_wake().filter(|_| !self.is_stopping());
+        containers.chain(sandbox).chain(deadline).chain(self.restart_all_wake()).chain(resize).min()
     }
 
     /// Whether nothing is started any more: the pod stops, or has ended. Pulls that are under way have lost their point.
@@ -112,7 +123,7 @@ impl Lifecycle {
     }
 
     fn record(&mut self, event: Event, effects: &mut Vec<Effect>) {
-        let (now, policy, pod) = (self.now, self.pod.restart_policy(), self.pod.clone());
+        let (now, pod) = (self.now, self.pod.clone());
         let restarts = matches!(self.course, Course::Active { .. });
         let mut emit = |event: PodEvent| effects.push(Effect::Emit(event));
         match event {
@@ -167,8 +178,9 @@ impl Lifecycle {
                 }
             }
             Event::ContainerStartFailed { container, attempt, reason, message } => {
+                let rules = Rules::of(&pod, &container);
                 if let Some(container) = self.container(&container)
-                    && container.start_failed(attempt, reason, message.clone(), policy, now)
+                    && container.start_failed(attempt, reason, message.clone(), rules, now)
                 {
                     emit(words::start_failed(container, &message));
                     if restarts && restart_delay(container).is_some() {
@@ -177,12 +189,13 @@ impl Lifecycle {
                 }
             }
             Event::ContainerExited { container, attempt, exit } => {
+                let rules = Rules::of(&pod, &container);
                 if let Some(container) = self.container(&container) {
-                    let was_running = container.is_running();
-                    if !container.exited(attempt, exit, policy, now) {
+                    let was_starting = container.is_starting();
+                    if !container.exited(attempt, exit, rules, now) {
                         return;
                     }
-                    if !was_running {
+                    if was_starting {
                         words::created_and_started(container).into_iter().for_each(&mut emit);
                     }
                     if restarts && restart_delay(container).is_some() {
@@ -190,6 +203,13 @@ impl Lifecycle {
                     }
                 }
             }
+            Event::Probed { container, attempt, kind, outcome } => {
+                self.probed(&container, attempt, kind, &outcome, effects);
+            }
+            Event::HookEnded { container, attempt, hook, outcome } => {
+                self.hook_ended(&container, attempt, hook, outcome, effects);
+            }
+            Event::ConditionSet(condition) => self.conditions.set(condition, now),
             Event::Resize { pod } => self.want(pod, effects),
             Event::ResizeConsidered { generation, verdict } => self.considered(generation, verdict, effects),
             Event::ResizeApplied { result } => self.applied(result, effects),
@@ -216,7 +236,7 @@ impl Lifecycle {
         }
     }
 
-    fn container(&mut self, name: &str) -> Option<&mut Container> {
+    pub(crate) fn container(&mut self, name: &str) -> Option<&mut Container> {
         self.containers.iter_mut().find(|container| &*container.name == name)
     }
 
@@ -253,6 +273,7 @@ impl Lifecycle {
     /// Asks for all that is due in the present state.
     fn pursue(&mut self, effects: &mut Vec<Effect>) {
         if let Course::Active { deadline } = self.course {
+            self.restart_all();
             if order::init_failed(&self.containers) || order::apps_ended(&self.containers) {
                 // Also past the deadline: what has ended by itself needs no stop, however late its report.
                 self.stop(Cause::RanToEnd, None);
@@ -262,13 +283,18 @@ impl Lifecycle {
             } else {
                 // Before anything is started: what starts then has what the pod was given.
                 self.pursue_resize(effects);
-                self.bring_up(effects);
+                self.kill_some(effects);
+                if !self.is_restarting_all() {
+                    self.bring_up(effects);
+                }
+                self.run_post_start_hooks(effects);
             }
         }
         if let Course::Stopping { cause, grace } = &self.course {
             let (cause, grace) = (cause.clone(), *grace);
             self.bring_down(&cause, grace, effects);
         }
+        self.probe(effects);
         if let Course::Ended { .. } = self.course {
             self.remove_sandbox(effects);
         }
@@ -307,19 +333,12 @@ impl Lifecycle {
     fn bring_down(&mut self, cause: &Cause, grace: Grace, effects: &mut Vec<Effect>) {
         self.containers.iter_mut().for_each(Container::give_up);
         let turn = if grace.is_forced() {
-            (0..self.containers.len()).collect()
+            (0..self.containers.len()).collect::<Vec<_>>()
         } else {
             order::stopping_now(&self.containers)
         };
-        let kill_at = grace.kill_at(self.now);
-        for index in turn {
-            let Some(container) = self.containers.get_mut(index) else { continue };
-            let Some((attempt, request)) = container.stop(kill_at) else { continue };
-            if request == StopRequest::First {
-                effects.push(Effect::Emit(words::killing(container)));
-            }
-            let grace = Grace::left(kill_at, self.now);
-            effects.push(Effect::StopContainer { container: container.name.clone(), attempt, grace });
+        for index in 0..self.containers.len() {
+            self.stop_container(index, grace, turn.contains(&index), effects);
         }
         if !self.containers.iter().any(Container::is_live) {
             if self.scheduling.shows_containers() {
@@ -370,7 +389,9 @@ pub(crate) fn resources_of(pod: &CheckedPod, container: &str) -> ResourceRequire
 /// The wait before the restart that the container is in, when there is one.
 pub(crate) fn restart_delay(container: &Container) -> Option<Duration> {
     match container.life {
-        Life::Exited { next: Next::Restart { delay, .. }, .. } if !delay.is_zero() => Some(delay),
+        Life::Exited { next: Next::Restart { delay, .. } | Next::RestartAll { delay, .. }, .. } if !delay.is_zero() => {
+            Some(delay)
+        }
         _ => None,
     }
 }

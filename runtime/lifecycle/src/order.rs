@@ -22,12 +22,14 @@ pub(crate) fn open(containers: &[Container]) -> usize {
 /// Whether the container at `index`, its image being there, may start.
 ///
 /// App containers start for the first time in order of declaration: each waits for the images of those before it, as
-/// the kubelet does, but not for an image that failed.
+/// the kubelet does, but not for an image that failed, and for the `postStart` hooks of those before it.
 pub(crate) fn may_start(containers: &[Container], index: usize) -> bool {
     let Some((container, earlier)) = containers.get(..=index).and_then(<[Container]>::split_last) else { return false };
     container.kind != ContainerKind::App
         || !container.is_first_start()
-        || !earlier.iter().any(|other| other.kind == ContainerKind::App && other.is_first_pulling())
+        || !earlier
+            .iter()
+            .any(|other| other.kind == ContainerKind::App && (other.is_first_pulling() || other.holds_back()))
 }
 
 /// Whether any init container has failed for good: the pod cannot go on.

@@ -35,6 +35,7 @@ use crate::effect::Effect;
 use crate::event::ResizeVerdict;
 use crate::machine::{Lifecycle, resources_of};
 use crate::sandbox::Sandbox;
+use crate::stop::KillReason;
 use crate::time::after;
 use crate::words;
 
@@ -258,7 +259,7 @@ impl Lifecycle {
                 return self.resized(effects);
             }
         }
-        match self.ready_containers(effects) {
+        match self.ready_containers() {
             Some(containers) => {
                 effects.push(Effect::ApplyResize { containers: containers.clone() });
                 self.step_to(Step::Applying { containers, again: false });
@@ -268,9 +269,9 @@ impl Lifecycle {
     }
 
     /// The containers to be changed while they run; `None` while others have to go or are just being started. Those that
-    /// have to go are asked to.
-    fn ready_containers(&mut self, effects: &mut Vec<Effect>) -> Option<Vec<(Arc<str>, u32)>> {
-        let kill_at = Grace::new(self.pod.termination_grace_period(), self.now).kill_at(self.now);
+    /// have to go are killed, as for a probe that fails: with their hook, and in the pod's period.
+    fn ready_containers(&mut self) -> Option<Vec<(Arc<str>, u32)>> {
+        let grace = Grace::new(self.pod.termination_grace_period(), self.now);
         let (mut ready, mut waits) = (Vec::new(), false);
         for container in &mut self.containers {
             let Life::Live(Live { attempt, stage, .. }) = &container.life else { continue };
@@ -283,11 +284,7 @@ impl Lifecycle {
                 ResizeAction::InPlace => ready.push((container.name.clone(), attempt)),
                 ResizeAction::Restart => {
                     waits = true;
-                    if container.replace(kill_at) {
-                        effects.push(Effect::Emit(words::resize_restarts(container)));
-                        let grace = Grace::left(kill_at, self.now);
-                        effects.push(Effect::StopContainer { container: container.name.clone(), attempt, grace });
-                    }
+                    container.kill(KillReason::Resize, grace);
                 }
             }
         }
@@ -339,14 +336,5 @@ impl Lifecycle {
 impl Container {
     fn is_attempt(&self, name: &str, attempt: u32) -> bool {
         *self.name == *name && matches!(self.life, Life::Live(Live { attempt: live, .. }) if live == attempt)
-    }
-
-    /// Asks a running incarnation to make room for one with other resources. Whether that is news to it.
-    fn replace(&mut self, kill_at: Timestamp) -> bool {
-        let news = self.stop(kill_at).is_some();
-        if let Life::Live(live) = &mut self.life {
-            live.replaced = true;
-        }
-        news
     }
 }

@@ -2,15 +2,16 @@
 
 mod resize;
 
-use nacelle_spec::CheckedPod;
+use nacelle_spec::{CheckedPod, HookKind, ProbeKind};
 
-pub(crate) use resize::{resize_completed, resize_failed, resize_pending, resize_restarts, resize_started};
+pub(crate) use resize::{resize_completed, resize_failed, resize_pending, resize_started};
 
 use crate::backoff::go_duration;
 use crate::container::Container;
 use crate::course::DEADLINE_MESSAGE;
 use crate::effect::{EventKind, PodEvent, Subject};
-use crate::event::{EVICTED, ImageSource, PullFailure, Rejection, SandboxFailure};
+use crate::event::{EVICTED, ImageSource, ProbeOutcome, PullFailure, Rejection, SandboxFailure};
+use crate::stop::KillReason;
 
 fn about_pod(kind: EventKind, reason: &'static str, message: String) -> PodEvent {
     PodEvent { kind, reason, message, subject: Subject::Pod }
@@ -139,6 +140,37 @@ pub(crate) fn crash_loop(container: &Container, delay: std::time::Duration, pod_
     format!("back-off {} restarting failed container={} pod={pod_label}", go_duration(delay), container.name)
 }
 
-pub(crate) fn killing(container: &Container) -> PodEvent {
-    normal(container, "Killing", format!("Stopping container {}", container.name))
+/// A container begins to be stopped. `restarts` says whether one that is stopped for a probe starts again.
+pub(crate) fn killing(container: &Container, restarts: bool) -> PodEvent {
+    let name = &container.name;
+    let again = if restarts { ", will be restarted" } else { "" };
+    let message = match container.killed().map(|kill| kill.reason) {
+        Some(KillReason::Liveness) => format!("Container {name} failed liveness probe{again}"),
+        Some(KillReason::Startup) => format!("Container {name} failed startup probe{again}"),
+        Some(KillReason::Resize) => format!("Container {name} resize requires restart"),
+        Some(KillReason::PostStart) => "FailedPostStartHook".to_owned(),
+        Some(KillReason::RestartAll) | None => format!("Stopping container {name}"),
+    };
+    normal(container, "Killing", message)
+}
+
+/// What a probe found, where users should know.
+pub(crate) fn probed(container: &Container, kind: ProbeKind, outcome: &ProbeOutcome) -> Option<PodEvent> {
+    let kind = kind.as_str();
+    let (reason, message) = match outcome {
+        ProbeOutcome::Success => return None,
+        ProbeOutcome::Warning(why) => ("ProbeWarning", format!("{kind} probe warning: {why}")),
+        ProbeOutcome::Failure(why) => ("Unhealthy", format!("{kind} probe failed: {why}")),
+        ProbeOutcome::Unknown(why) => {
+            ("Unhealthy", format!("{kind} probe errored and resulted in unknown state: {why}"))
+        }
+    };
+    Some(warning(container, reason, message))
+}
+
+pub(crate) fn hook_failed(container: &Container, hook: HookKind) -> PodEvent {
+    match hook {
+        HookKind::PostStart => warning(container, "FailedPostStartHook", "PostStartHook failed".to_owned()),
+        HookKind::PreStop => warning(container, "FailedPreStopHook", "PreStopHook failed".to_owned()),
+    }
 }

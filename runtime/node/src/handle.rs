@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PodStatus;
+use nacelle_lifecycle::GateCondition;
 use nacelle_spec::{CheckedPod, Diagnostic, Objects};
 use tokio::sync::{mpsc, watch};
 
@@ -17,6 +18,8 @@ use crate::stats::PodSample;
 pub(crate) enum Command {
     /// `kubectl delete`, with `--grace-period` when given.
     Delete(Option<Duration>),
+    /// Somebody else's condition of the pod.
+    SetCondition(GateCondition),
     /// The pod shall be this one, which differs in its resources.
     Resize(CheckedPod),
 }
@@ -69,6 +72,13 @@ impl PodHandle {
     /// when a container starts again. Returns at once.
     pub fn update(&self, pod: &CheckedPod, objects: Arc<Objects>) {
         self.live.send_modify(|live| *live = Live { pod: live.pod.with_metadata_of(pod), objects });
+    }
+
+    /// Says something of the pod that its `readinessGates` may wait for. The kubelet's own conditions stay what they are.
+    /// Returns at once.
+    pub fn set_condition(&self, condition: GateCondition) {
+        // A driver that has ended shows no conditions any more.
+        let _ = self.commands.send(Command::SetCondition(condition));
     }
 
     /// Asks for the cpu and memory that `pod` gives to the pod and its containers (KEP-1287); what else differs in it is

@@ -210,3 +210,18 @@ async fn a_watcher_that_does_not_read_holds_the_container_up() {
     assert_eq!(seen, sent);
     assert_eq!(pump.await.unwrap().records, u64::try_from(seen).unwrap());
 }
+
+#[test]
+fn the_tail_is_of_lines_and_of_bytes() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("0.log");
+    let mut writer = LogWriter::open(&path, LogConfig { max_size: 200, max_files: 9 }).unwrap();
+    for number in 0..20 {
+        writer.append(&[line(&format!("line {number}"))]).unwrap();
+    }
+    let of = |lines, bytes| String::from_utf8(tail(&path, lines, bytes).unwrap()).unwrap();
+    assert_eq!(of(2, 1000), "line 18\nline 19\n");
+    assert_eq!(of(9, 12), " 18\nline 19\n");
+    assert_eq!(of(99, 1000).lines().count(), 20, "rotated files are part of the log");
+    assert!(tail(&temp.path().join("none.log"), 1, 1).is_err());
+}

@@ -107,8 +107,12 @@ impl Container for FakeContainer {
         Ok(())
     }
 
-    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
-        Err(ExecError::Unsupported("no exec".into()))
+    async fn exec(&self, request: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
+        match request.argv.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["end", code] => Ok(ExitCause::Exited { code: code.parse().unwrap() }),
+            ["hang"] => std::future::pending().await,
+            _ => Err(ExecError::NotFound(request.argv.join(" "))),
+        }
     }
 
     async fn terminate(&self) {
@@ -261,6 +265,7 @@ pub(crate) fn request(id: ContainerId) -> ContainerRequest {
         mounts: Vec::new(),
         read_only_root: false,
         resources: Resources::default(),
+        termination_log: Some("/dev/termination-log".to_owned()),
         ephemeral_storage_limit: None,
         stdin: StdinMode::Closed,
         http: HttpConfig::default(),

@@ -2,13 +2,15 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
-use nacelle_spec::ContainerKind;
+use nacelle_spec::{CheckedPod, ContainerKind};
 
 use crate::container::Container;
+use crate::event::GateCondition;
 use crate::phase::Phase;
 use crate::sandbox::Sandbox;
 use crate::scheduling::Scheduling;
 use crate::status::container::is_ready;
+use crate::status::gates::Gates;
 use crate::status::time;
 
 /// The pod's conditions.
@@ -16,6 +18,10 @@ use crate::status::time;
 pub(crate) struct Conditions {
     /// The five that the kubelet and the scheduler keep of every pod, in the kubelet's order.
     kept: [Condition; 5],
+    /// `AllContainersRestarting`, of a pod that has a rule for that.
+    restarting: Option<Condition>,
+    /// What others say of the pod, and which of that it waits for.
+    gates: Gates,
     /// `DisruptionTarget`, of a pod that was put out for reasons that are not its own.
     disruption: Option<Condition>,
 }
@@ -36,9 +42,42 @@ enum Verdict {
 
 impl Conditions {
     /// The conditions of a pod on which nobody works yet.
-    pub(crate) fn new(containers: &[Container], now: Timestamp) -> Self {
-        let verdicts = verdicts(Phase::Pending, Sandbox::Absent, &Scheduling::Undecided, containers);
-        Self { kept: verdicts.map(|(kind, verdict)| Condition { kind, verdict, since: now }), disruption: None }
+    pub(crate) fn new(pod: &CheckedPod, containers: &[Container], now: Timestamp) -> Self {
+        let gates = Gates::of(pod);
+        let verdicts = verdicts(Phase::Pending, Sandbox::Absent, &Scheduling::Undecided, containers, &gates);
+        let may_restart_all = pod.containers().any(|container| container.may_restart_all());
+        let verdict = Verdict::plainly(false);
+        Self {
+            kept: verdicts.map(|(kind, verdict)| Condition { kind, verdict, since: now }),
+            restarting: may_restart_all.then_some(Condition { kind: "AllContainersRestarting", verdict, since: now }),
+            gates,
+            disruption: None,
+        }
+    }
+
+    /// Somebody else's condition.
+    pub(crate) fn set(&mut self, condition: GateCondition, now: Timestamp) {
+        let own = ["DisruptionTarget", "AllContainersRestarting"];
+        let is_own = own.contains(&condition.kind.as_str()) || self.kept.iter().any(|kept| kept.kind == condition.kind);
+        if !is_own {
+            self.gates.set(condition, now);
+        }
+    }
+
+    /// Takes over whether all containers start over.
+    pub(crate) fn restarting_all(&mut self, phase: Phase, restarting: bool, now: Timestamp) {
+        let reason = match phase {
+            Phase::Succeeded => Some("PodCompleted"),
+            Phase::Failed => Some("PodFailed"),
+            Phase::Pending | Phase::Running => None,
+        };
+        let verdict = if restarting {
+            let message = "container exited with restart policy rule".to_owned();
+            Verdict::True { reason: Some("RestartAllContainersStarted"), message: Some(message) }
+        } else {
+            Verdict::False { reason, message: None }
+        };
+        self.restarting.iter_mut().for_each(|condition| condition.update(verdict.clone(), now));
     }
 
     /// Takes over what they are now; the times of those whose truth did not change stay.
@@ -50,11 +89,9 @@ impl Conditions {
         containers: &[Container],
         now: Timestamp,
     ) {
-        for (condition, (_, verdict)) in self.kept.iter_mut().zip(verdicts(phase, sandbox, scheduling, containers)) {
-            if verdict.is_true() != condition.verdict.is_true() {
-                condition.since = now;
-            }
-            condition.verdict = verdict;
+        let verdicts = verdicts(phase, sandbox, scheduling, containers, &self.gates);
+        for (condition, (_, verdict)) in self.kept.iter_mut().zip(verdicts) {
+            condition.update(verdict, now);
         }
     }
 
@@ -66,15 +103,25 @@ impl Conditions {
         }
     }
 
-    /// As of this `metadata.generation`. Of a pod that no node has taken, what the scheduler says is all there is.
+    /// As of this `metadata.generation`. Of a pod that no node has taken there is only what the scheduler says, and what
+    /// others do: of which generation that is they do not tell.
     pub(crate) fn render(&self, scheduling: &Scheduling, generation: Option<i64>) -> Vec<PodCondition> {
         let all = scheduling.shows_containers();
-        let kept = self.kept.iter().filter(|condition| all || condition.kind == POD_SCHEDULED);
-        kept.chain(&self.disruption).map(|condition| condition.render(generation)).collect()
+        let own = self.kept.iter().chain(&self.restarting).filter(|condition| all || condition.kind == POD_SCHEDULED);
+        let own = own.map(|condition| condition.render(generation));
+        let disruption = self.disruption.iter().map(|condition| condition.render(generation));
+        own.chain(self.gates.render()).chain(disruption).collect()
     }
 }
 
 impl Condition {
+    fn update(&mut self, verdict: Verdict, now: Timestamp) {
+        if verdict.is_true() != self.verdict.is_true() {
+            self.since = now;
+        }
+        self.verdict = verdict;
+    }
+
     fn render(&self, generation: Option<i64>) -> PodCondition {
         let (status, reason, message) = match &self.verdict {
             Verdict::True { reason, message } => ("True", *reason, message.clone()),
@@ -112,12 +159,13 @@ fn verdicts(
     sandbox: Sandbox,
     scheduling: &Scheduling,
     containers: &[Container],
+    gates: &Gates,
 ) -> [(&'static str, Verdict); 5] {
     let ready = containers_ready(phase, containers);
     [
         ("PodReadyToStartContainers", Verdict::plainly(sandbox == Sandbox::Ready)),
         ("Initialized", initialized(phase, containers)),
-        ("Ready", ready.clone()),
+        ("Ready", behind_gates(ready.clone(), gates)),
         ("ContainersReady", ready),
         (POD_SCHEDULED, scheduled(scheduling)),
     ]
@@ -156,6 +204,16 @@ fn containers_ready(phase: Phase, containers: &[Container]) -> Verdict {
             let message = format!("containers with unready status: [{}]", unready.join(" "));
             Verdict::False { reason: Some("ContainersNotReady"), message: Some(message) }
         }
+    }
+}
+
+/// A pod whose containers are ready is so itself once all its readiness gates are open.
+fn behind_gates(ready: Verdict, gates: &Gates) -> Verdict {
+    match gates.closed() {
+        Some(message) if ready.is_true() => {
+            Verdict::False { reason: Some("ReadinessGatesNotReady"), message: Some(message) }
+        }
+        _ => ready,
     }
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 use nacelle_spec::{CheckedPod, ContainerKind};
 
-use crate::container::{Container, Life, Live, Run, Stage};
+use crate::container::{Container, Life, Live, Next, Run, Stage};
 use crate::machine::{resources_of, restart_delay};
 use crate::status::time;
 use crate::words;
@@ -30,7 +30,7 @@ pub(super) fn status(container: &Container, defaults: &Defaults<'_>) -> Containe
         image_id: container.image.as_ref().map(|image| image.id.clone()).unwrap_or_default(),
         container_id: container_id(container),
         ready: is_ready(container),
-        started: Some(container.is_running()),
+        started: Some(container.is_started()),
         restart_count: i32::try_from(container.restart_count()).unwrap_or(i32::MAX),
         state: Some(state),
         last_state: last.map(terminated),
@@ -40,11 +40,12 @@ pub(super) fn status(container: &Container, defaults: &Defaults<'_>) -> Containe
     }
 }
 
-/// Whether a container counts for the conditions: an init container when it has succeeded, any other while it runs.
+/// Whether a container counts for the conditions: an init container when it has succeeded, any other while it is up and,
+/// as far as its readiness probe can tell, ready.
 pub(super) fn is_ready(container: &Container) -> bool {
     match container.kind {
         ContainerKind::Init => container.final_exit().is_some_and(|exit| exit.is_success()),
-        ContainerKind::Sidecar | ContainerKind::App => container.is_running(),
+        ContainerKind::Sidecar | ContainerKind::App => container.is_started() && container.probes.is_ready(),
     }
 }
 
@@ -56,9 +57,13 @@ fn states<'a>(container: &'a Container, defaults: &Defaults<'_>) -> (ContainerSt
             let running = ContainerStateRunning { started_at: time(*started_at) };
             (ContainerState { running: Some(running), ..ContainerState::default() }, last)
         }
-        Life::Exited { run, .. } => match restart_delay(container) {
-            None => (terminated(run), last),
-            Some(delay) => {
+        Life::Exited { run, next } => match (restart_delay(container), next) {
+            (None, Next::RestartAll { .. }) => {
+                let message = "The container is removed because RestartAllContainers in place".to_owned();
+                (waiting("RestartingAllContainers", Some(message)), Some(run))
+            }
+            (None, _) => (terminated(run), last),
+            (Some(delay), _) => {
                 let message = words::crash_loop(container, delay, defaults.pod_label);
                 (waiting("CrashLoopBackOff", Some(message)), Some(run))
             }
@@ -74,7 +79,9 @@ fn states<'a>(container: &'a Container, defaults: &Defaults<'_>) -> (ContainerSt
 
 fn container_id(container: &Container) -> Option<String> {
     match &container.life {
-        Life::Live(Live { stage: Stage::Running { container_id, .. }, .. }) => Some(container_id.clone()),
+        Life::Live(Live {
+            stage: Stage::Running { container_id, .. } | Stage::PostStart { container_id, .. }, ..
+        }) => Some(container_id.clone()),
         Life::Exited { run, .. } => run.container_id.clone(),
         _ => container.last.as_ref().and_then(|run| run.container_id.clone()),
     }

@@ -2,6 +2,8 @@
 
 mod conditions;
 mod container;
+mod gates;
+mod messages;
 mod resize;
 
 use jiff::Timestamp;
@@ -26,7 +28,8 @@ impl Lifecycle {
             self.containers.iter().partition(|container| container.kind == ContainerKind::App);
         let mut apps: Vec<_> = apps.into_iter().map(|app| container::status(app, &defaults)).collect();
         apps.sort_by(|a, b| a.name.cmp(&b.name));
-        let inits: Vec<_> = inits.into_iter().map(|init| container::status(init, &defaults)).collect();
+        let mut inits: Vec<_> = inits.into_iter().map(|init| container::status(init, &defaults)).collect();
+        messages::bound(&mut [&mut inits, &mut apps]);
         let explanation = match &self.course {
             Course::Ended { cause, .. } => cause.explanation(),
             _ => None,

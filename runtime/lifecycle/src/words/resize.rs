@@ -4,8 +4,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use nacelle_spec::{CheckedPod, ContainerKind};
 use serde::Serialize;
 
-use super::{about_pod, normal};
-use crate::container::Container;
+use super::about_pod;
 use crate::effect::{EventKind, PodEvent};
 use crate::resize::Why;
 
@@ -56,8 +55,4 @@ pub(crate) fn resize_pending(pod: &CheckedPod, why: Why, error: &str) -> PodEven
         Why::Infeasible => "ResizeInfeasible",
     };
     about_pod(EventKind::Warning, reason, format!("Pod resize {}: {}", why.as_str(), about(pod, Some(error))))
-}
-
-pub(crate) fn resize_restarts(container: &Container) -> PodEvent {
-    normal(container, "Killing", format!("Container {} resize requires restart", container.name))
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 use nacelle_lifecycle::{
-    ContainerExit, Effect, Event, Eviction, ExitReason, ImageSource, Lifecycle, PodEvent, PullFailure, ResizeVerdict,
-    SandboxFailure, StartFailure,
+    ConditionStatus, ContainerExit, Effect, Event, Eviction, ExitReason, GateCondition, HookKind, HookOutcome,
+    ImageSource, Lifecycle, PodEvent, ProbeKind, ProbeOutcome, PullFailure, ResizeVerdict, SandboxFailure,
+    StartFailure,
 };
 use nacelle_spec::CheckedPod;
 
@@ -151,6 +152,55 @@ impl Scenario {
         self.event(Event::ContainerExited { container: container.into(), attempt, exit })
     }
 
+    /// The latest attempt is found as it should be.
+    pub(crate) fn probe_ok(&mut self, container: &str, kind: ProbeKind) -> &mut Self {
+        self.probed(container, kind, ProbeOutcome::Success)
+    }
+
+    pub(crate) fn probe_fails(&mut self, container: &str, kind: ProbeKind) -> &mut Self {
+        self.probed(container, kind, ProbeOutcome::Failure("HTTP probe failed with statuscode: 500".into()))
+    }
+
+    pub(crate) fn probed(&mut self, container: &str, kind: ProbeKind, outcome: ProbeOutcome) -> &mut Self {
+        let attempt = self.attempt(container);
+        self.probed_as(container, attempt, kind, outcome)
+    }
+
+    pub(crate) fn probed_as(
+        &mut self,
+        container: &str,
+        attempt: u32,
+        kind: ProbeKind,
+        outcome: ProbeOutcome,
+    ) -> &mut Self {
+        self.event(Event::Probed { container: container.into(), attempt, kind, outcome })
+    }
+
+    pub(crate) fn hook_ends(&mut self, container: &str, hook: HookKind) -> &mut Self {
+        self.hook_ended(container, hook, HookOutcome::Succeeded)
+    }
+
+    pub(crate) fn hook_fails(&mut self, container: &str, hook: HookKind) -> &mut Self {
+        self.hook_ended(container, hook, HookOutcome::Failed)
+    }
+
+    fn hook_ended(&mut self, container: &str, hook: HookKind, outcome: HookOutcome) -> &mut Self {
+        let attempt = self.attempt(container);
+        self.event(Event::HookEnded { container: container.into(), attempt, hook, outcome })
+    }
+
+    /// Somebody says something of the pod.
+    pub(crate) fn condition_is_set(&mut self, kind: &str, status: ConditionStatus) -> &mut Self {
+        let (reason, message) = (Some("Said".into()), None);
+        self.event(Event::ConditionSet(GateCondition { kind: kind.into(), status, reason, message }))
+    }
+
+    pub(crate) fn exits_with_message(&mut self, container: &str, code: u8, message: String) -> &mut Self {
+        let attempt = self.attempt(container);
+        let exit = ContainerExit { message: Some(message), ..ContainerExit::code(code) };
+        self.event(Event::ContainerExited { container: container.into(), attempt, exit })
+    }
+
     /// Somebody wants the pod to have the resources of this `spec`.
     pub(crate) fn wants(&mut self, spec: &str) -> &mut Self {
         let resized = self.machine.desired().resize(&pod(spec)).expect("a resize that is allowed");
@@ -288,6 +338,25 @@ impl Scenario {
     }
 
     #[track_caller]
+    pub(crate) fn is_ready(&mut self, container: &str) -> &mut Self {
+        assert!(self.container(container).ready, "{container} is ready");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn is_not_ready(&mut self, container: &str) -> &mut Self {
+        assert!(!self.container(container).ready, "{container} is not ready");
+        self
+    }
+
+    /// `started` in the container's status.
+    #[track_caller]
+    pub(crate) fn is_up(&mut self, container: &str, expected: bool) -> &mut Self {
+        assert_eq!(self.container(container).started, Some(expected), "{container} has started");
+        self
+    }
+
+    #[track_caller]
     pub(crate) fn last(&mut self, container: &str, expected: &str) -> &mut Self {
         let last = self.container(container).last_state;
         assert_eq!(describe_state(last.as_ref()), expected, "last state of {container}");
@@ -397,6 +466,11 @@ fn describe(effect: &Effect) -> String {
         Effect::PullImage { container } => format!("pull {container}"),
         Effect::StartContainer { container, attempt } => format!("start {container}/{attempt}"),
         Effect::StopContainer { container, attempt, grace } => format!("stop {container}/{attempt} {grace:?}"),
+        Effect::Probe { container, attempt, kind } => {
+            format!("probe {container}/{attempt} {}", kind.as_str().to_lowercase())
+        }
+        Effect::RunHook { container, attempt, hook: HookKind::PostStart } => format!("postStart {container}/{attempt}"),
+        Effect::RunHook { container, attempt, hook: HookKind::PreStop } => format!("preStop {container}/{attempt}"),
         Effect::ConsiderResize => "consider resize".to_owned(),
         Effect::Reallocate => "reallocate".to_owned(),
         Effect::ApplyResize { containers } => {

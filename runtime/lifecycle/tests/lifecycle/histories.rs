@@ -8,6 +8,7 @@
 mod driver;
 mod invariants;
 mod pods;
+mod probes;
 mod tape;
 mod world;
 

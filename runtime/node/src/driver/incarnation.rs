@@ -7,7 +7,7 @@
 //!   running ──(stop asked: terminate, grace, kill)──┐
 //!        │ ended by itself                          │
 //!        ▼                                          ▼
-//!   all of its log delivered ──► removed from the host ──► ContainerExited
+//!   all of its log delivered, last words read ──► removed from the host ──► ContainerExited
 //! ```
 
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use nacelle_container::{ContainerId, PodUid};
 use nacelle_host::{Attach, ContainerExited};
 use nacelle_lifecycle::Event;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::context::Context;
-use super::{exit, start};
+use super::{exit, last_words, start};
 use crate::notice::{Notice, PodRef};
 
 /// Lines of a container's log that wait for the front end.
@@ -32,6 +32,8 @@ pub(super) struct Incarnation {
     /// The grace period of the latest request to stop.
     stop: watch::Sender<Option<Duration>>,
     exited: oneshot::Sender<ContainerExited>,
+    /// Probes and hooks that are under way. They end with the container.
+    attendants: JoinSet<()>,
 }
 
 impl Incarnation {
@@ -40,12 +42,18 @@ impl Incarnation {
         let (stop, stops) = watch::channel(None);
         let (exited, exit) = oneshot::channel();
         tokio::spawn(live(context, container, attempt, stops, exit));
-        Self { stop, exited }
+        Self { stop, exited, attendants: JoinSet::new() }
     }
 
     /// Asks the container to stop within `grace`. A later call replaces the period.
     pub(super) fn stop(&self, grace: Duration) {
         self.stop.send_replace(Some(grace));
+    }
+
+    /// Does something beside the container while it lives.
+    pub(super) fn attend(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        while self.attendants.try_join_next().is_some() {}
+        self.attendants.spawn(work);
     }
 
     /// The container has ended.
@@ -97,10 +105,16 @@ async fn live(
     let ended = exit.await;
     stopper.abort();
     delivered(watcher).await;
+    let words = match &ended {
+        Ok(ended) => last_words::of(&context, &id, &ended.cause).await,
+        Err(_) => String::new(),
+    };
     context.node.host.remove_container(&id).await;
     // Otherwise the driver is gone, and nobody is left to tell.
     if let Ok(ended) = ended {
-        context.report(Event::ContainerExited { container, attempt, exit: exit::describe(&ended.cause) });
+        let mut exit = exit::describe(&ended.cause);
+        exit.message = last_words::joined(exit.message, words);
+        context.report(Event::ContainerExited { container, attempt, exit });
     }
 }
 

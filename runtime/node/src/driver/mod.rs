@@ -3,7 +3,7 @@
 //! ```text
 //!                 ┌───────────── Event ◄───────────────┐
 //!                 ▼                                    │
-//!   Command ─► Driver ── Effect ──► sandbox │ pull │ incarnation (a task each)
+//!   Command ─► Driver ── Effect ──► sandbox │ pull │ incarnation │ probe, hook (a task each)
 //!                 │                                    │
 //!                 └──────── Notice ──► front end ◄─────┘ log lines
 //! ```
@@ -16,6 +16,7 @@ mod context;
 mod exit;
 mod front;
 mod incarnation;
+mod last_words;
 mod live;
 mod pull;
 mod resize;
@@ -39,7 +40,7 @@ pub(crate) use live::Live;
 
 use crate::handle::Command;
 use crate::notice::{Notice, PodRef};
-use crate::storage;
+use crate::{probe, storage};
 
 /// How long the driver sleeps when the machine waits for nothing but events.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
@@ -125,7 +126,7 @@ impl Driver {
                 () = &mut delivered => return,
                 Some(command) = self.wires.commands.recv() => match command {
                     Command::Delete(grace) => self.hurry(grace),
-                    Command::Resize(_) => {}
+                    Command::Resize(_) | Command::SetCondition(_) => {}
                 },
             }
         }
@@ -142,6 +143,7 @@ impl Driver {
                 self.step(Event::Delete { grace });
             }
             Command::Resize(pod) => self.step(Event::Resize { pod }),
+            Command::SetCondition(condition) => self.step(Event::ConditionSet(condition)),
         }
     }
 
@@ -199,6 +201,25 @@ impl Driver {
                     Some(incarnation) => incarnation.stop(grace),
                     // It has ended, and its event is on its way.
                     None => tracing::debug!("asked to stop a container that has ended"),
+                }
+            }
+            // One that has ended needs no answer.
+            Effect::Probe { container, attempt, kind } => {
+                let work = probe::probe(Arc::clone(&context), Arc::clone(&container), attempt, kind);
+                if let Some(incarnation) = self.incarnations.get_mut(&(Arc::clone(&container), attempt)) {
+                    incarnation.attend(async move {
+                        let outcome = work.await;
+                        context.report(Event::Probed { container, attempt, kind, outcome });
+                    });
+                }
+            }
+            Effect::RunHook { container, attempt, hook } => {
+                let work = probe::hook(Arc::clone(&context), Arc::clone(&container), attempt, hook);
+                if let Some(incarnation) = self.incarnations.get_mut(&(Arc::clone(&container), attempt)) {
+                    incarnation.attend(async move {
+                        let outcome = work.await;
+                        context.report(Event::HookEnded { container, attempt, hook, outcome });
+                    });
                 }
             }
             Effect::ConsiderResize => {

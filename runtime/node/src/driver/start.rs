@@ -92,6 +92,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
             _ => StdinMode::Closed,
         },
         http: HttpConfig { port: found.http_port(), reuse: pod.http_reuse(), access_log: pod.access_log() },
+        termination_log: Some(found.termination_message().path.to_owned()),
         log_path: None,
     })
 }

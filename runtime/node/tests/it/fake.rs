@@ -6,11 +6,18 @@
 //! | `flood N` | writes `N` lines |
 //! | `wait` | runs until it is asked to stop |
 //! | `ignore` | runs until it is killed |
+//! | `say PATH TEXT` | writes a file |
 //! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
 //! | `burn MILLIS` | uses so much CPU time at once, and then waits for as long |
 //! | `exit N` | ends |
 //! | `exhaust` | executes all of its fuel |
 //! | `hang-create`, `fail-create`, `fail-start` | does not get that far |
+//!
+//! | a second program | |
+//! |---|---|
+//! | `end N TEXT` | writes a line, and ends |
+//! | `hang` | runs until it is killed |
+//! | anything else | does not exist |
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -42,6 +49,8 @@ pub(crate) struct FakeBackend {
     pub(crate) updates: Arc<Mutex<Vec<Given>>>,
     /// Bytes of memory that every guest uses.
     pub(crate) in_use: Arc<Mutex<u64>>,
+    /// The second programs that were asked for.
+    execs: Arc<Mutex<Vec<String>>>,
     /// How many creations were begun.
     pub(crate) creations: watch::Sender<usize>,
 }
@@ -57,6 +66,11 @@ impl FakeBackend {
     /// What was created, in order.
     pub(crate) fn configs(&self) -> Vec<ContainerConfig> {
         self.created.lock().unwrap().iter().map(|created| created.config.clone()).collect()
+    }
+
+    /// The second programs that were asked for, in order.
+    pub(crate) fn execs(&self) -> Vec<String> {
+        self.execs.lock().unwrap().clone()
     }
 
     /// What the latest container of that name was given of its pod.
@@ -93,6 +107,7 @@ impl Backend for FakeBackend {
             updates: Arc::clone(&self.updates),
             in_use: Arc::clone(&self.in_use),
             files: infra.files,
+            execs: Arc::clone(&self.execs),
             cpu: Arc::default(),
             output: Mutex::new(Some(output)),
             terminate: watch::Sender::new(false),
@@ -115,6 +130,7 @@ struct FakeContainer {
     in_use: Arc<Mutex<u64>>,
     script: Vec<String>,
     files: Arc<MountNamespace>,
+    execs: Arc<Mutex<Vec<String>>>,
     cpu: Arc<AtomicU64>,
     output: Mutex<Option<OutputSender>>,
     terminate: watch::Sender<bool>,
@@ -144,8 +160,17 @@ impl Container for FakeContainer {
         Ok(())
     }
 
-    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
-        Err(ExecError::Unsupported("no exec".into()))
+    async fn exec(&self, request: ExecRequest, output: OutputSender) -> Result<ExitCause, ExecError> {
+        let argv: Vec<&str> = request.argv.iter().map(String::as_str).collect();
+        self.execs.lock().unwrap().push(argv.join(" "));
+        match argv[..] {
+            ["end", code, text] => {
+                write(&output, text.to_owned()).await;
+                Ok(ExitCause::Exited { code: code.parse().unwrap() })
+            }
+            ["hang"] => std::future::pending().await,
+            _ => Err(ExecError::NotFound(argv.join(" "))),
+        }
     }
 
     async fn terminate(&self) {
@@ -183,6 +208,12 @@ impl Container for FakeContainer {
     }
 }
 
+async fn write(output: &OutputSender, text: String) {
+    let time = "2026-01-01T00:00:00Z".parse().unwrap();
+    // The host reads until the last sender is gone.
+    output.send(Chunk { stream: Stream::Stdout, time, bytes: (text + "\n").into() }).await.unwrap();
+}
+
 async fn play(
     script: Vec<String>,
     files: Arc<MountNamespace>,
@@ -190,18 +221,18 @@ async fn play(
     output: OutputSender,
     mut terminate: watch::Receiver<bool>,
 ) -> ExitCause {
-    let write = async |text: String| {
-        let time = "2026-01-01T00:00:00Z".parse().unwrap();
-        // The host reads until the last sender is gone.
-        output.send(Chunk { stream: Stream::Stdout, time, bytes: (text + "\n").into() }).await.unwrap();
-    };
     for word in script {
         match word.split_once(' ').unwrap_or((&word, "")) {
-            ("write", text) => write(text.to_owned()).await,
+            ("write", text) => write(&output, text.to_owned()).await,
             ("flood", count) => {
                 for line in 0..count.parse::<usize>().unwrap() {
-                    write(line.to_string()).await;
+                    write(&output, line.to_string()).await;
                 }
+            }
+            ("say", file) => {
+                let (path, text) = file.split_once(' ').unwrap();
+                let how = OpenHow { create: true, write: true, follow: true, ..OpenHow::default() };
+                files.open(path, how).unwrap().write_at(0, text.as_bytes()).unwrap();
             }
             ("fill", file) => {
                 let (path, bytes) = file.split_once(' ').unwrap();

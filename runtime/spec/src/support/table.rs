@@ -34,6 +34,11 @@ const NO_DEVICES: Support =
     Rejected("this node has cpu, memory, ephemeral-storage and nacelle.dev/fuel; no device plugin adds others");
 const NOT_FOR_PODS: Support = Rejected("only cpu and memory can be given to the whole pod; others go to a container");
 
+const NO_EXEC: Support =
+    Unbuilt("a program cannot be run in a WebAssembly container yet: use httpGet, tcpSocket or grpc");
+const NO_EXEC_HOOK: Support = Unbuilt("a program cannot be run in a WebAssembly container yet: use httpGet or sleep");
+const PROBE_HTTP: Support = Honoured("`host` is the pod, or reached from this machine");
+
 /// Every field of a Pod.
 pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Object", bases: &[""], rows: OBJECT },
@@ -146,7 +151,10 @@ const POD: &[Row] = &[
     row("ephemeralContainers.**", Unbuilt("")),
     row("evictionResponders.**", Rejected("pods are evicted for storage or memory, which cannot wait for an answer")),
     row("hostnameOverride", Unbuilt("use hostname")),
-    row("readinessGates.**", Unbuilt("")),
+    row(
+        "readinessGates[].conditionType",
+        Honoured("`nacelle run` has nobody who could open one: there such a pod never gets ready"),
+    ),
     row("resourceClaims.**", CLAIMS),
     row("resources.limits[cpu]", Honoured("a quota of all containers together")),
     row("resources.limits[memory]", Honoured("of all containers together, with the pod's files in memory")),
@@ -228,19 +236,49 @@ const CONTAINER: &[Row] = &[
     row("stdin", YES),
     row("stdinOnce", YES),
     row("tty", Only(&["false"], &Warned("a WebAssembly guest has no terminal"))),
-    row(
-        "terminationMessagePath",
-        Only(&["/dev/termination-log"], &Unbuilt("leave it out: a failed container's message says why it failed")),
-    ),
-    row(
-        "terminationMessagePolicy",
-        Only(&["File"], &Unbuilt("leave it out: a failed container's message says why it failed")),
-    ),
-    row("lifecycle.**", Unbuilt("")),
-    row("livenessProbe.**", Unbuilt("")),
-    row("readinessProbe.**", Unbuilt("")),
-    row("startupProbe.**", Unbuilt("")),
-    row("restartPolicyRules.**", Unbuilt("use spec.restartPolicy")),
+    row("terminationMessagePath", Honoured("the last 4 KiB of the file; 12 KiB of all containers together")),
+    row("terminationMessagePolicy", YES),
+    row("lifecycle.postStart.exec.**", NO_EXEC_HOOK),
+    row("lifecycle.postStart.httpGet.**", YES),
+    row("lifecycle.postStart.sleep.**", YES),
+    row("lifecycle.postStart.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
+    row("lifecycle.preStop.exec.**", NO_EXEC_HOOK),
+    row("lifecycle.preStop.httpGet.**", YES),
+    row("lifecycle.preStop.sleep.**", YES),
+    row("lifecycle.preStop.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
+    row("lifecycle.stopSignal", Warned("a WebAssembly guest has no signals: each is asked to stop in the same way")),
+    row("startupProbe.exec.**", NO_EXEC),
+    row("startupProbe.httpGet.**", PROBE_HTTP),
+    row("startupProbe.tcpSocket.**", YES),
+    row("startupProbe.grpc.**", YES),
+    row("startupProbe.initialDelaySeconds", YES),
+    row("startupProbe.periodSeconds", YES),
+    row("startupProbe.timeoutSeconds", YES),
+    row("startupProbe.successThreshold", YES),
+    row("startupProbe.failureThreshold", YES),
+    row("startupProbe.terminationGracePeriodSeconds", YES),
+    row("livenessProbe.exec.**", NO_EXEC),
+    row("livenessProbe.httpGet.**", PROBE_HTTP),
+    row("livenessProbe.tcpSocket.**", YES),
+    row("livenessProbe.grpc.**", YES),
+    row("livenessProbe.initialDelaySeconds", YES),
+    row("livenessProbe.periodSeconds", YES),
+    row("livenessProbe.timeoutSeconds", YES),
+    row("livenessProbe.successThreshold", YES),
+    row("livenessProbe.failureThreshold", YES),
+    row("livenessProbe.terminationGracePeriodSeconds", YES),
+    row("readinessProbe.exec.**", NO_EXEC),
+    row("readinessProbe.httpGet.**", PROBE_HTTP),
+    row("readinessProbe.tcpSocket.**", YES),
+    row("readinessProbe.grpc.**", YES),
+    row("readinessProbe.initialDelaySeconds", YES),
+    row("readinessProbe.periodSeconds", YES),
+    row("readinessProbe.timeoutSeconds", YES),
+    row("readinessProbe.successThreshold", YES),
+    row("readinessProbe.failureThreshold", YES),
+    row("readinessProbe.terminationGracePeriodSeconds", YES),
+    row("restartPolicyRules[].action", YES),
+    row("restartPolicyRules[].exitCodes.**", YES),
     row("securityContext.readOnlyRootFilesystem", YES),
     row("securityContext.runAsGroup", NO_USERS),
     row("securityContext.runAsNonRoot", NO_USERS),
@@ -255,12 +293,10 @@ const CONTAINER: &[Row] = &[
     row("securityContext.windowsOptions.**", NO_WINDOWS),
 ];
 
-const APP_CONTAINER: &[Row] = &[row("restartPolicy", Unbuilt("use spec.restartPolicy"))];
+const APP_CONTAINER: &[Row] = &[row("restartPolicy", Honoured("over the pod's"))];
 
-const INIT_CONTAINER: &[Row] = &[row(
-    "restartPolicy",
-    Only(&["Always"], &Unbuilt("Always makes a sidecar; without it the container runs once, to success")),
-)];
+const INIT_CONTAINER: &[Row] =
+    &[row("restartPolicy", Honoured("over the pod's; `Always` makes a sidecar, others run once, to success"))];
 
 const VOLUME: &[Row] = &[
     row("name", YES),

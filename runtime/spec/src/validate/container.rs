@@ -8,7 +8,7 @@ use super::names::dns_label;
 use super::report::Report;
 use super::resources::Owner;
 use super::volumes::VolumeNames;
-use super::{env, mounts, ports, probes, resize, resources, security};
+use super::{env, mounts, ports, probes, resize, resources, restart, security};
 use crate::FieldPath;
 
 /// What the rules of a container depend on outside of it.
@@ -30,16 +30,12 @@ pub(super) fn check_all(spec: &PodSpec, volumes: &VolumeNames<'_>, path: &FieldP
     for (index, container) in spec.containers.iter().enumerate() {
         let path = path.field("containers").index(index);
         context.check(container, &path, report);
-        if container.restart_policy.is_some() {
-            report.forbidden(&path.field("restartPolicy"), "may not be set for non-init containers");
-        }
         probes::check_container(container, spec, &path, report);
         resize::check_policies(container, spec, &path, report);
     }
     for (index, container) in spec.init_containers.iter().flatten().enumerate() {
         let path = path.field("initContainers").index(index);
         context.check(container, &path, report);
-        report.one_of(&path.field("restartPolicy"), container.restart_policy.as_deref(), &["Always"]);
         if container.restart_policy.as_deref() == Some("Always") {
             probes::check_container(container, spec, &path, report);
             resize::check_policies(container, spec, &path, report);
@@ -78,6 +74,7 @@ impl<'a> Context<'a> {
         }
         check_image(container, path, report);
         check_process(container, path, report);
+        restart::check(container, path, report);
         ports::check_container(container, path, report);
         env::check(container, &self.names, path, report);
         mounts::check(container, self.volumes, path, report);
@@ -111,6 +108,11 @@ fn check_process(container: &Container, path: &FieldPath, report: &mut Report) {
     // Kubernetes leaves these to the container runtime, which fails at every start.
     if let Some(dir) = container.working_dir.as_deref().filter(|dir| !dir.is_empty() && !dir.starts_with('/')) {
         report.invalid(&path.field("workingDir"), dir, "must be an absolute path");
+    }
+    // As do these; the runtime reads the file when the container has ended.
+    let message_path = container.termination_message_path.as_deref().unwrap_or_default();
+    if !message_path.is_empty() && (!message_path.starts_with('/') || message_path.contains('\0')) {
+        report.invalid(&path.field("terminationMessagePath"), message_path, "must be an absolute path");
     }
     for (field, words) in [("command", &container.command), ("args", &container.args)] {
         for (index, word) in words.iter().flatten().enumerate().filter(|(_, word)| word.contains('\0')) {

@@ -23,8 +23,10 @@ mod probes;
 mod report;
 mod resize;
 mod resources;
+mod restart;
 mod security;
 mod selector;
+mod signals;
 mod volumes;
 
 pub use network_policy::network_policy;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{HostAlias, Pod, PodDNSConfig, PodSpec};
 
-use super::names::{dns_label, dns_subdomain};
+use super::names::{dns_label, dns_subdomain, qualified_name};
 use super::report::Report;
 use super::resources::Owner;
 use super::{container, metadata, ports, priority_class, resources, security, volumes};
@@ -44,6 +44,10 @@ fn check_spec(pod: &Pod, spec: &PodSpec, path: &FieldPath, report: &mut Report) 
         report.in_range(&path.field("activeDeadlineSeconds"), seconds, 1..=MAX_SECONDS);
     }
     report.non_negative(&path.field("terminationGracePeriodSeconds"), spec.termination_grace_period_seconds);
+    for (index, gate) in spec.readiness_gates.iter().flatten().enumerate() {
+        let path = path.field("readinessGates").index(index).field("conditionType");
+        report.invalid_all(&path, &gate.condition_type, qualified_name(&gate.condition_type));
+    }
     check_names(spec, path, report);
     priority_class::check_pod(spec, path, report);
     if let Some(overhead) = &spec.overhead {

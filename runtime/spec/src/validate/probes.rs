@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::names::port_name;
 use super::ports::PORTS;
 use super::report::Report;
+use super::signals;
 use crate::FieldPath;
 
 const HEADER_NAME: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', \
@@ -47,6 +48,9 @@ pub(super) fn check_container(container: &Container, spec: &PodSpec, path: &Fiel
         if let Some(handler) = handler {
             check_handler(handler, container, spec, &path.field(field), report);
         }
+    }
+    if let Some(signal) = &lifecycle.stop_signal {
+        signals::check(signal, spec, &path.field("stopSignal"), report);
     }
 }
 

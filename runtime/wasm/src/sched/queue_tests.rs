@@ -288,8 +288,8 @@ proptest! {
                 Step::Pass(time) => now += time,
             }
         }
-        for thread in 0..3 {
-            if running[thread].take().is_some() {
+        for (thread, task) in running.iter_mut().enumerate() {
+            if task.take().is_some() {
                 queue.finish(thread, MS, None, now);
             }
         }

@@ -73,6 +73,6 @@ async fn a_container_outlives_its_backend() {
 async fn exec_says_that_it_is_not_supported() {
     let host = Host::new();
     let made = host.create(host.config(&preview1("")), None).await.unwrap();
-    let result = made.container.exec(ExecRequest { argv: vec!["sh".into()] }, output::channel().0).await;
+    let result = made.container.exec(ExecRequest::new(vec!["sh".into()]), output::channel().0).await;
     assert!(matches!(result, Err(ExecError::Unsupported(words)) if words.starts_with("exec is not supported")));
 }

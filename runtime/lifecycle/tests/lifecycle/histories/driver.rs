@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use nacelle_lifecycle::{Effect, Lifecycle};
+use nacelle_lifecycle::{Effect, HookKind, Lifecycle, ProbeKind};
 
 /// Work that the driver will report on.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +12,8 @@ pub(super) enum Work {
     Pull(Arc<str>),
     Start(Incarnation),
     Run(Incarnation),
+    Probe(Arc<str>, u32, ProbeKind),
+    Hook(Arc<str>, u32, HookKind),
     RemoveSandbox,
     /// Which generation of the pod.
     ConsiderResize(Option<i64>),
@@ -24,6 +26,8 @@ pub(super) struct Incarnation {
     pub(super) container: Arc<str>,
     pub(super) attempt: u32,
     pub(super) stopping: bool,
+    /// Its `postStart` hook, if it has one, has ended well.
+    pub(super) hooked: bool,
     pub(super) since: Timestamp,
 }
 
@@ -44,7 +48,13 @@ impl Driver {
             Effect::PullImage { container } => self.work.push(Work::Pull(container.clone())),
             Effect::StartContainer { container, attempt } => {
                 let (container, attempt) = (container.clone(), *attempt);
-                self.work.push(Work::Start(Incarnation { container, attempt, stopping: false, since: now }));
+                self.work.push(Work::Start(Incarnation {
+                    container,
+                    attempt,
+                    stopping: false,
+                    hooked: false,
+                    since: now,
+                }));
             }
             Effect::StopContainer { container, attempt, .. } => {
                 for work in &mut self.work {
@@ -55,6 +65,12 @@ impl Driver {
                         one.stopping = true;
                     }
                 }
+            }
+            Effect::Probe { container, attempt, kind } => {
+                self.work.push(Work::Probe(container.clone(), *attempt, *kind));
+            }
+            Effect::RunHook { container, attempt, hook } => {
+                self.work.push(Work::Hook(container.clone(), *attempt, *hook));
             }
             Effect::RemoveSandbox => self.work.push(Work::RemoveSandbox),
             Effect::Emit(_) => {}
@@ -73,7 +89,20 @@ impl Driver {
         self.work.iter().any(|work| matches!(work, Work::Start(_) | Work::Run(_)))
     }
 
+    /// Whether it runs, and the hook that it may have beside its entry point is over.
     pub(super) fn is_running(&self, name: &str) -> bool {
-        self.work.iter().any(|work| matches!(work, Work::Run(one) if *one.container == *name))
+        self.work.iter().any(|work| matches!(work, Work::Run(one) if *one.container == *name && one.hooked))
+    }
+
+    /// The `postStart` hook of an incarnation has ended well.
+    pub(super) fn hooked(&mut self, name: &str, attempt: u32) {
+        for work in &mut self.work {
+            if let Work::Run(one) = work
+                && *one.container == *name
+                && one.attempt == attempt
+            {
+                one.hooked = true;
+            }
+        }
     }
 }

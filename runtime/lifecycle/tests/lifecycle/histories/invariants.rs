@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
-use nacelle_lifecycle::{Effect, Event, Eviction, Lifecycle, Phase, StartFailure};
+use nacelle_lifecycle::{Effect, Event, Eviction, HookKind, Lifecycle, Phase, ProbeKind, ProbeOutcome, StartFailure};
 use nacelle_spec::{CheckedPod, ContainerKind, RestartPolicy};
 
 use super::driver::{Driver, Work};
+use super::probes::WatchedProbes;
 
 /// An invariant that did not hold.
 #[derive(Debug)]
@@ -26,8 +27,10 @@ macro_rules! must {
 
 /// Watches events and effects, and keeps its own books: it shares no code with the machine.
 pub(super) struct Observer {
-    policy: RestartPolicy,
     containers: Vec<Watched>,
+    /// All containers start over, once none lives and this time has come.
+    starting_over: Option<Timestamp>,
+    restarts_all: bool,
     started: bool,
     /// There was no room so far.
     waiting: bool,
@@ -41,8 +44,6 @@ pub(super) struct Observer {
     told_of_eviction: u32,
     /// The pod was caught with too much storage, whatever else it was about.
     hurried: bool,
-    /// The container that the next stop makes room for another one with.
-    replacing: Option<Arc<str>>,
     /// Something was asked to stop, for whatever reason.
     stopping: bool,
     sandbox: bool,
@@ -56,6 +57,18 @@ pub(super) struct Observer {
 struct Watched {
     name: Arc<str>,
     kind: ContainerKind,
+    policy: RestartPolicy,
+    /// Exit codes after which it runs again, and after which all do.
+    again_on: Vec<i32>,
+    all_on: Vec<i32>,
+    probes: WatchedProbes,
+    post_start: bool,
+    pre_stop: bool,
+    /// The hooks that its latest attempt was given, and whether it was told to stop.
+    hooks: Vec<HookKind>,
+    told: bool,
+    /// Its latest attempt is to end alone.
+    killed: Option<Killed>,
     /// Starts asked for.
     attempts: u32,
     /// A pull was asked for and has not been reported on.
@@ -63,9 +76,9 @@ struct Watched {
     /// The pull that was asked for last has succeeded and no start has used it.
     image: bool,
     live: Option<Live>,
-    /// Its last incarnation made room for the next one.
-    replaced: bool,
-    ever_ran: bool,
+    /// Since the pod began, or its containers started over.
+    ever_up: bool,
+    round_code: Option<u8>,
     last_code: Option<u8>,
     restart_count: i32,
     restarts: Waits,
@@ -73,13 +86,30 @@ struct Watched {
     starts: Waits,
     /// When its next pull is due: not before, and no later than that.
     due: Option<Timestamp>,
+    /// The latest run was so long that the back-off starts over.
+    long_run: bool,
+}
+
+/// The exit codes that the container's rules name for an action.
+fn codes(container: &nacelle_spec::PodContainer<'_>, action: &str) -> Vec<i32> {
+    let rules = container.spec.restart_policy_rules.iter().flatten().filter(|rule| rule.action == action);
+    rules.filter_map(|rule| rule.exit_codes.as_ref()?.values.clone()).flatten().collect()
 }
 
 struct Live {
     attempt: u32,
     running_since: Option<Timestamp>,
-    /// It was asked to make room for one with other resources.
-    replaced: bool,
+}
+
+/// Why a container ends while its pod goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    /// A probe failed.
+    Probe,
+    /// Its `postStart` hook failed.
+    Hook,
+    /// It makes room for one with other resources.
+    Resize,
 }
 
 /// The back-off that the documentation describes, counted in failures.
@@ -102,22 +132,38 @@ impl Observer {
         let watch = |container: nacelle_spec::PodContainer<'_>| Watched {
             name: container.spec.name.as_str().into(),
             kind: container.kind,
+            policy: match container.spec.restart_policy.as_deref() {
+                Some("Always") => RestartPolicy::Always,
+                Some("OnFailure") => RestartPolicy::OnFailure,
+                Some("Never") => RestartPolicy::Never,
+                _ => pod.restart_policy(),
+            },
+            again_on: codes(&container, "Restart"),
+            all_on: codes(&container, "RestartAllContainers"),
+            probes: WatchedProbes::of(&container),
+            post_start: container.spec.lifecycle.as_ref().is_some_and(|hooks| hooks.post_start.is_some()),
+            pre_stop: container.spec.lifecycle.as_ref().is_some_and(|hooks| hooks.pre_stop.is_some()),
+            hooks: Vec::new(),
+            told: false,
+            killed: None,
             attempts: 0,
             pulling: false,
             image: false,
             live: None,
-            replaced: false,
-            ever_ran: false,
+            ever_up: false,
+            round_code: None,
             last_code: None,
             restart_count: 0,
             restarts: waits(1),
             pulls: waits(0),
             starts: waits(0),
             due: None,
+            long_run: false,
         };
         Self {
-            policy: pod.restart_policy(),
             containers: pod.containers().map(watch).collect(),
+            starting_over: None,
+            restarts_all: pod.containers().any(|container| !codes(&container, "RestartAllContainers").is_empty()),
             started: false,
             waiting: false,
             preempted: false,
@@ -125,7 +171,6 @@ impl Observer {
             evicted: None,
             told_of_eviction: 0,
             hurried: false,
-            replacing: None,
             stopping: false,
             sandbox: false,
             removal_asked: false,
@@ -144,10 +189,16 @@ impl Observer {
         self.containers.iter().find(|watched| *watched.name == *name).map_or(0, |watched| watched.attempts)
     }
 
+    pub(super) fn has_post_start(&self, name: &str) -> bool {
+        self.containers.iter().any(|watched| *watched.name == *name && watched.post_start)
+    }
+
     /// Books what is about to be reported, if it is so.
     pub(super) fn before(&mut self, event: &Event, now: Timestamp) {
         self.now = self.now.max(now);
-        let (now, policy) = (self.now, self.policy);
+        let now = self.now;
+        let works = self.works();
+        let together = self.starting_over.is_some() && works;
         match event {
             Event::Start => {
                 self.started = true;
@@ -175,39 +226,67 @@ impl Observer {
             Event::ImagePullFailed { container, .. } => {
                 let Some(watched) = self.watched(container) else { return };
                 if std::mem::take(&mut watched.pulling) {
-                    watched.due = Some(now + watched.pulls.fail());
+                    let wait = watched.pulls.fail();
+                    watched.due = (!together).then_some(now + wait);
                 }
             }
             Event::ContainerStarted { container, attempt, .. } => {
                 let Some(watched) = self.live(container, *attempt) else { return };
-                watched.runs(now);
+                watched.comes_to_be(now);
             }
             Event::ContainerStartFailed { container, attempt, reason, .. } => {
                 let Some(watched) = self.live(container, *attempt) else { return };
                 watched.live = None;
                 if *reason == StartFailure::RunContainerError {
-                    watched.ends(128, policy, now);
+                    self.ends(container, 128, works, together);
                 } else {
-                    watched.due = Some(now + watched.starts.fail());
+                    let wait = watched.starts.fail();
+                    watched.due = (!together).then_some(now + wait);
                 }
             }
             Event::ContainerExited { container, attempt, exit } => {
                 let Some(watched) = self.live(container, *attempt) else { return };
-                watched.runs(now);
-                let live = watched.live.take();
-                if live.as_ref().is_some_and(|live| live.replaced) {
+                watched.comes_to_be(now);
+                let since = watched.live.take().and_then(|live| live.running_since).unwrap_or(now);
+                if watched.killed == Some(Killed::Resize) && !together {
                     // No failure, and no back-off: another one follows at once.
                     watched.last_code = Some(exit.code);
-                    watched.replaced = true;
+                    watched.probes.reset();
                     watched.due = Some(now);
                     return;
                 }
-                let since = live.and_then(|live| live.running_since).unwrap_or(now);
-                if now.duration_since(since).as_secs() >= 600 {
-                    watched.restarts.failures = 0;
+                if now.duration_since(since).as_secs() >= 600 && !together {
+                    watched.long_run = true;
                 }
-                watched.ends(exit.code, policy, now);
+                self.ends(container, exit.code, works, together);
             }
+            Event::Probed { container, attempt, kind, outcome } => {
+                let Some(watched) = self.live(container, *attempt) else { return };
+                let result = match outcome {
+                    ProbeOutcome::Success | ProbeOutcome::Warning(_) => Some(true),
+                    ProbeOutcome::Failure(_) => Some(false),
+                    ProbeOutcome::Unknown(_) => None,
+                };
+                // Of a container that is to end only readiness is still of interest.
+                let ends = watched.told || watched.killed.is_some() || watched.hooks.contains(&HookKind::PreStop);
+                if *kind != ProbeKind::Readiness && (ends || !works) {
+                    return;
+                }
+                let broken = watched.probes.report(*kind, result, now);
+                watched.ever_up |= watched.probes.has_started();
+                if broken && works {
+                    watched.killed.get_or_insert(Killed::Probe);
+                }
+            }
+            Event::HookEnded { container, attempt, hook: HookKind::PostStart, outcome } => {
+                let Some(watched) = self.live(container, *attempt) else { return };
+                if *outcome == nacelle_lifecycle::HookOutcome::Succeeded {
+                    watched.runs(now);
+                } else if works {
+                    watched.killed.get_or_insert(Killed::Hook);
+                }
+            }
+            Event::HookEnded { .. } | Event::ConditionSet(_) => {}
             Event::Tick
             | Event::Reject { .. }
             | Event::RoomFreed
@@ -237,6 +316,15 @@ impl Observer {
             Effect::PullImage { container } => self.pull(container, driver)?,
             Effect::StartContainer { container, attempt } => self.start(container, *attempt, driver)?,
             Effect::StopContainer { container, attempt, grace } => self.stop(container, *attempt, *grace, driver)?,
+            Effect::Probe { container, attempt, kind } => {
+                let (now, working) = (self.now, self.works());
+                let live = driver.live(container).is_some_and(|one| one.attempt == *attempt);
+                must!(live && driver.is_running(container), "{effect:?}: it does not run");
+                let Some(watched) = self.watched(container) else { return Ok(()) };
+                let working = working && !watched.told && watched.killed.is_none();
+                watched.probes.begins(*kind, working, now).map_err(|why| Broken(format!("{effect:?}: {why}")))?;
+            }
+            Effect::RunHook { container, attempt, hook } => self.hook(container, *attempt, *hook, driver)?,
             Effect::ConsiderResize | Effect::Reallocate => must!(!self.stopped, "{effect:?} of a pod that stops"),
             Effect::ApplyResize { containers } => {
                 must!(!self.stopped && self.sandbox, "{effect:?} of a pod that stops, or has no sandbox");
@@ -247,7 +335,11 @@ impl Observer {
             }
             Effect::Emit(event) => {
                 if event.message.ends_with("resize requires restart") {
-                    self.replacing = event.subject.container().cloned();
+                    must!(!self.stopped, "a container is replaced in a pod that stops");
+                    let subject = event.subject.container().cloned();
+                    let Some(watched) = subject.and_then(|name| self.watched(&name)) else { return Ok(()) };
+                    must!(watched.killed.is_none() && !watched.told, "{} ends already, and is replaced", watched.name);
+                    watched.killed = Some(Killed::Resize);
                 }
                 must!(!event.message.is_empty(), "an event without words");
                 if event.reason == "Evicted" {
@@ -265,10 +357,11 @@ impl Observer {
     fn pull(&mut self, container: &str, driver: &Driver) -> Result<(), Broken> {
         must!(self.sandbox, "a pull before the sandbox stands");
         must!(driver.live(container).is_none(), "a pull for {container} while it lives");
-        let (now, policy) = (self.now, self.policy);
+        let now = self.now;
+        self.round_may_begin(driver)?;
         self.turn_of(container)?;
         let Some(watched) = self.watched(container) else { return Err(Broken(format!("no container {container}"))) };
-        must!(watched.may_run_again(policy), "{container} is tried again against its policy");
+        must!(watched.may_run_again(), "{container} is tried again against its policy");
         must!(watched.due.take().is_none_or(|due| due <= now), "{container} is tried again too early");
         watched.image = false;
         watched.pulling = true;
@@ -278,22 +371,85 @@ impl Observer {
     fn start(&mut self, container: &str, attempt: u32, driver: &Driver) -> Result<(), Broken> {
         must!(self.sandbox, "a start before the sandbox stands");
         must!(driver.live(container).is_none(), "two incarnations of {container}");
+        self.round_may_begin(driver)?;
         self.turn_of(container)?;
         let Some(watched) = self.watched(container) else { return Err(Broken(format!("no container {container}"))) };
         must!(watched.image, "{container} starts without its image");
         must!(watched.attempts == attempt, "{container} starts as attempt {attempt}, not {}", watched.attempts);
         watched.attempts += 1;
         watched.image = false;
-        watched.live = Some(Live { attempt, running_since: None, replaced: false });
+        watched.live = Some(Live { attempt, running_since: None });
+        (watched.told, watched.killed) = (false, None);
+        watched.hooks.clear();
         Ok(())
+    }
+
+    /// When all containers start over, none of them is brought up before the last one has ended.
+    fn round_may_begin(&mut self, driver: &Driver) -> Result<(), Broken> {
+        let Some(at) = self.starting_over else { return Ok(()) };
+        must!(!driver.is_any_live(), "containers start over while one lives");
+        must!(at <= self.now, "containers start over too early");
+        self.starting_over = None;
+        for watched in &mut self.containers {
+            (watched.round_code, watched.ever_up, watched.due) = (None, false, None);
+        }
+        Ok(())
+    }
+
+    fn hook(&mut self, container: &str, attempt: u32, hook: HookKind, driver: &Driver) -> Result<(), Broken> {
+        let live = driver.live(container).is_some_and(|one| one.attempt == attempt);
+        must!(live, "a hook of {container}/{attempt}, which does not live");
+        let (works, together) = (self.works(), self.starting_over.is_some());
+        let Some(watched) = self.watched(container) else { return Ok(()) };
+        must!(!watched.told, "a hook of {container} after it was told to stop");
+        must!(!watched.hooks.contains(&hook), "{hook:?} of {container} twice");
+        let has_it = if hook == HookKind::PostStart { watched.post_start } else { watched.pre_stop };
+        must!(has_it, "{container} has no {hook:?} hook");
+        if hook == HookKind::PostStart {
+            must!(works && !together, "a postStart hook of {container} although it is to end");
+        } else {
+            must!(!together || !works, "a preStop hook of {container} although all start over");
+        }
+        watched.hooks.push(hook);
+        let alone = watched.killed.is_some();
+        self.stopping |= hook == HookKind::PreStop && !alone;
+        Ok(())
+    }
+
+    /// Whether containers are brought up and kept.
+    fn works(&self) -> bool {
+        self.started && !self.stopped && !self.stopping && !self.phase.is_terminal()
+    }
+
+    /// An incarnation has ended with this code.
+    fn ends(&mut self, container: &str, code: u8, works: bool, together: bool) {
+        let now = self.now;
+        let Some(watched) = self.watched(container) else { return };
+        (watched.last_code, watched.round_code) = (Some(code), Some(code));
+        watched.probes.reset();
+        let long_run = std::mem::take(&mut watched.long_run);
+        let all = watched.all_on.contains(&i32::from(code));
+        if together || !(all || watched.may_run_again()) {
+            return;
+        }
+        if long_run {
+            watched.restarts.failures = 0;
+        }
+        let due = now + watched.restarts.fail();
+        if all && works {
+            self.starting_over = Some(due);
+            self.containers.iter_mut().for_each(|watched| watched.due = None);
+        } else {
+            watched.due = Some(due);
+        }
     }
 
     /// All before it have come as far as they must.
     fn turn_of(&self, container: &str) -> Result<(), Broken> {
         for earlier in self.containers.iter().take_while(|watched| *watched.name != *container) {
             let open = match earlier.kind {
-                ContainerKind::Init => earlier.last_code == Some(0),
-                ContainerKind::Sidecar => earlier.ever_ran,
+                ContainerKind::Init => earlier.round_code == Some(0),
+                ContainerKind::Sidecar => earlier.ever_up,
                 ContainerKind::App => true,
             };
             must!(open, "{container} does not wait for {}", earlier.name);
@@ -304,17 +460,14 @@ impl Observer {
     fn stop(&mut self, container: &str, attempt: u32, grace: Duration, driver: &Driver) -> Result<(), Broken> {
         let live = driver.live(container).is_some_and(|one| one.attempt == attempt);
         must!(live, "{container}/{attempt} is stopped, which does not live");
-        if let Some(replaced) = self.replacing.take() {
-            must!(*replaced == *container, "{replaced} is to be replaced, and {container} is stopped");
-            must!(!self.stopped, "{container} is replaced in a pod that stops");
-            let live = self.live(container, attempt).and_then(|watched| watched.live.as_mut());
-            live.into_iter().for_each(|live| live.replaced = true);
-            return Ok(());
-        }
-        self.stopping = true;
         must!(!self.hurried || grace <= Duration::from_secs(1), "{container} gets {grace:?} in an immediate eviction");
         let index = self.containers.iter().position(|watched| *watched.name == *container).unwrap_or(0);
-        if self.containers[index].kind == ContainerKind::Sidecar && !grace.is_zero() {
+        let together = self.starting_over.is_some() && self.works();
+        let alone = self.containers[index].killed.is_some();
+        self.stopping |= !alone && !together;
+        must!(!together || grace.is_zero(), "{container} gets {grace:?} although all start over");
+        self.containers[index].told = true;
+        if self.containers[index].kind == ContainerKind::Sidecar && !grace.is_zero() && !alone {
             for later in &self.containers[index + 1..] {
                 must!(driver.live(&later.name).is_none(), "sidecar {container} is stopped before {}", later.name);
             }
@@ -337,14 +490,18 @@ impl Observer {
         must!(!self.finished || !self.sandbox || self.removal_asked, "a finished pod leaves its sandbox behind");
         let open = [Work::CreateSandbox, Work::RemoveSandbox].iter().any(|work| driver.work.contains(work));
         must!(!self.finished || !open, "a finished pod's sandbox is still worked on");
+        self.stopping |= machine.is_stopping();
         let wake = machine.next_wake();
         must!(wake.is_none_or(|wake| wake > self.now), "a wake-up in the past: {wake:?}");
         let waits = self.started && !self.finished && driver.work.is_empty();
         must!(!waits || wake.is_some(), "nothing is under way, and nothing will ever happen");
-        let works = !self.stopped && !self.stopping && !phase.is_terminal();
+        let works = self.works() && self.starting_over.is_none();
         for watched in self.containers.iter().filter(|_| works) {
-            let sleeps = watched.due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
+            let is_its_turn = self.turn_of(&watched.name).is_ok();
+            let sleeps = is_its_turn && watched.due.is_some_and(|due| wake.is_none_or(|wake| wake > due));
             must!(!sleeps, "{} is not woken when its back-off ends", watched.name);
+            let left = watched.killed.is_some() && watched.live.is_some() && !watched.told && watched.hooks.is_empty();
+            must!(!left, "{} is to end, and nothing is done about it", watched.name);
         }
         let status = machine.status();
         let in_progress = |condition: &PodCondition| condition.type_ == "PodResizeInProgress";
@@ -380,7 +537,7 @@ impl Observer {
         must!(terminal || under_way || !driver.work.contains(&Work::ApplyResize), "a resize that is not shown");
         let by_node = matches!(self.evicted, Some(Eviction::NodePressure { .. }));
         let is_disrupted = self.preempted || (by_node && terminal);
-        let kept = if self.waiting { 1 } else { 5 };
+        let kept = if self.waiting { 1 } else { 5 + usize::from(self.restarts_all) };
         must!(conditions.len() == kept + usize::from(is_disrupted), "a condition too many or too few");
         let disrupted = conditions.last().is_some_and(|condition| condition.type_ == "DisruptionTarget");
         must!(disrupted == is_disrupted, "DisruptionTarget is {disrupted}");
@@ -415,31 +572,36 @@ impl Observer {
 }
 
 impl Watched {
-    fn ends(&mut self, code: u8, policy: RestartPolicy, now: Timestamp) {
-        self.replaced = false;
-        self.last_code = Some(code);
-        if self.may_run_again(policy) {
-            self.due = Some(now + self.restarts.fail());
-        }
-    }
-
-    fn may_run_again(&self, policy: RestartPolicy) -> bool {
-        if self.replaced {
-            return true;
-        }
-        let Some(code) = self.last_code else { return true };
-        match (self.kind, policy) {
+    fn may_run_again(&self) -> bool {
+        let Some(code) = self.round_code else { return true };
+        let by_rule = self.again_on.contains(&i32::from(code)) && (self.kind != ContainerKind::Init || code != 0);
+        let by_kill = match self.killed {
+            Some(Killed::Resize) => true,
+            Some(Killed::Probe) => self.policy != RestartPolicy::Never,
+            Some(Killed::Hook) | None => false,
+        };
+        let by_policy = match (self.kind, self.policy) {
             (ContainerKind::Sidecar, _) | (ContainerKind::App, RestartPolicy::Always) => true,
             (_, RestartPolicy::Never) => false,
             (ContainerKind::Init, _) | (ContainerKind::App, RestartPolicy::OnFailure) => code != 0,
+        };
+        by_rule || by_kill || by_policy
+    }
+
+    fn comes_to_be(&mut self, now: Timestamp) {
+        self.starts.failures = 0;
+        if let Some(live) = &mut self.live {
+            live.running_since.get_or_insert(now);
+        }
+        if !self.post_start {
+            self.runs(now);
         }
     }
 
     fn runs(&mut self, now: Timestamp) {
-        self.ever_ran = true;
-        self.starts.failures = 0;
-        if let Some(live) = &mut self.live {
-            live.running_since.get_or_insert(now);
+        if let Some(since) = self.live.as_ref().and_then(|live| live.running_since) {
+            self.probes.may_begin(since, now);
+            self.ever_up |= self.probes.has_started();
         }
     }
 
@@ -452,7 +614,10 @@ impl Watched {
         must!(states.iter().filter(|is| **is).count() == 1, "{name} is in several states or none");
         let running = driver.is_running(name);
         must!(state.running.is_some() == running, "{name} runs: {running}, but is shown as {state:?}");
-        must!(shown.started == Some(running), "{name} runs: {running}, but started is {:?}", shown.started);
+        let up = running && self.probes.has_started();
+        must!(shown.started == Some(up), "{name} is up: {up}, but started is {:?}", shown.started);
+        let ready = self.kind == ContainerKind::Init || !shown.ready || up && self.probes.is_ready();
+        must!(ready, "{name} is shown as ready, which it is not");
         let settled = !terminal || self.last_code.is_none() || state.terminated.is_some();
         must!(settled, "{name} has run, and waits in a pod that has ended");
         if let Some(terminated) = state.terminated {

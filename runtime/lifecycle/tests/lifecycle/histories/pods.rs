@@ -8,6 +8,8 @@ use crate::harness::pod;
 
 /// A container that is started again when its cpu changes.
 const RESTARTED: &str = "{name: b, resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}]}";
+/// The first of several containers, the same.
+const RESIZED: &str = "containers: [{resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}], ";
 
 /// Every combination of parts that the machine treats differently.
 pub(super) fn all() -> Vec<CheckedPod> {
@@ -35,8 +37,38 @@ pub(super) fn all() -> Vec<CheckedPod> {
             }
         }
     }
+    for policy in ["Never", "OnFailure", "Always"] {
+        for spec in WATCHED {
+            let resizes = policy != "Never";
+            let spec = if resizes { spec.replace("containers: [{", RESIZED) } else { spec.to_owned() };
+            pods.push(with_cpus(&pod(&format!("{{restartPolicy: {policy}, {spec}}}")), 1));
+        }
+    }
     pods
 }
+
+/// Probes, hooks and rules, alone and together.
+const WATCHED: [&str; 9] = [
+    "containers: [{name: a, livenessProbe: {tcpSocket: {port: 1}, periodSeconds: 5, failureThreshold: 2, \
+     terminationGracePeriodSeconds: 3}}]",
+    "containers: [{name: a, readinessProbe: {tcpSocket: {port: 1}, initialDelaySeconds: 7, successThreshold: 2}}, {name: b}]",
+    "containers: [{name: a, startupProbe: {tcpSocket: {port: 1}, failureThreshold: 2}, livenessProbe: {tcpSocket: {port: \
+     1}}, readinessProbe: {tcpSocket: {port: 1}}}]",
+    "initContainers: [{name: s, restartPolicy: Always, startupProbe: {tcpSocket: {port: 1}}, readinessProbe: {tcpSocket: \
+     {port: 1}}}], containers: [{name: a}]",
+    "containers: [{name: a, lifecycle: {postStart: {sleep: {seconds: 3}}, preStop: {sleep: {seconds: 9}}}}, {name: b}]",
+    "terminationGracePeriodSeconds: 5, initContainers: [{name: s, restartPolicy: Always, lifecycle: {postStart: {sleep: \
+     {seconds: 1}}, preStop: {sleep: {seconds: 2}}}}], containers: [{name: a, livenessProbe: {tcpSocket: {port: 1}, \
+     failureThreshold: 1}, lifecycle: {preStop: {sleep: {seconds: 2}}}}]",
+    "containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: \
+     [1]}}]}, {name: b, restartPolicy: OnFailure}]",
+    "initContainers: [{name: i}, {name: s, restartPolicy: Always, lifecycle: {preStop: {sleep: {seconds: 2}}}}], containers: \
+     [{name: a, restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: \
+     [137]}}]}, {name: b}]",
+    "activeDeadlineSeconds: 45, initContainers: [{name: i, restartPolicy: Never}], containers: [{name: a, livenessProbe: \
+     {tcpSocket: {port: 1}, failureThreshold: 1}, lifecycle: {postStart: {sleep: {seconds: 1}}}, restartPolicy: Always, \
+     restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [1]}}]}]",
+];
 
 /// The pod with so many CPUs for each container that may be resized.
 pub(super) fn with_cpus(pod: &CheckedPod, cpus: u8) -> CheckedPod {

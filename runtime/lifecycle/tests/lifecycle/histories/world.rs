@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nacelle_lifecycle::{
-    ContainerExit, Event, Eviction, ExitReason, ImageSource, Lifecycle, PullFailure, ResizeVerdict, SandboxFailure,
-    StartFailure,
+    ContainerExit, Event, Eviction, ExitReason, HookKind, HookOutcome, ImageSource, Lifecycle, ProbeKind, ProbeOutcome,
+    PullFailure, ResizeVerdict, SandboxFailure, StartFailure,
 };
 use nacelle_spec::CheckedPod;
 
@@ -178,10 +178,27 @@ impl World {
             Work::Start(one) if tape.once_in(8) => self.exit(one, tape),
             Work::Start(one) => {
                 let (container, attempt) = (one.container.clone(), one.attempt);
-                self.driver.work.push(Work::Run(Incarnation { since: self.now, ..one }));
+                let hooked = !self.observer.has_post_start(&container);
+                self.driver.work.push(Work::Run(Incarnation { since: self.now, hooked, ..one }));
                 self.happens(Event::ContainerStarted { container, attempt, container_id: "id".into() })
             }
             Work::Run(one) => self.exit(one, tape),
+            Work::Probe(container, attempt, kind) => {
+                let outcome = match (fails, tape.choose(4)) {
+                    (false, _) => ProbeOutcome::Success,
+                    (true, 0) => ProbeOutcome::Unknown("m".into()),
+                    (true, 1) => ProbeOutcome::Warning("m".into()),
+                    (true, _) => ProbeOutcome::Failure("m".into()),
+                };
+                self.happens(Event::Probed { container, attempt, kind, outcome })
+            }
+            Work::Hook(container, attempt, hook) => {
+                let outcome = if fails { HookOutcome::Failed } else { HookOutcome::Succeeded };
+                if hook == HookKind::PostStart && !fails {
+                    self.driver.hooked(&container, attempt);
+                }
+                self.happens(Event::HookEnded { container, attempt, hook, outcome })
+            }
         }
     }
 
@@ -201,11 +218,19 @@ impl World {
         let live = self.driver.live(&container).map(|one| one.attempt);
         let attempt = u32::from(tape.byte() % 4);
         let is_true = live == Some(attempt) || self.observer.attempts(&container) <= attempt;
-        let event = match tape.choose(10) {
-            7 if self.driver.work.contains(&Work::ApplyResize) => Event::Tick,
-            7 => Event::ResizeApplied { result: Ok(()) },
-            8 => Event::ResizeConsidered { generation: Some(0), verdict: ResizeVerdict::Fits },
+        let event = match tape.choose(12) {
+            10 if self.driver.work.contains(&Work::ApplyResize) => Event::Tick,
+            10 => Event::ResizeApplied { result: Ok(()) },
+            11 => Event::ResizeConsidered { generation: Some(0), verdict: ResizeVerdict::Fits },
             0 => Event::Tick,
+            // Of an attempt that is over, or of none.
+            8 if !is_true => {
+                let outcome = ProbeOutcome::Failure("m".into());
+                Event::Probed { container, attempt, kind: ProbeKind::Liveness, outcome }
+            }
+            9 if !is_true => {
+                Event::HookEnded { container, attempt, hook: HookKind::PreStop, outcome: HookOutcome::Failed }
+            }
             1 if is_true => Event::ContainerStarted { container: "ghost".into(), attempt, container_id: "id".into() },
             1 => Event::ContainerStarted { container, attempt, container_id: "id".into() },
             2 if is_true => Event::ContainerExited { container: "ghost".into(), attempt, exit: ContainerExit::code(0) },

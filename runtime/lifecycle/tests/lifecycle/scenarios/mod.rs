@@ -4,15 +4,20 @@ mod conditions;
 mod deadline;
 mod delete;
 mod evict;
+mod hooks;
 mod images;
 mod init;
+mod messages;
+mod probes;
 mod races;
 mod resize;
 mod restart;
+mod restart_rules;
 mod sandbox;
 mod scheduling;
 mod sidecars;
 mod start_failures;
+mod together;
 mod whole_pods;
 
 /// One app container that is not restarted.

@@ -47,8 +47,8 @@ fn fields_of_a_container() {
                 &["spec.containers[0].args[1]: Invalid value: \"b\\0\": must not contain a NUL character"],
             ),
             (
-                "restartPolicy: Always",
-                &["spec.containers[0].restartPolicy: Forbidden: may not be set for non-init containers"],
+                "terminationMessagePath: log",
+                &["spec.containers[0].terminationMessagePath: Invalid value: \"log\": must be an absolute path"],
             ),
             (
                 "securityContext: {allowPrivilegeEscalation: false, privileged: true, runAsUser: -1}",
@@ -82,8 +82,11 @@ fn init_containers() {
                 ],
             ),
             (
-                "initContainers: [{name: i, image: x, restartPolicy: Never}]",
-                &["spec.initContainers[0].restartPolicy: Unsupported value: \"Never\": supported values: \"Always\""],
+                "initContainers: [{name: i, image: x, restartPolicy: Sometimes}]",
+                &[
+                    "spec.initContainers[0].restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \
+                   \"OnFailure\", \"Never\"",
+                ],
             ),
         ],
     );

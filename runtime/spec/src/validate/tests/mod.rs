@@ -9,6 +9,7 @@ mod objects;
 mod pods;
 mod probes;
 mod properties;
+mod restart;
 mod volumes;
 
 use k8s_openapi::api::core::v1::Pod;

@@ -108,3 +108,26 @@ fn hooks() {
         ],
     );
 }
+
+#[test]
+fn stop_signals() {
+    let with_os = |signal: &str| {
+        let container = format!("{{name: c, image: \"a:1\", lifecycle: {{stopSignal: {signal}}}}}");
+        format!("{{metadata: {{name: p}}, spec: {{os: {{name: linux}}, containers: [{container}]}}}}")
+    };
+    let unknown = "spec.containers[0].lifecycle.stopSignal: Unsupported value…";
+    rules(
+        with_os,
+        &[
+            ("SIGUSR1", &[]),
+            ("SIGRTMIN+15", &[]),
+            ("SIGRTMAX", &[]),
+            ("SIGRTMAX-15", &[unknown]),
+            ("SIGRTMIN+x", &[unknown]),
+            ("USR1", &[unknown]),
+        ],
+    );
+    let forbidden = "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty \
+                     `spec.os.name`";
+    rules(container, &[("lifecycle: {stopSignal: SIGTERM}", &[forbidden])]);
+}
