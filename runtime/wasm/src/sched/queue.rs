@@ -25,15 +25,17 @@ use super::share::{Share, Usage};
 /// Names a node.
 pub(crate) type NodeId = usize;
 
-/// How far behind the others a node that slept may start, in nanoseconds of virtual time: what it runs before others
-/// when it wakes.
-const SLEEPER: Virtual = 5_000_000;
+// In nanoseconds of CPU time of the node that is meant, whatever its weight: who has asked for little may wait longer for
+// his turn, but a moment is a moment for everybody.
+
+/// What a node that slept runs before others when it wakes.
+const SLEEPER: u64 = 5_000_000;
 /// How far a node may be behind that had work all the time, but could not run on enough threads to keep up.
-const MOST_BEHIND: Virtual = 100_000_000;
+const MOST_BEHIND: u64 = 100_000_000;
 /// How far ahead of the first in the queue a node may be and still take over its waker's thread.
-const HANDOVER: Virtual = 1_000_000;
+const HANDOVER: u64 = 1_000_000;
 /// How far behind a running node one must be to interrupt it.
-const INTERRUPT: Virtual = 1_000_000;
+const INTERRUPT: u64 = 1_000_000;
 
 /// All nodes, and the tasks that wait to run.
 #[derive(Debug)]
@@ -242,7 +244,7 @@ impl<T> RunQueue<T> {
         let floor = self.nodes.get(parent).map_or(0, |parent| parent.floor);
         self.nodes.get(id).map_or(floor, |node| {
             let behind = if node.running == 0 { SLEEPER } else { MOST_BEHIND };
-            node.time.max(floor.saturating_sub(behind))
+            node.time.max(floor.saturating_sub(node.virtual_of(behind)))
         })
     }
 
@@ -311,7 +313,7 @@ impl<T> RunQueue<T> {
             let Some(parent) = node.parent else { return true };
             let time = if node.queued { node.time } else { self.place(at, parent) };
             let Some(above) = self.nodes.get(parent) else { return false };
-            if above.ready.first().is_some_and(|(first, _)| time > first + HANDOVER) {
+            if above.ready.first().is_some_and(|(first, _)| time > first + node.virtual_of(HANDOVER)) {
                 return false;
             }
             if let Some(node) = self.nodes.get_mut(at)
@@ -327,7 +329,8 @@ impl<T> RunQueue<T> {
     fn interrupts(&self, id: NodeId, now: u64) -> bool {
         self.running.iter().flatten().any(|(running, since)| {
             self.siblings(id, *running).is_some_and(|(own, other)| {
-                own.queued && own.time + INTERRUPT < other.time + other.virtual_of(now.saturating_sub(*since))
+                own.queued
+                    && own.time + own.virtual_of(INTERRUPT) < other.time + other.virtual_of(now.saturating_sub(*since))
             })
         })
     }

@@ -203,6 +203,31 @@ fn a_pair_that_hands_over_to_each_other_does_not_starve_others() {
 }
 
 #[test]
+fn who_asked_for_nothing_is_answered_at_once_all_the_same() {
+    let mut machine = Machine::new(2);
+    for _ in 0..4 {
+        let pod = machine.pod(share(0, None));
+        machine.guest(pod, share(0, None));
+    }
+    let pod = machine.pod(share(0, None));
+    let server = machine.queue.insert(pod, share(0, None), 0);
+    machine.run(1_000 * MS);
+    // A connection of it wakes, which then wakes an instance: neither waits for a slice of the busy ones.
+    for thread in 0..2 {
+        if machine.threads[thread].task.take().is_some() {
+            machine.queue.finish(thread, MS, Some(0), machine.now);
+        }
+        assert!(machine.queue.pick(thread, None, machine.now).is_some_and(|(id, _)| id != server));
+    }
+    assert!(machine.queue.push(server, 1, machine.now + MS), "it interrupts what runs");
+    machine.queue.finish(0, MS, Some(0), machine.now + MS);
+    assert_eq!(machine.queue.pick(0, None, machine.now + MS), Some((server, 1)));
+    machine.queue.finish(0, MS / 10, None, machine.now + 2 * MS);
+    let next = machine.queue.pick(0, Some((server, 2)), machine.now + 2 * MS);
+    assert_eq!(next, Some((server, 2)), "it takes over");
+}
+
+#[test]
 fn the_hosts_work_comes_first() {
     let mut machine = Machine::new(1);
     let pod = machine.pod(share(4000, None));
