@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
   build-essential                       # the linker for Rust
-  docker-registry skopeo apache2-utils openssl  # a real registry, and what fills, locks and certifies it
+  docker-registry skopeo umoci apache2-utils openssl  # a real registry, and what fills, locks and certifies it
 )
 
 missing=()

@@ -44,8 +44,8 @@ pub(super) struct State {
     pub(super) queue: RunQueue<Task>,
     /// Threads that have nothing to do.
     idle: Vec<usize>,
-    /// Until when one of them waits at most.
-    armed: Option<u64>,
+    /// Who of them looks again by himself when a held node is released, and when that is.
+    armed: Option<(usize, u64)>,
     pub(super) closing: bool,
     /// Threads that have not ended.
     workers: usize,
@@ -118,27 +118,30 @@ impl Shared {
 
     /// Takes a thread from among the idle ones; it has to be unparked once the lock is free.
     pub(super) fn take_idle(&self, state: &mut State) -> Option<usize> {
-        let worker = state.idle.pop()?;
-        state.armed = None;
-        self.idle.store(state.idle.len(), Ordering::Relaxed);
+        let worker = *state.idle.last()?;
+        self.end_idle(state, worker);
         Some(worker)
     }
 
-    /// `worker` has nothing to do, but for `until`.
-    pub(super) fn begin_idle(&self, state: &mut State, worker: usize, until: Option<u64>) {
+    /// `worker` has nothing to do, until the time that is given back: the next release, unless somebody else looks then.
+    pub(super) fn begin_idle(&self, state: &mut State, worker: usize) -> Option<u64> {
         state.idle.push(worker);
-        state.armed = match (state.armed, until) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
         self.idle.store(state.idle.len(), Ordering::Relaxed);
+        let next = state.queue.next_release()?;
+        if state.armed.is_some_and(|(_, armed)| armed <= next) {
+            return None;
+        }
+        state.armed = Some((worker, next));
+        Some(next)
     }
 
     /// `worker` looks for something to do.
     pub(super) fn end_idle(&self, state: &mut State, worker: usize) {
         if let Some(at) = state.idle.iter().rposition(|idle| *idle == worker) {
             state.idle.remove(at);
-            state.armed = None;
+            if state.armed.is_some_and(|(armed, _)| armed == worker) {
+                state.armed = None;
+            }
             self.idle.store(state.idle.len(), Ordering::Relaxed);
         }
     }
@@ -150,7 +153,7 @@ impl Shared {
             return None;
         }
         let next = state.queue.next_release();
-        let too_late = next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed));
+        let too_late = next.is_some_and(|next| state.armed.is_none_or(|(_, armed)| next < armed));
         (state.queue.has_ready() || too_late).then(|| self.take_idle(state)).flatten()
     }
 

@@ -94,8 +94,7 @@ impl Worker {
                 drop(left);
                 return None;
             }
-            let until = state.queue.next_release();
-            self.shared.begin_idle(&mut state, self.index, until);
+            let until = self.shared.begin_idle(&mut state, self.index);
             drop(state);
             self.idle(until.map(|until| Duration::from_nanos(until.saturating_sub(now))));
             self.shared.end_idle(&mut self.shared.lock(), self.index);
