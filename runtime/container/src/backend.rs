@@ -13,6 +13,7 @@
 //! - `exec` works between `start` and the end.
 //! - `remove` frees all that is left; it kills a container that still runs.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,7 +29,7 @@ use crate::{ContainerConfig, Cpu, ExecError, ExecRequest, ExitCause, PodUid, Res
 /// What a container is given of its pod. Values of this process: what can cross its border is in [`ContainerConfig`].
 #[derive(Clone)]
 pub struct ContainerInfra {
-    /// Its files: one tree under `/`.
+    /// Its files: one tree under `/`. A Linux program has those of [`LinuxFiles`](crate::LinuxFiles) instead.
     pub files: Arc<MountNamespace>,
     /// The pod's network, as this incarnation sees it. Whoever made it closes it when the container has ended.
     pub network: Arc<ContainerNetwork>,
@@ -60,6 +61,11 @@ pub trait Backend: Send + Sync {
 
     /// Changes what all containers of a pod may use together, those to be created included.
     async fn update_pod(&self, pod: &PodUid, cpu: &Cpu);
+
+    /// Frees what the backend keeps for a pod as a whole. All of its containers are removed, or the process that ran them
+    /// has died: whatever is still there of them is ended and removed as well. `dir` is what
+    /// [`LinuxPod::dir`](crate::LinuxPod::dir) was. May be called twice, and for a pod that the backend has never seen.
+    async fn remove_pod(&self, _pod: &PodUid, _dir: &Path) {}
 }
 
 /// One container, from its creation to its removal.
@@ -140,6 +146,10 @@ pub enum CreateError {
         /// What failed.
         reason: String,
     },
+    /// The manifest asks for something that cannot be had here, or that contradicts the image: Kubernetes'
+    /// `CreateContainerConfigError`. The message begins with the field.
+    #[error("{0}")]
+    Config(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),

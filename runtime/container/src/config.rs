@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ContainerId;
+use crate::{ContainerId, LinuxProgram};
 
 /// All that a backend needs to create a container. Plain data: it can cross a process boundary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub enum Program {
         /// `sha256:…` of those bytes: the key of the ahead-of-time cache.
         digest: String,
     },
+    /// A program of the container's root filesystem, which `argv[0]` names.
+    Linux(Box<LinuxProgram>),
 }
 
 /// What one container may use; `None` means unlimited.

@@ -12,6 +12,11 @@ pub enum ExitCause {
         /// 0 to 255, as the guest gave it.
         code: u8,
     },
+    /// A signal that nobody here sent ended the Linux program.
+    Signalled {
+        /// Its number: 11 is SIGSEGV.
+        signal: u8,
+    },
     /// The guest did something that WebAssembly forbids, or aborted.
     Trapped {
         /// What kind of trap it was.
@@ -25,7 +30,8 @@ pub enum ExitCause {
         scope: Scope,
         /// The limit in bytes.
         limit: u64,
-        /// The total in bytes that the refused growth would have reached.
+        /// The total in bytes that the refused growth would have reached; of a Linux program, which the kernel killed,
+        /// the most that it ever used.
         asked: u64,
     },
     /// The guest executed as much as its fuel budget allows.
@@ -65,11 +71,12 @@ pub enum TrapKind {
 
 impl ExitCause {
     /// The exit code as Kubernetes and shells show it: a program's own status, 134 for a trap (as for SIGABRT),
-    /// 152 for one whose fuel was used up (as for SIGXCPU), 137 for one that was killed (as for SIGKILL), 143 for one that ended on the termination signal without
+    /// 128 and its number for one that a signal ended, 152 for one whose fuel was used up (as for SIGXCPU), 137 for one that was killed (as for SIGKILL), 143 for one that ended on the termination signal without
     /// a status of its own, 128 when the runtime failed.
     pub fn code(&self) -> u8 {
         match self {
             Self::Exited { code } => *code,
+            Self::Signalled { signal } => signal.saturating_add(128),
             Self::Trapped { .. } => 134,
             Self::OomKilled { .. } | Self::Stopped { graceful: false } => 137,
             Self::FuelExhausted { .. } => 152,
@@ -90,6 +97,7 @@ mod tests {
         assert_eq!(trap.code(), 128 + 6);
         assert_eq!(ExitCause::OomKilled { scope: Scope::Container, limit: 1, asked: 2 }.code(), 128 + 9);
         assert_eq!(ExitCause::Stopped { graceful: false }.code(), 128 + 9);
+        assert_eq!(ExitCause::Signalled { signal: 11 }.code(), 139);
         assert_eq!(ExitCause::FuelExhausted { limit: 1 }.code(), 128 + 24);
         assert_eq!(ExitCause::Stopped { graceful: true }.code(), 128 + 15);
     }

@@ -12,6 +12,7 @@ mod config;
 mod exec;
 mod exit;
 mod id;
+mod linux;
 pub mod log;
 pub mod output;
 pub mod stats;
@@ -21,4 +22,9 @@ pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode
 pub use exec::{ExecError, ExecRequest, TerminalSize};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};
+pub use linux::{
+    LinuxFiles, LinuxOptions, LinuxPod, LinuxPodOptions, LinuxProgram, NetworkNamespace, ProcessNamespace,
+    SeLinuxOptions, Security, SecurityProfile, SupplementalGroupsPolicy, UserNamespace,
+};
 pub use nacelle_infra::memory::Scope as MemoryScope;
+pub use nacelle_infra::{HostMount, Propagation};

@@ -74,16 +74,23 @@ pub(crate) async fn start(
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
 
-    let (pod_cpu, resources) = (pod.cpu(), request.resources);
+    let (shared, resources) = (pod.share(), request.resources);
     let prepared = spawn_blocking(move || match infra.as_ref() {
         // The guard goes back too: until the container is known to the pod, the pod must not go.
-        Some(present) => prepare(present, request, pod_cpu, log, &digests).map(|prepared| (prepared, infra)),
+        Some(present) => prepare(present, request, shared, log, &digests).map(|prepared| (prepared, infra)),
         None => Err(StartError::config(format!("pod {} is being removed", request.id.pod))),
     });
     let (Prepared { config, infra: own, log }, infra) = prepared.await.map_err(StartError::create)??;
 
     let backend = match &config.program {
         Program::Wasm { .. } => &backends.wasm,
+        Program::Linux(_) => match &backends.linux {
+            Some(linux) => linux,
+            None => {
+                let _ = spawn_blocking(move || discard(own)).await;
+                return Err(StartError::create("this host runs no Linux programs, only WebAssembly ones"));
+            }
+        },
     };
     let (stdin, reader) = connect_stdin(stdin_mode, attach.stdin);
     let (sender, receiver) = output::channel();
@@ -100,7 +107,7 @@ pub(crate) async fn start(
     let created = tokio::select! {
         biased;
         error = &mut given_up => Err(error),
-        created = backend.create(config, given, reader, sender) => created.map_err(StartError::create),
+        created = backend.create(config, given, reader, sender) => created.map_err(StartError::from),
     };
     let container = match created {
         Ok(container) => container,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nacelle_container::{ContainerId, ExecError, PodUid, UpdateError};
+use nacelle_container::{ContainerId, CreateError, ExecError, PodUid, UpdateError};
 use nacelle_infra::budget::InUse;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,15 @@ pub enum StartError {
         /// What failed.
         message: String,
     },
+}
+
+impl From<CreateError> for StartError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Config(message) => Self::Config { message },
+            error => Self::create(error),
+        }
+    }
 }
 
 impl StartError {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +14,15 @@ use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{NodeNetwork, PodNetwork};
 use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, StorageUsage, VolumeFile};
 use tokio::io::AsyncRead;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::container::{self, Running};
 use crate::pod::Pod;
+use crate::prepare::PodShare;
 use crate::program::Digests;
+use crate::linux;
 use crate::{
     ContainerRequest, ExecFailed, HostConfig, HostEvent, MemoryUsage, NoSuchContainer, PodCreated, PodError,
     PodRequest, PodResources, PodStats, RemoveError, StartError, Started, Stdin, UpdateFailed,
@@ -30,6 +33,8 @@ use crate::{
 pub struct Backends {
     /// Runs WebAssembly.
     pub wasm: Arc<dyn Backend>,
+    /// Runs Linux programs; `None` where that is not possible or not wanted.
+    pub linux: Option<Arc<dyn Backend>>,
 }
 
 impl fmt::Debug for Backends {
@@ -92,7 +97,13 @@ impl Host {
     pub async fn sweep(&self, keep: BTreeSet<PodUid>) -> Result<BTreeSet<PodUid>, RemoveError> {
         let dirs = self.shared.dirs.clone();
         let keep = keep.iter().map(|uid| uid.as_str().to_owned()).collect();
-        let swept = spawn_blocking(move || dirs.sweep(&keep)).await.map_err(RemoveError::new)?;
+        let (backend, runtime) = (self.shared.backends.linux.clone(), Handle::current());
+        let abandoned = move |uid: &str, dir: &Path| {
+            if let Some(backend) = &backend {
+                runtime.block_on(backend.remove_pod(&PodUid::new(uid), &linux::dir(dir)));
+            }
+        };
+        let swept = spawn_blocking(move || dirs.sweep(&keep, &abandoned)).await.map_err(RemoveError::new)?;
         Ok(swept.map_err(RemoveError::new)?.into_iter().map(PodUid::new).collect())
     }
 
@@ -117,11 +128,12 @@ impl Host {
                 memory_limit: request.resources.memory,
                 ephemeral_storage_limit: request.ephemeral_storage_limit,
             };
+            let share = PodShare { cpu: request.resources.cpu, linux: request.linux };
             let infra = Infra::create(config, &this.shared.dirs, &this.shared.network, &this.shared.memory).await;
             let infra = infra.map_err(|error| pod_error(&uid, error))?;
             let ips = infra.network().ips().to_vec();
             // No other can have this uid: the infra holds the lock of its directory.
-            this.pods().insert(uid.clone(), Arc::new(Pod::new(uid, request.resources.cpu, infra, events)));
+            this.pods().insert(uid.clone(), Arc::new(Pod::new(uid, share, infra, events)));
             Ok(PodCreated { ips })
         });
         created.await.map_err(PodError::sandbox)?
@@ -229,6 +241,9 @@ impl Host {
         let removed = tokio::spawn(async move {
             let mut infra = pod.infra_alone().await;
             pod.remove_all().await;
+            if let (Some(backend), Some(infra)) = (&this.shared.backends.linux, infra.as_ref()) {
+                backend.remove_pod(&uid, &linux::dir(infra.dir())).await;
+            }
             let removed = match infra.take() {
                 Some(infra) => spawn_blocking(move || infra.remove()).await.map_err(RemoveError::new)?,
                 // Somebody else removed it while this waited for its turn.
@@ -274,7 +289,10 @@ impl Host {
             None => return Err(UpdateFailed::NotThere),
         }
         pod.set_cpu(resources.cpu);
-        self.shared.backends.wasm.update_pod(uid, &resources.cpu).await;
+        let Backends { wasm, linux } = &self.shared.backends;
+        for backend in [Some(wasm), linux.as_ref()].into_iter().flatten() {
+            backend.update_pod(uid, &resources.cpu).await;
+        }
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::container::Running;
+use crate::prepare::PodShare;
 use crate::stats::Past;
 use crate::{HostEvent, MemoryUsage, PodStats, StartError};
 
@@ -27,8 +28,8 @@ pub(crate) struct Pod {
     infra: Arc<RwLock<Option<Infra>>>,
     created_at: Timestamp,
     containers: Mutex<Containers>,
-    /// What all its containers may use together.
-    cpu: Mutex<Cpu>,
+    /// What all its containers are told.
+    share: Mutex<PodShare>,
     /// Tells of limits of storage that were passed.
     teller: AbortHandle,
 }
@@ -67,7 +68,7 @@ enum Slot {
 
 impl Pod {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
+    pub(crate) fn new(uid: PodUid, share: PodShare, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
         let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
@@ -77,19 +78,24 @@ impl Pod {
                 let _ = sender.send(HostEvent::StorageExceeded { pod: uid.clone(), exceeded });
             }
         });
-        let (teller, containers, cpu) = (teller.abort_handle(), Mutex::default(), Mutex::new(cpu));
+        let (teller, containers, share) = (teller.abort_handle(), Mutex::default(), Mutex::new(share));
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
-        Self { network, memory, events, infra, created_at, containers, cpu, teller }
+        Self { network, memory, events, infra, created_at, containers, share, teller }
     }
 
     /// What all containers may use together.
     pub(crate) fn cpu(&self) -> Cpu {
-        *self.cpu.lock().unwrap_or_else(PoisonError::into_inner)
+        self.share().cpu
+    }
+
+    /// What all its containers are told.
+    pub(crate) fn share(&self) -> PodShare {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes what containers that are created from now on are told.
     pub(crate) fn set_cpu(&self, cpu: Cpu) {
-        *self.cpu.lock().unwrap_or_else(PoisonError::into_inner) = cpu;
+        self.share.lock().unwrap_or_else(PoisonError::into_inner).cpu = cpu;
     }
 
     /// The pod's infra, for as long as the guard lives; `None` inside once the pod is being removed.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nacelle_container::log::{LogConfig, LogWriter};
-use nacelle_container::{ContainerConfig, Cpu, Program};
+use nacelle_container::{ContainerConfig, Cpu, LinuxPodOptions, Program};
 use nacelle_infra::fs::DiskUsage;
 use nacelle_infra::{FsConfig, FsError, Incarnation, Infra, MountConfig, normalize_path};
 
+use crate::linux;
 use crate::program::{self, Digests, ProgramError};
 use crate::{ContainerRequest, ImageSource, StartError};
 
@@ -20,11 +21,20 @@ pub(crate) struct Prepared {
     pub(crate) log: LogWriter,
 }
 
+/// What all containers of a pod are told.
+#[derive(Clone, Debug)]
+pub(crate) struct PodShare {
+    /// What they may use together.
+    pub(crate) cpu: Cpu,
+    /// What those share that are Linux programs.
+    pub(crate) linux: LinuxPodOptions,
+}
+
 /// Prepares a container. Nothing is left behind when that fails.
 pub(crate) fn prepare(
     pod: &Infra,
     request: ContainerRequest,
-    pod_cpu: Cpu,
+    shared: PodShare,
     log: LogConfig,
     digests: &Digests,
 ) -> Result<Prepared, StartError> {
@@ -36,12 +46,17 @@ pub(crate) fn prepare(
         path if path.starts_with('/') => normalize_path(path),
         path => return Err(StartError::config(format!("workingDir {path:?} must be an absolute path"))),
     };
-    let infra = pod.container(&fs_config(&request, &working_dir)).map_err(|error| match error {
+    let fs = fs_config(&request, &working_dir);
+    let infra = pod.container(&fs).map_err(|error| match error {
         FsError::Mount { .. } | FsError::Namespace(_) => StartError::config(error),
         FsError::Dirs(_) | FsError::Root(_) => StartError::create(error),
     })?;
     let env = without_duplicates(&request.env);
-    let rest = find_program(&infra, &request, &working_dir, &env, digests)
+    let program = match &request.image {
+        ImageSource::Linux { layers, .. } => linux::program(pod, &shared.linux, &infra, &request, &fs, layers),
+        _ => find_program(&infra, &request, &working_dir, &env, digests),
+    };
+    let rest = program
         .and_then(|program| Ok((program, open_log(pod, &request, log, &infra.logs)?)));
     let (program, log) = match rest {
         Ok(rest) => rest,
@@ -57,7 +72,7 @@ pub(crate) fn prepare(
         env,
         working_dir,
         resources: request.resources,
-        pod_cpu,
+        pod_cpu: shared.cpu,
         stdin: request.stdin,
         http: request.http,
         hostname: pod.hostname().to_owned(),
@@ -78,12 +93,14 @@ fn fs_config(request: &ContainerRequest, working_dir: &str) -> FsConfig {
         path: mount.path.clone(),
         sub_path: mount.sub_path.clone(),
         read_only: mount.read_only,
+        recursive_read_only: mount.recursive_read_only,
+        propagation: mount.propagation,
     };
     FsConfig {
         container: request.id.name.clone(),
         attempt: request.id.attempt,
         image: match &request.image {
-            ImageSource::Component { .. } => None,
+            ImageSource::Component { .. } | ImageSource::Linux { .. } => None,
             ImageSource::RootFs { dir, .. } => Some(dir.clone()),
         },
         read_only_root: request.read_only_root,
@@ -109,7 +126,7 @@ fn find_program(
         ImageSource::Component { path, digest } => {
             return Ok(Program::Wasm { path: path.clone(), digest: digest.clone() });
         }
-        ImageSource::RootFs { digest, .. } => digest,
+        ImageSource::RootFs { digest, .. } | ImageSource::Linux { digest, .. } => digest,
     };
     let name = request.argv.first().map_or("", String::as_str);
     program::find(infra, name, working_dir, env, image, digests).map_err(|error| match error {

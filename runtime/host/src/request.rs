@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nacelle_container::log::LogConfig;
-use nacelle_container::{ContainerId, Cpu, HttpConfig, PodUid, Resources, StdinMode};
+use nacelle_container::{ContainerId, Cpu, HttpConfig, LinuxOptions, LinuxPodOptions, PodUid, Propagation, Resources, StdinMode};
 use nacelle_infra::VolumeConfig;
 use nacelle_infra::network::PodNetworkConfig;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct PodRequest {
     pub resources: PodResources,
     /// Bytes that its containers, logs and emptyDirs may use on a disk together; `None` means no limit.
     pub ephemeral_storage_limit: Option<u64>,
+    /// What its Linux containers share, if it has any.
+    pub linux: LinuxPodOptions,
 }
 
 /// What the containers of a pod may use together.
@@ -73,6 +75,8 @@ pub struct ContainerRequest {
     pub termination_log: Option<String>,
     /// Where its log is kept; by default in the pod's own directory, which goes with the pod.
     pub log_path: Option<PathBuf>,
+    /// What matters only if it is a Linux program.
+    pub linux: LinuxOptions,
 }
 
 /// What an image gives a container.
@@ -93,6 +97,13 @@ pub enum ImageSource {
         /// The image's digest. A directory's content never changes for the same digest.
         digest: String,
     },
+    /// A root filesystem of Linux programs.
+    Linux {
+        /// Its unpacked layers in the image store, lowest first; never written to.
+        layers: Vec<PathBuf>,
+        /// The chain id of the layers.
+        digest: String,
+    },
 }
 
 /// A volume, or a part of one, at a path in the container.
@@ -106,4 +117,8 @@ pub struct VolumeMount {
     pub sub_path: Option<String>,
     /// Kubernetes' `readOnly`.
     pub read_only: bool,
+    /// Kubernetes' `recursiveReadOnly`, where it can be done.
+    pub recursive_read_only: bool,
+    /// Kubernetes' `mountPropagation`.
+    pub propagation: Propagation,
 }

@@ -39,17 +39,27 @@ impl NodeDirs {
     }
 
     /// Removes what processes left that died: every pod's directory that nobody holds, except those in `keep`.
-    /// Returns the uids of the pods that were removed.
+    /// `abandoned` is called with the uid and the directory of each before it goes, while its lock is held: for what
+    /// else is left of the pod. Returns the uids of the pods that were removed.
     ///
     /// # Errors
     /// [`DirsError`] of the first directory that could not be removed; the others are gone.
-    pub fn sweep(&self, keep: &BTreeSet<String>) -> Result<BTreeSet<String>, DirsError> {
+    pub fn sweep(
+        &self,
+        keep: &BTreeSet<String>,
+        abandoned: &dyn Fn(&str, &Path),
+    ) -> Result<BTreeSet<String>, DirsError> {
         let mut swept = BTreeSet::new();
-        sweep_base(&self.state, keep, &mut swept).map(|()| swept)
+        sweep_base(&self.state, keep, abandoned, &mut swept).map(|()| swept)
     }
 }
 
-fn sweep_base(base: &Path, keep: &BTreeSet<String>, swept: &mut BTreeSet<String>) -> Result<(), DirsError> {
+fn sweep_base(
+    base: &Path,
+    keep: &BTreeSet<String>,
+    abandoned: &dyn Fn(&str, &Path),
+    swept: &mut BTreeSet<String>,
+) -> Result<(), DirsError> {
     let pods = base.join("pods");
     let entries = match std::fs::read_dir(&pods) {
         Ok(entries) => entries,
@@ -67,9 +77,10 @@ fn sweep_base(base: &Path, keep: &BTreeSet<String>, swept: &mut BTreeSet<String>
             Ok(())
         } else {
             match PodDir::claim(base, &name) {
-                Ok(abandoned) => {
+                Ok(dir) => {
+                    abandoned(&name, dir.path());
                     swept.insert(name);
-                    abandoned.remove()
+                    dir.remove()
                 }
                 Err(DirsError::InUse { .. }) => Ok(()),
                 Err(error) => Err(error),

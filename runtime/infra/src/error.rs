@@ -131,6 +131,9 @@ pub enum MountError {
     /// The pod has no such volume.
     #[error("the pod has no volume {0:?}")]
     NoVolume(String),
+    /// Nothing on the host's disk that the kernel could mount.
+    #[error("volume {0:?} cannot be mounted into a Linux container yet")]
+    NotOnHost(String),
     /// Over the container's root.
     #[error("a volume cannot be mounted over the container's root")]
     OverRoot,

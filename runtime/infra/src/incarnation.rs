@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::host_files::Propagation;
 use crate::Infra;
 use crate::dirs::check_name;
 use crate::error::{DirsError, FsError, IoContext as _, MountError};
@@ -60,6 +61,10 @@ pub struct MountConfig {
     pub sub_path: Option<String>,
     /// No write goes through this mount.
     pub read_only: bool,
+    /// In a Linux container, mounts below it are read-only as well. A wasm container's are in any case.
+    pub recursive_read_only: bool,
+    /// Whether a Linux container and the host see each other's later mounts. A wasm container makes none.
+    pub propagation: Propagation,
 }
 
 /// What one incarnation of a container is given.

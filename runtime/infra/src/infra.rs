@@ -1,6 +1,6 @@
 //! A pod's infra container, as a value.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -93,6 +93,11 @@ impl Infra {
     /// The pod's memory: containers, memory volumes and sockets are charged to it.
     pub fn memory(&self) -> &Arc<Budget> {
         &self.memory
+    }
+
+    /// The pod's own directory.
+    pub fn dir(&self) -> &Path {
+        self.state.path()
     }
 
     /// A directory of the pod for its containers' files (0700), made if missing.

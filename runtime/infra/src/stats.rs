@@ -127,7 +127,7 @@ impl Volume {
                 (used, limit.map(|limit| FileSpace::in_memory(limit, used)), true)
             }
             VolumeKind::Files => (self.tree.memory_usage(), None, true),
-            VolumeKind::HostPath | VolumeKind::Image => return None,
+            VolumeKind::HostPath { .. } | VolumeKind::Image { .. } => return None,
         };
         Some(VolumeStats { name: self.name.clone(), used, space, in_memory })
     }

@@ -3,7 +3,7 @@
 mod host_path;
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{CWD, Gid, Mode, OFlags};
@@ -37,11 +37,11 @@ pub(crate) enum VolumeKind {
     /// The same in memory, of at most so many bytes.
     EmptyMemory { limit: Option<u64> },
     /// Anything of the host.
-    HostPath,
+    HostPath { path: PathBuf },
     /// Content that the front end gives.
     Files,
     /// An image.
-    Image,
+    Image { root: PathBuf },
 }
 
 /// What a volume is made in and counted against.
@@ -75,13 +75,13 @@ impl Volume {
             }
             VolumeSource::HostPath { path, kind } => {
                 host_path::check(path, *kind)?;
-                (host(path)?, VolumeKind::HostPath)
+                (host(path)?, VolumeKind::HostPath { path: path.clone() })
             }
             VolumeSource::Files { files } => (Tree::content(files, owner, memory())?, VolumeKind::Files),
             VolumeSource::Image { root } => {
                 let tree = Tree::host(open(root, OFlags::DIRECTORY)?, None)?;
                 // However it is mounted: other pods use the same files.
-                (tree.read_only(), VolumeKind::Image)
+                (tree.read_only(), VolumeKind::Image { root: root.clone() })
             }
         };
         Ok(Self { name: config.name.clone(), tree, kind })
@@ -98,8 +98,8 @@ impl Volume {
     /// Whether a container can be allowed to write to it.
     pub(crate) fn is_writable(&self) -> bool {
         match self.kind {
-            VolumeKind::EmptyDir(_) | VolumeKind::EmptyMemory { .. } | VolumeKind::HostPath => true,
-            VolumeKind::Files | VolumeKind::Image => false,
+            VolumeKind::EmptyDir(_) | VolumeKind::EmptyMemory { .. } | VolumeKind::HostPath { .. } => true,
+            VolumeKind::Files | VolumeKind::Image { .. } => false,
         }
     }
 }

@@ -10,6 +10,7 @@ use nacelle_infra::fs::{Errno, OpenHow};
 use nacelle_infra::memory::Part;
 use nacelle_infra::network::{Family, NodeNetwork, NodeNetworkConfig};
 use nacelle_infra::{
+    Propagation,
     FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, VolumeConfig, VolumeFile, VolumeSource,
 };
 
@@ -40,6 +41,8 @@ impl Pod {
             path: path.into(),
             sub_path: None,
             read_only: false,
+            recursive_read_only: false,
+            propagation: Propagation::Private,
         };
         let config = FsConfig {
             container: name.into(),

@@ -174,13 +174,13 @@ async fn a_sweep_removes_what_nobody_holds() {
     }
     // A removal that was interrupted.
     fs::create_dir_all(node.disk.path().join("state/pods/.removing-old/pod/volumes")).unwrap();
-    let swept = node.dirs.sweep(&BTreeSet::from(["kept".to_owned()])).unwrap();
+    let swept = node.dirs.sweep(&BTreeSet::from(["kept".to_owned()]), &|_, _| {}).unwrap();
     assert_eq!(swept, BTreeSet::from(["dead".to_owned()]));
     assert_eq!(node.pods(), ["alive", "kept"]);
     alive.remove().unwrap();
-    assert_eq!(node.dirs.sweep(&BTreeSet::new()).unwrap(), BTreeSet::from(["kept".to_owned()]));
+    assert_eq!(node.dirs.sweep(&BTreeSet::new(), &|_, _| {}).unwrap(), BTreeSet::from(["kept".to_owned()]));
     assert_eq!(node.pods(), [""; 0]);
-    assert!(node.dirs.sweep(&BTreeSet::new()).unwrap().is_empty());
+    assert!(node.dirs.sweep(&BTreeSet::new(), &|_, _| {}).unwrap().is_empty());
 }
 
 /// What the next test starts and kills; does nothing by itself.
@@ -212,10 +212,10 @@ async fn a_process_that_is_killed_leaves_only_what_a_sweep_removes() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("holding")));
-    assert!(node.dirs.sweep(&BTreeSet::new()).unwrap().is_empty(), "its process is alive");
+    assert!(node.dirs.sweep(&BTreeSet::new(), &|_, _| {}).unwrap().is_empty(), "its process is alive");
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(node.dirs.sweep(&BTreeSet::new()).unwrap(), BTreeSet::from(["held".to_owned()]));
+    assert_eq!(node.dirs.sweep(&BTreeSet::new(), &|_, _| {}).unwrap(), BTreeSet::from(["held".to_owned()]));
     assert_eq!(node.pods(), [""; 0]);
 }
 

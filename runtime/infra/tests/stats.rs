@@ -7,6 +7,7 @@ use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::stats::{FileSpace, FileUsage, VolumeStats};
 use nacelle_infra::{
+    Propagation,
     FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, VolumeConfig, VolumeFile, VolumeSource,
 };
 
@@ -34,6 +35,8 @@ fn container(infra: &Infra) -> Incarnation {
         path: format!("/{volume}"),
         sub_path: None,
         read_only: false,
+        recursive_read_only: false,
+        propagation: Propagation::Private,
     };
     let config = FsConfig {
         container: "app".into(),

@@ -85,7 +85,7 @@ impl Node {
             ..WasmConfig::new(cache)
         };
         let wasm = WasmBackend::new(wasm).map_err(|error| NodeError::Engine(error.to_string()))?;
-        Self::with_backends(config, Backends { wasm: Arc::new(wasm) })
+        Self::with_backends(config, Backends { wasm: Arc::new(wasm), linux: None })
     }
 
     /// As [`Node::open`], with backends of the caller's; what the configuration says about compiling is not used.

@@ -1,6 +1,6 @@
 //! The backend: what all containers of this process share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -88,7 +88,7 @@ impl WasmBackend {
     /// # Errors
     /// [`CreateError`] when it cannot be run.
     pub async fn prepare(&self, program: &Program) -> Result<(), CreateError> {
-        let Program::Wasm { path, digest } = program;
+        let (path, digest) = wasm(program)?;
         self.engines.time().get(path, digest).await.map(drop)
     }
 }
@@ -102,7 +102,7 @@ impl Backend for WasmBackend {
         stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError> {
-        let Program::Wasm { path, digest } = &config.program;
+        let (path, digest) = wasm(&config.program)?;
         let fuel = config.resources.fuel.map(FuelAccount::new);
         let programs = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
         let Ready { entry, engine } = programs.get(path, digest).await?;
@@ -132,5 +132,13 @@ impl Backend for WasmBackend {
 
     async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
         self.pods.update(pod, *cpu);
+    }
+}
+
+/// The file and the digest of a program, if it is one for this backend.
+fn wasm(program: &Program) -> Result<(&Path, &str), CreateError> {
+    match program {
+        Program::Wasm { path, digest } => Ok((path, digest)),
+        Program::Linux(_) => Err(CreateError::Other("the WebAssembly backend runs no Linux programs".to_owned())),
     }
 }

@@ -11,7 +11,7 @@ use nacelle_container::output::{Chunk, OutputSender, Stream};
 use nacelle_container::stats::{CpuStats, Stats};
 use nacelle_container::{
     Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
-    ExitCause, HttpConfig, PodUid, Resources, StdinMode, UpdateError,
+    ExitCause, HttpConfig, LinuxOptions, LinuxPodOptions, PodUid, Resources, StdinMode, UpdateError,
 };
 use nacelle_host::{
     Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest, PodResources,
@@ -236,7 +236,7 @@ impl Fixture {
 fn host(temp: &tempfile::TempDir, backend: &Arc<FakeBackend>) -> Host {
     let config = HostConfig { state_dir: temp.path().join("state"), log: LogConfig::default() };
     let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend> }, network, Budget::unlimited())
+    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend>, linux: None }, network, Budget::unlimited())
 }
 
 pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {
@@ -248,6 +248,7 @@ pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {
         fs_group: None,
         resources: PodResources::default(),
         ephemeral_storage_limit: None,
+        linux: LinuxPodOptions::default(),
     }
 }
 
@@ -270,5 +271,6 @@ pub(crate) fn request(id: ContainerId) -> ContainerRequest {
         stdin: StdinMode::Closed,
         http: HttpConfig::default(),
         log_path: None,
+        linux: LinuxOptions::default(),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use nacelle_container::Program;
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, VolumeMount};
-use nacelle_infra::{Medium, VolumeConfig, VolumeSource};
+use nacelle_infra::{Propagation, Medium, VolumeConfig, VolumeSource};
 
 use crate::fake::{Fixture, id, request};
 
@@ -48,14 +48,14 @@ impl Image {
             argv: vec![program.into()],
             env: path.map(|path| ("PATH".into(), path.into())).into_iter().collect(),
             working_dir: "/srv".into(),
-            mounts: vec![VolumeMount { volume: "data".into(), path: "/data".into(), sub_path: None, read_only: false }],
+            mounts: vec![VolumeMount { volume: "data".into(), path: "/data".into(), sub_path: None, read_only: false, recursive_read_only: false, propagation: Propagation::Private }],
             ..request(id("uid", 0))
         };
         self.fixture.host.start_container(request, Attach::default()).await?;
         let container = self.fixture.fake(&id("uid", 0));
         let program = container.config.program.clone();
         assert_eq!(container.config.argv.len(), 1);
-        let Program::Wasm { path, .. } = &program;
+        let Program::Wasm { path, .. } = &program else { panic!("{program:?}") };
         assert_eq!(fs::read(path).unwrap(), b"\0asm");
         self.fixture.host.remove_container(&id("uid", 0)).await;
         Ok(program)
@@ -88,7 +88,8 @@ async fn programs_are_found_as_execvp_finds_them() {
 #[tokio::test]
 async fn a_program_in_a_volume_is_taken_as_it_is_now() {
     let image = Image::new().await;
-    let Program::Wasm { path, digest } = image.program("/data/guest.wasm", None).await.unwrap();
+    let program = image.program("/data/guest.wasm", None).await.unwrap();
+    let Program::Wasm { path, digest } = program else { panic!("{program:?}") };
     assert!(path.starts_with(image.fixture.pod_dir("uid").join("containers")), "{}", path.display());
     assert_eq!(digest, DIGEST);
     assert!(!path.exists(), "the copy goes with its container");

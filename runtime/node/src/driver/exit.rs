@@ -8,6 +8,7 @@ pub(super) fn describe(cause: &ExitCause) -> ContainerExit {
     let (reason, message) = match cause {
         ExitCause::Exited { code: 0 } => (ExitReason::Completed, None),
         ExitCause::Exited { .. } | ExitCause::Stopped { .. } => (ExitReason::Error, None),
+        ExitCause::Signalled { signal } => (ExitReason::Error, Some(format!("ended by signal {signal}"))),
         ExitCause::Trapped { message, .. } => (ExitReason::Error, Some(message.clone())),
         ExitCause::OomKilled { scope: MemoryScope::Container, limit, asked } => {
             (ExitReason::OomKilled, Some(format!("memory limit is {limit} bytes, and the guest asked for {asked}")))

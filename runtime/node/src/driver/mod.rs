@@ -17,6 +17,7 @@ mod exit;
 mod front;
 mod incarnation;
 mod last_words;
+mod linux;
 mod live;
 mod pull;
 mod resize;

@@ -15,7 +15,7 @@ use nacelle_spec::{ByteSize, DownwardFacts, empty_dir_limit};
 
 use super::context::Context;
 use super::live::{self, Live};
-use super::{pull, resources};
+use super::{linux, pull, resources};
 use crate::network::{self, HostNames};
 use crate::stats::PodInfo;
 
@@ -42,6 +42,7 @@ pub(super) async fn create(context: &Arc<Context>) -> Event {
         fs_group: live.pod.fs_group(),
         resources: resources::of_pod(&live.pod),
         ephemeral_storage_limit: live.pod.ephemeral_storage_limit().map(ByteSize::bytes),
+        linux: linux::of_pod(&live.pod),
     };
     match context.node.host.create_pod(request, context.host_events.clone()).await {
         Ok(PodCreated { ips }) => {

@@ -2,6 +2,7 @@
 
 use nacelle_container::{ContainerId, HttpConfig, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
+use nacelle_infra::Propagation;
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
 use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
 use nacelle_spec::ByteSize;
@@ -12,7 +13,7 @@ use nacelle_spec::volume::expand_sub_path;
 
 use super::context::Context;
 use super::live::Live;
-use super::resources;
+use super::{linux, resources};
 use crate::notice::{Notice, PodRef};
 
 /// A start that failed, as the lifecycle wants to hear of it.
@@ -94,6 +95,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         http: HttpConfig { port: found.http_port(), reuse: pod.http_reuse(), access_log: pod.access_log() },
         termination_log: Some(found.termination_message().path.to_owned()),
         log_path: None,
+        linux: linux::of_container(pod, container, &image.config),
     })
 }
 
@@ -107,10 +109,9 @@ fn image_source(image: &PulledImage) -> Result<(ImageSource, Option<String>), Fa
         ImageContent::RootFs { dir, digest } => {
             Ok((ImageSource::RootFs { dir: dir.clone(), digest: digest.to_string() }, None))
         }
-        ImageContent::Linux { .. } => Err(Failed::create(format!(
-            "image {} is for {}: Linux containers are not built yet, only WebAssembly ones",
-            image.reference, image.platform
-        ))),
+        ImageContent::Linux { layers, digest } => {
+            Ok((ImageSource::Linux { layers: layers.clone(), digest: digest.to_string() }, None))
+        }
     }
 }
 
@@ -143,6 +144,12 @@ fn mounts(container: &Container, env: &[(String, String)]) -> Result<Vec<VolumeM
             path: mount.mount_path.clone(),
             sub_path: sub_path.filter(|path| !path.is_empty()),
             read_only: mount.read_only == Some(true),
+            recursive_read_only: matches!(mount.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible")),
+            propagation: match mount.mount_propagation.as_deref() {
+                Some("HostToContainer") => Propagation::HostToContainer,
+                Some("Bidirectional") => Propagation::Bidirectional,
+                _ => Propagation::Private,
+            },
         });
     }
     Ok(mounts)

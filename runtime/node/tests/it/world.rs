@@ -47,7 +47,7 @@ impl World {
             resources,
         };
         let wasm = Arc::clone(&backend) as Arc<dyn Backend>;
-        let node = Node::with_backends(config, Backends { wasm }).unwrap();
+        let node = Node::with_backends(config, Backends { wasm, linux: None }).unwrap();
         std::fs::create_dir(temp.path().join("manifests")).unwrap();
         // The header of a component: enough for the store to see what it is.
         std::fs::write(temp.path().join("manifests/app.wasm"), b"\0asm\x0d\0\x01\0").unwrap();

@@ -135,7 +135,7 @@ async fn libraries_and_foreign_imports_are_named() {
 async fn a_program_that_changed_is_not_run() {
     let host = Host::new();
     let config = host.config(&preview1(""));
-    let nacelle_container::Program::Wasm { path, .. } = &config.program;
+    let nacelle_container::Program::Wasm { path, .. } = &config.program else { panic!("{:?}", config.program) };
     std::fs::write(path, wat::parse_str(preview1("unreachable")).unwrap()).unwrap();
     let error = host.error(config).await.to_string();
     assert!(error.contains("its content has changed"), "{error}");
