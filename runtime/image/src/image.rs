@@ -49,9 +49,11 @@ pub enum ImageContent {
         /// The chain id of its layers (OCI image specification).
         digest: Digest,
     },
-    /// A root file system of Linux programs: pulled, not unpacked.
+    /// A root file system of Linux programs.
     Linux {
-        /// The layers, lowest first, as tar files that may be compressed.
+        /// Its layers, lowest first: directories in overlayfs' form, whose deletions are character devices 0:0 and
+        /// whose opaque directories have the attribute `trusted.overlay.opaque`; or, where root did not unpack it, a
+        /// single directory with all of it. At least one.
         layers: Vec<PathBuf>,
         /// The chain id of the layers.
         digest: Digest,

@@ -40,4 +40,4 @@ pub use options::{NetworkLimits, PullOptions, PullPolicy};
 pub use platform::Platform;
 pub use progress::{Progress, ProgressEvent};
 pub use reference::{Reference, ReferenceError, RegistryReference};
-pub use store::{Lease, Pruned, Removed, Store};
+pub use store::{Collected, DiskMarks, Lease, Pruned, Removed, Store};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::shape;
+use crate::digest::Digest;
 use crate::error::PullErrorKind;
 use crate::image::{ImageContent, PulledImage};
 use crate::progress::Progress;
@@ -31,7 +32,10 @@ impl Store {
         .await?;
         let Some((record, lease)) = found else { return Ok(Present::Missing) };
         match self.materialise(&record, None).await {
-            Ok(content) => Ok(Present::Intact(Box::new(image(record, content, lease)))),
+            Ok(content) => {
+                self.touch(reference);
+                Ok(Present::Intact(Box::new(image(record, content, lease))))
+            }
             Err(PullErrorKind::NotFound { .. }) => Ok(Present::Damaged),
             Err(error) => Err(error),
         }
@@ -54,9 +58,12 @@ impl Store {
                 })
                 .await
             }
-            Content::Linux { chain, layers } => {
+            Content::Linux { chain, layers, diff_ids } => {
+                // Two images that share layers may both unpack them: the second to finish finds them there.
+                let _flight = self.flight(&format!("layers {chain}")).await;
                 blocking(move || {
-                    let layers = layers.iter().map(|layer| locate(&store, layer)).collect::<Result<_, _>>()?;
+                    let layers = locate_all(&store, &layers, diff_ids)?;
+                    let layers = unpack::unpack_linux(&store, &layers, progress.as_ref())?;
                     Ok(ImageContent::Linux { layers, digest: chain })
                 })
                 .await
@@ -68,13 +75,7 @@ impl Store {
                 }
                 let _flight = self.flight(&format!("rootfs {chain}")).await;
                 blocking(move || {
-                    let layers = layers
-                        .iter()
-                        .zip(diff_ids)
-                        .map(|(layer, diff_id)| {
-                            Ok(Layer { digest: layer.digest.clone(), path: locate(&store, layer)?, diff_id })
-                        })
-                        .collect::<Result<Vec<_>, PullErrorKind>>()?;
+                    let layers = locate_all(&store, &layers, diff_ids)?;
                     let dir = unpack::unpack(&store, &chain, &layers, progress.as_ref())?;
                     Ok(ImageContent::RootFs { dir, digest: chain })
                 })
@@ -82,6 +83,16 @@ impl Store {
             }
         }
     }
+}
+
+fn locate_all(store: &Store, blobs: &[SizedBlob], diff_ids: Vec<Digest>) -> Result<Vec<Layer>, PullErrorKind> {
+    if blobs.len() != diff_ids.len() {
+        return Err(PullErrorKind::NotFound { what: "what its layers unpack to".to_owned() });
+    }
+    let layer = |(blob, diff_id): (&SizedBlob, Digest)| {
+        Ok(Layer { digest: blob.digest.clone(), path: locate(store, blob)?, diff_id })
+    };
+    blobs.iter().zip(diff_ids).map(layer).collect()
 }
 
 fn locate(store: &Store, blob: &SizedBlob) -> Result<std::path::PathBuf, PullErrorKind> {

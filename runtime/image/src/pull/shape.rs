@@ -80,7 +80,7 @@ fn file_system(resolved: &Resolved, platform: Platform) -> Result<Shape, PullErr
     if platform.rank().is_none() {
         return Err(PullErrorKind::NoPlatform { available: vec![platform] });
     }
-    Ok(Shape { platform, content: Content::Linux { chain, layers } })
+    Ok(Shape { platform, content: Content::Linux { chain, layers, diff_ids } })
 }
 
 fn sized(descriptor: &Descriptor) -> SizedBlob {

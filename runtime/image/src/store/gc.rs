@@ -105,13 +105,15 @@ impl Store {
             disk::remove_file(&path)?;
         }
         let mut rubbish = Vec::new();
-        let trees = self.root().join("rootfs");
-        for name in disk::names(&trees)?.iter().filter(|name| !marked.contains(*name)) {
-            let path = trees.join(name);
-            let aside = self.tmp().join(format!("removed-{name}"));
-            bytes = bytes.saturating_add(tree_bytes(&path));
-            fs::rename(&path, &aside).map_err(|source| StoreError::io("remove", path, source))?;
-            rubbish.push(aside);
+        for kind in super::TREES {
+            let trees = self.root().join(kind);
+            for name in disk::names(&trees)?.iter().filter(|name| !marked.contains(*name)) {
+                let path = trees.join(name);
+                let aside = self.tmp().join(format!("removed-{kind}-{name}"));
+                bytes = bytes.saturating_add(tree_bytes(&path));
+                fs::rename(&path, &aside).map_err(|source| StoreError::io("remove", path, source))?;
+                rubbish.push(aside);
+            }
         }
         let stamps = self.stamps();
         for name in disk::names(&stamps)? {

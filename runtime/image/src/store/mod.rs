@@ -5,7 +5,9 @@
 //! lock               flock: shared while a lease or record is written, exclusive while things are removed
 //! blobs/sha256/HEX   verified content, never changed
 //! images/HEX.json    one record per reference (HEX is the digest of the reference's text)
-//! rootfs/HEX/        unpacked layers, by chain id
+//! rootfs/HEX/        the tree of a WebAssembly image, by chain id
+//! layers/HEX/        one layer of a Linux image in overlayfs' form, by the chain id of it and those below
+//! trees/HEX/         all layers of a Linux image in one tree, where root did not unpack it, by chain id
 //! stamps/NAME        which inode a digest was verified of, so that it need not be hashed at each use
 //! leases/ID          one per open store: what it uses; flock'd as long as its process lives
 //! tmp/ID/            that store's unfinished files
@@ -15,6 +17,7 @@
 //! and `leases/`, which the next [`Store::open`] finds without an owner and removes.
 
 mod blobs;
+mod collect;
 mod disk;
 mod gc;
 mod lease;
@@ -28,6 +31,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+pub use collect::{Collected, DiskMarks};
 pub use gc::{Pruned, Removed};
 pub use lease::Lease;
 pub(crate) use record::{Content, Record, SizedBlob};
@@ -38,6 +42,9 @@ use crate::registry::Clients;
 use lease::Session;
 
 const FORMAT: u32 = 1;
+
+/// Where unpacked trees lie.
+const TREES: [&str; 3] = ["rootfs", "layers", "trees"];
 
 /// Images by digest, in a directory that several processes may use at the same time. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,7 +72,7 @@ impl Store {
     /// When the directory cannot be used, or was written by a newer version.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         disk::make_private_dir(root)?;
-        for dir in ["blobs", "blobs/sha256", "images", "rootfs", "stamps", "leases", "tmp"] {
+        for dir in ["blobs", "blobs/sha256", "images", "rootfs", "layers", "trees", "stamps", "leases", "tmp"] {
             disk::make_private_dir(&root.join(dir))?;
         }
         check_version(root)?;
@@ -101,6 +108,14 @@ impl Store {
 
     pub(crate) fn rootfs_path(&self, chain: &Digest) -> PathBuf {
         self.inner.root.join("rootfs").join(chain.hex())
+    }
+
+    pub(crate) fn layer_path(&self, chain: &Digest) -> PathBuf {
+        self.inner.root.join("layers").join(chain.hex())
+    }
+
+    pub(crate) fn tree_path(&self, chain: &Digest) -> PathBuf {
+        self.inner.root.join("trees").join(chain.hex())
     }
 
     /// Waits for a turn to pull. The semaphore is never closed, so there always is one.

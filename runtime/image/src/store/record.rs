@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::unpack::chain_ids;
 
 /// A blob and its size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,13 @@ pub(crate) struct SizedBlob {
 pub(crate) enum Content {
     Component(SizedBlob),
     RootFs { chain: Digest, layers: Vec<SizedBlob>, diff_ids: Vec<Digest> },
-    Linux { chain: Digest, layers: Vec<SizedBlob> },
+    Linux {
+        chain: Digest,
+        layers: Vec<SizedBlob>,
+        /// Empty in records of before Linux images were unpacked: such an image is pulled again.
+        #[serde(default)]
+        diff_ids: Vec<Digest>,
+    },
 }
 
 /// One file of `images/`.
@@ -52,9 +59,15 @@ impl Record {
         let mut digests = self.documents.clone();
         match &self.content {
             Content::Component(blob) => digests.push(blob.digest.clone()),
-            Content::RootFs { chain, layers, .. } | Content::Linux { chain, layers } => {
+            Content::RootFs { chain, layers, .. } => {
                 digests.push(chain.clone());
                 digests.extend(layers.iter().map(|layer| layer.digest.clone()));
+            }
+            Content::Linux { chain, layers, diff_ids } => {
+                digests.push(chain.clone());
+                digests.extend(layers.iter().map(|layer| layer.digest.clone()));
+                // Each of the layers has a tree of its own, which images that begin alike share.
+                digests.extend(chain_ids(diff_ids));
             }
         }
         digests
@@ -62,7 +75,7 @@ impl Record {
 }
 
 impl Store {
-    fn record_path(&self, reference: &Reference) -> PathBuf {
+    pub(super) fn record_path(&self, reference: &Reference) -> PathBuf {
         let name = Digest::of(reference.to_string().as_bytes());
         self.root().join("images").join(format!("{}.json", name.hex()))
     }
@@ -85,6 +98,22 @@ impl Store {
             _ => false,
         };
         Ok(self.records()?.into_iter().find(same).map(|record| Record { reference: reference.clone(), ..record }))
+    }
+
+    /// Notes that an image is used now, for the order in which unused ones are removed. Failing to is harmless.
+    pub(crate) fn touch(&self, reference: &Reference) {
+        let path = self.record_path(reference);
+        let now = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now());
+        let touched = std::fs::File::options().append(true).open(&path).and_then(|file| file.set_times(now));
+        if let Err(error) = touched {
+            tracing::debug!(%reference, %error, "an image's last use was not noted");
+        }
+    }
+
+    /// When [`Self::touch`] or [`Self::put_record`] was called last; long ago if that is not known.
+    pub(super) fn last_used(&self, reference: &Reference) -> Timestamp {
+        let modified = std::fs::metadata(self.record_path(reference)).and_then(|metadata| metadata.modified());
+        modified.ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// Notes what a reference is now, durably; nothing is written when that is known already. The caller holds a

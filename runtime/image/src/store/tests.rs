@@ -9,18 +9,18 @@ use crate::error::RemoveError;
 use crate::platform::Platform;
 use crate::reference::Reference;
 
-fn store() -> (tempfile::TempDir, Store) {
+pub(super) fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store")).unwrap();
     (dir, store)
 }
 
-fn reference(text: &str) -> Reference {
+pub(super) fn reference(text: &str) -> Reference {
     Reference::parse(text, Path::new("/")).unwrap()
 }
 
 /// Notes an image of one blob.
-fn add(store: &Store, name: &str, content: &[u8]) -> Record {
+pub(super) fn add(store: &Store, name: &str, content: &[u8]) -> Record {
     let digest = store.put_blob(content).unwrap();
     let record = Record {
         reference: reference(name),
@@ -41,7 +41,7 @@ fn add(store: &Store, name: &str, content: &[u8]) -> Record {
 #[test]
 fn only_the_owner_can_enter() {
     let (_dir, store) = store();
-    for dir in ["", "blobs/sha256", "tmp", "rootfs", "leases"] {
+    for dir in ["", "blobs/sha256", "tmp", "rootfs", "layers", "trees", "leases"] {
         let mode = fs::metadata(store.root().join(dir)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{dir}");
     }

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::time::{Duration, SystemTime};
 
+use rustix::fs::FileType;
 use tar::EntryType;
 
+use super::attributes::Attributes;
 use super::budget::{Budget, Padded};
 use super::headers::Extensions;
-use super::tree::{Tree, TreeError};
+use super::tree::{Node, Tree, TreeError};
 use crate::digest::Digest;
 use crate::error::{StoreError, UnpackError};
 use crate::limits;
@@ -42,18 +43,21 @@ pub(super) fn apply(
             _ => {
                 let said = std::mem::take(&mut extensions);
                 let path = said.path.clone().unwrap_or_else(|| entry.path_bytes().into_owned());
-                one(&mut entry, &path, said, tree).map_err(|error| {
-                    let name = || String::from_utf8_lossy(&path).chars().take(200).collect();
-                    match error {
-                        TreeError::Refused(why) => UnpackError::Entry { layer: layer.clone(), entry: name(), why },
-                        TreeError::Archive(source) => damaged(source),
-                        TreeError::Io(path, source) => StoreError::io("write", path, source).into(),
-                    }
-                })?;
+                one(&mut entry, &path, said, tree).map_err(|error| explain(error, layer, &path))?;
             }
         }
     }
-    Ok(())
+    tree.finish_layer().map_err(|error| explain(error, layer, b""))
+}
+
+/// What went wrong, with the layer and the entry it went wrong at.
+pub(super) fn explain(error: TreeError, layer: &Digest, path: &[u8]) -> UnpackError {
+    let name = || String::from_utf8_lossy(path).chars().take(200).collect();
+    match error {
+        TreeError::Refused(why) => UnpackError::Entry { layer: layer.clone(), entry: name(), why },
+        TreeError::Archive(source) => UnpackError::Archive { layer: layer.clone(), source },
+        TreeError::Io(path, source) => StoreError::io("write", path, source).into(),
+    }
 }
 
 fn one<R: Read>(
@@ -72,7 +76,10 @@ fn one<R: Read>(
     }
     let Some((parents, name)) = components(path)? else {
         // The root itself.
-        return Ok(());
+        return match kind {
+            EntryType::Directory => tree.root_directory(&attributes(entry.header(), said)),
+            _ => Ok(()),
+        };
     };
     if name == OPAQUE {
         return tree.opaque(&parents);
@@ -87,32 +94,50 @@ fn one<R: Read>(
         };
     }
     let name = OsString::from_vec(name.to_vec());
-    let mode = header.mode().unwrap_or(0o644) & 0o777;
-    let mtime = said.mtime.or_else(|| header.mtime().ok()).unwrap_or(0);
-    // A time that the file system could not keep is no reason to refuse an image.
-    let mtime = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(mtime.min(u64::from(u32::MAX))));
     let link =
-        || said.link.clone().or_else(|| entry.link_name_bytes().map(|name| name.into_owned())).unwrap_or_default();
+        said.link.clone().or_else(|| entry.link_name_bytes().map(|name| name.into_owned())).unwrap_or_default();
+    let device = (header.device_major().ok().flatten(), header.device_minor().ok().flatten());
+    let attributes = attributes(header, said);
     match kind {
-        EntryType::Directory => tree.directory(&parents, &name, mode),
-        EntryType::Regular | EntryType::Continuous => tree.file(&parents, &name, mode, mtime, entry),
+        EntryType::Directory => tree.directory(&parents, &name, &attributes),
+        EntryType::Regular | EntryType::Continuous => tree.file(&parents, &name, &attributes, entry),
         EntryType::Symlink => {
-            let target = link();
-            check_length(&target)?;
-            match target.is_empty() || target.contains(&0) {
+            check_length(&link)?;
+            match link.is_empty() || link.contains(&0) {
                 true => Err(TreeError::Refused("is a symbolic link to nothing")),
-                false => tree.symlink(&parents, &name, &OsString::from_vec(target)),
+                false => tree.symlink(&parents, &name, &OsString::from_vec(link), &attributes),
             }
         }
-        EntryType::Link => match components(&link())? {
+        EntryType::Link => match components(&link)? {
             Some((target_parents, target)) => {
                 tree.hard_link(&parents, &name, &target_parents, &OsString::from_vec(target.to_vec()))
             }
             None => Err(TreeError::Refused("is a hard link to the root")),
         },
-        // Devices and pipes mean nothing to a WebAssembly program.
+        EntryType::Fifo if tree.keep().pipes() => {
+            tree.node(&parents, &name, Node { kind: FileType::Fifo, major: 0, minor: 0 }, &attributes)
+        }
+        EntryType::Block | EntryType::Char if tree.keep().devices() => match device {
+            // To overlayfs, the device 0:0 is none but a mark that hides what is below.
+            (Some(major), Some(minor)) if (major, minor) != (0, 0) => {
+                let kind = if kind == EntryType::Block { FileType::BlockDevice } else { FileType::CharacterDevice };
+                tree.node(&parents, &name, Node { kind, major, minor }, &attributes)
+            }
+            _ => Err(TreeError::Refused("is a device without a number")),
+        },
         EntryType::Block | EntryType::Char | EntryType::Fifo => Ok(()),
         _ => Err(TreeError::Refused("has a type that is not supported")),
+    }
+}
+
+fn attributes(header: &tar::Header, said: Extensions) -> Attributes {
+    let id = |field: io::Result<u64>| field.ok().and_then(|id| u32::try_from(id).ok());
+    Attributes {
+        mode: header.mode().unwrap_or(0o644) & 0o7777,
+        uid: said.uid.or_else(|| id(header.uid())).unwrap_or(0),
+        gid: said.gid.or_else(|| id(header.gid())).unwrap_or(0),
+        mtime: said.mtime.or_else(|| header.mtime().ok()).unwrap_or(0),
+        xattrs: said.xattrs,
     }
 }
 

@@ -13,8 +13,15 @@ pub(super) struct Extensions {
     pub(super) link: Option<Vec<u8>>,
     pub(super) size: Option<u64>,
     pub(super) mtime: Option<u64>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    /// Extended attributes (`SCHILY.xattr.NAME`), whatever their names.
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) sparse: bool,
 }
+
+/// How tar writers, those of all container builders among them, put extended attributes into pax records.
+const XATTR: &[u8] = b"SCHILY.xattr.";
 
 fn read(entry: &mut impl Read, size: u64) -> io::Result<Vec<u8>> {
     if size > limits::TAR_EXTENSION_BYTES {
@@ -43,14 +50,20 @@ impl Extensions {
         while !rest.is_empty() {
             let (key, value, after) =
                 record(rest).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a pax record is malformed"))?;
-            let number = || std::str::from_utf8(value).ok().and_then(|text| text.split('.').next()?.parse().ok());
+            let number = || -> Option<u64> { std::str::from_utf8(value).ok()?.split('.').next()?.parse().ok() };
             match key {
                 b"path" => self.path = Some(value.to_vec()),
                 b"linkpath" => self.link = Some(value.to_vec()),
                 b"size" => self.size = number(),
                 b"mtime" => self.mtime = number(),
+                b"uid" => self.uid = number().and_then(|uid| u32::try_from(uid).ok()),
+                b"gid" => self.gid = number().and_then(|gid| u32::try_from(gid).ok()),
                 key if key.starts_with(b"GNU.sparse.") => self.sparse = true,
-                _ => {}
+                key => {
+                    if let Some(name) = key.strip_prefix(XATTR) {
+                        self.xattrs.push((name.to_vec(), value.to_vec()));
+                    }
+                }
             }
             rest = after;
         }

@@ -1,11 +1,22 @@
-//! Layers into a root file system, once per chain of layers.
+//! Layers into root file systems.
+//!
+//! | for | tree | once per |
+//! |---|---|---|
+//! | WebAssembly images | all layers in one, permissions only | chain of layers |
+//! | Linux images, where root unpacks | one for each layer, in overlayfs' form, with owners, devices and attributes | layer, with those below it |
+//! | Linux images elsewhere | all layers in one, the caller's files | chain of layers |
+//!
+//! What an entry means can depend on the layers below (the attributes of a directory that it only mentions, links on
+//! the way to it), so a layer is known by its chain id, as in containerd, not by its own digest.
 //!
 //! Unpacking happens in the store's `tmp/`; the finished, synced tree is renamed to its chain id, so that one which
 //! is there is whole.
 
+mod attributes;
 mod budget;
 mod entry;
 mod headers;
+mod layers;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -13,15 +24,19 @@ mod tree;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::error::{StoreError, UnpackError};
 use crate::progress::{Progress, ProgressEvent};
 use crate::store::Store;
+use attributes::Keep;
 use budget::{Bounded, Budget};
-use tree::Tree;
+pub(crate) use layers::unpack_linux;
+use tree::{Form, Tree};
+
+type Listener<'a> = Option<&'a Arc<dyn Progress>>;
 
 /// One layer to unpack.
 #[derive(Clone, Debug)]
@@ -34,47 +49,83 @@ pub(crate) struct Layer {
 
 /// The chain id of layers (OCI image specification, config.md).
 pub(crate) fn chain_id(diff_ids: &[Digest]) -> Digest {
-    let mut ids = diff_ids.iter();
-    let Some(first) = ids.next() else { return Digest::of(b"") };
-    ids.fold(first.clone(), |chain, id| Digest::of(format!("{chain} {id}").as_bytes()))
+    chain_ids(diff_ids).pop().unwrap_or_else(|| Digest::of(b""))
 }
 
-/// Makes the tree of `chain` present and gives its root. Blocking.
+/// The chain ids of the first layer, of the first two, and so on.
+pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut chains: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for id in diff_ids {
+        chains.push(match chains.last() {
+            Some(below) => Digest::of(format!("{below} {id}").as_bytes()),
+            None => id.clone(),
+        });
+    }
+    chains
+}
+
+/// Makes the tree of a WebAssembly image present and gives its root. Blocking.
 pub(crate) fn unpack(
     store: &Store,
     chain: &Digest,
     layers: &[Layer],
-    progress: Option<&Arc<dyn Progress>>,
+    progress: Listener<'_>,
 ) -> Result<PathBuf, UnpackError> {
-    let target = store.rootfs_path(chain);
+    unpack_whole(store, &store.rootfs_path(chain), layers, Keep::Plain, progress)
+}
+
+/// All layers into one tree, which becomes `target`.
+fn unpack_whole(
+    store: &Store,
+    target: &Path,
+    layers: &[Layer],
+    keep: Keep,
+    progress: Listener<'_>,
+) -> Result<PathBuf, UnpackError> {
     if target.is_dir() {
-        return Ok(target);
+        return Ok(target.to_owned());
     }
-    let failed = |source| StoreError::io("create", &target, source);
+    let failed = |source| StoreError::io("create", target, source);
     let dir = tempfile::Builder::new().prefix("rootfs-").tempdir_in(store.tmp()).map_err(failed)?;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
     let mut budget = Budget::default();
-    let mut tree = Tree::new(dir.path());
+    let mut tree = Tree::new(dir.path(), keep, Form::Whole);
     for layer in layers {
-        if let Some(progress) = progress {
-            progress.event(ProgressEvent::Unpacking { layer: layer.digest.clone() });
-        }
+        tell(progress, layer);
         apply(layer, &mut tree, &mut budget)?;
     }
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    File::open(dir.path())
+    sync(dir.path())?;
+    publish(dir, target)?;
+    Ok(target.to_owned())
+}
+
+fn tell(progress: Listener<'_>, layer: &Layer) {
+    if let Some(progress) = progress {
+        progress.event(ProgressEvent::Unpacking { layer: layer.digest.clone() });
+    }
+}
+
+/// Brings everything on the disk of `path` to it.
+fn sync(path: &Path) -> Result<(), StoreError> {
+    File::open(path)
         .and_then(|file| rustix::fs::syncfs(file).map_err(io::Error::from))
-        .map_err(|source| StoreError::io("sync", dir.path(), source))?;
-    match std::fs::rename(dir.path(), &target) {
+        .map_err(|source| StoreError::io("sync", path, source))
+}
+
+/// Makes a finished, synced tree appear under its name.
+fn publish(dir: tempfile::TempDir, target: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::io("create", target, source);
+    match std::fs::rename(dir.path(), target) {
         Ok(()) => {
             // Moved: there is nothing left to clean up under the old name.
             let _ = dir.keep();
-            File::open(store.root().join("rootfs")).and_then(|parent| parent.sync_all()).map_err(failed)?;
+            let Some(parent) = target.parent() else { return Ok(()) };
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)
         }
         // Another process was faster.
-        Err(_) if target.is_dir() => {}
-        Err(source) => return Err(failed(source).into()),
+        Err(_) if target.is_dir() => Ok(()),
+        Err(source) => Err(failed(source)),
     }
-    Ok(target)
 }
 
 /// Applies one layer and verifies that its bytes are those of the config.

@@ -6,6 +6,8 @@ use tar::{Builder, EntryType, Header};
 
 use super::*;
 
+mod layers;
+
 /// One entry: kind, path, link target or content.
 type Entry<'a> = (EntryType, &'a str, &'a str);
 
@@ -44,7 +46,7 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("root")).unwrap();
         fs::write(dir.path().join("victim"), "untouched").unwrap();
-        let tree = Tree::new(&dir.path().join("root"));
+        let tree = Tree::new(&dir.path().join("root"), Keep::Plain, Form::Whole);
         Self { dir, tree, budget: Budget::new(1 << 20, 1000) }
     }
 
