@@ -73,6 +73,8 @@ pub enum Medium {
     Disk,
     /// In the memory of this process, counted as the pod's: never on a disk.
     Memory,
+    /// In a tmpfs, which Linux containers can mount as well; without the right to mount one, as [`Medium::Memory`].
+    Tmpfs,
 }
 
 /// Kubernetes' `hostPath.type`.

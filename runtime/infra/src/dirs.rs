@@ -5,6 +5,7 @@
 //!   <state>/pods/<uid>/lock                held by the process that runs the pod, for as long as it lives
 //!   <state>/pods/<uid>/volumes/NAME        emptyDir volumes
 //!   <state>/pods/<uid>/containers/NAME-N/  what one incarnation of a container writes into its root
+//!   <state>/pods/<uid>/mounts/NAME         filesystems in memory that Linux containers mount
 //!   <state>/pods/<uid>/logs/               logs whose place the front end does not name
 //! ```
 //!
@@ -19,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use crate::error::{DirsError, IoContext as _};
-use crate::removal;
+use crate::{removal, tmpfs};
 
 /// The directories of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,7 @@ impl PodDir {
         let pods = base.join("pods");
         DirBuilder::new().recursive(true).mode(0o700).create(&pods).context("create", &pods)?;
         let claimed = Self::claim(base, uid)?;
+        tmpfs::unmount_all(&claimed.path)?;
         let parent = File::open(&claimed.path).context("open", &claimed.path)?;
         for entry in std::fs::read_dir(&claimed.path).context("read", &claimed.path)? {
             let name = entry.context("read", &claimed.path)?.file_name();
@@ -158,6 +160,7 @@ impl PodDir {
 
     /// Removes it with all that is in it.
     pub(crate) fn remove(self) -> Result<(), DirsError> {
+        tmpfs::unmount_all(&self.path)?;
         let guard = lock_base(&self.base)?;
         let pods = self.base.join("pods");
         let parent = File::open(&pods).context("open", &pods)?;

@@ -131,8 +131,11 @@ pub enum MountError {
     /// The pod has no such volume.
     #[error("the pod has no volume {0:?}")]
     NoVolume(String),
-    /// Nothing on the host's disk that the kernel could mount.
-    #[error("volume {0:?} cannot be mounted into a Linux container yet")]
+    /// Nothing on the host that the kernel could mount.
+    #[error(
+        "volume {0:?} is in the memory of this process, and cannot be mounted into a Linux container: a tmpfs is used \
+         where the process may mount one (as root), and where an image is known to be for Linux when the pod is made"
+    )]
     NotOnHost(String),
     /// Over the container's root.
     #[error("a volume cannot be mounted over the container's root")]

@@ -24,6 +24,7 @@ mod usage;
 use std::time::SystemTime;
 
 pub use content::ContentError;
+pub(crate) use content::ContentFile;
 pub use descriptor::Descriptor;
 pub use host::DiskQuota;
 pub use memory::Device;

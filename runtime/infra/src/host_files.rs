@@ -1,21 +1,35 @@
 //! What a Linux container is given of its pod's files: paths of the host that are mounted into it.
 //!
-//! The same volumes as in [`fs`](crate::fs) trees, as the kernel can mount them.
+//! The same volumes as in [`fs`](crate::fs) trees, as the kernel can mount them:
+//!
+//! | volume | on the host |
+//! |---|---|
+//! | emptyDir, hostPath, image | where it is |
+//! | emptyDir of medium Memory | `mounts/volume-NAME`, a tmpfs that wasm containers use as well |
+//! | content: configMap, secret, downwardAPI, projected | `mounts/content/NAME`, in one tmpfs for the pod, made when the first Linux container comes |
+//! | `/dev/shm` | `mounts/shm`, a tmpfs for all Linux containers of the pod, as Kubernetes has it |
+//!
+//! A `subPath` is found by whoever mounts ([`HostMount::sub_path`]), as what it leads to could be exchanged until then.
 
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FsError, IoContext as _, MountError};
+use crate::error::{DirsError, FsError, IoContext as _, MountError};
 use crate::incarnation::{Incarnation, MountConfig, normalize_path};
+use crate::tmpfs::{self, Mounted};
 use crate::volume::{Volume, VolumeKind};
 use crate::{FsConfig, Infra};
 
 /// A file or directory of the host that appears in a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostMount {
-    /// What appears. A `subPath` is resolved already, and the path cannot be changed by a container.
+    /// What appears, or holds what does. No container can change this path.
     pub source: PathBuf,
+    /// What appears of the source: a relative path without `..`. A container may put links on the way at any time, so it
+    /// must be opened below the source (`RESOLVE_BENEATH`) and mounted by descriptor.
+    pub sub_path: Option<String>,
     /// Where: an absolute path in the container.
     pub target: String,
     /// No write goes through this mount.
@@ -37,6 +51,20 @@ pub enum Propagation {
     HostToContainer,
     /// The host sees the container's as well; for privileged containers.
     Bidirectional,
+}
+
+/// The bytes of a pod's `/dev/shm`, as of container runtimes.
+const SHARED_MEMORY: u64 = 64 << 20;
+/// The most files of the kinds of tmpfs here.
+const INODES: u64 = 1 << 20;
+
+/// Where a pod's Linux containers find what no volume is.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedMounts {
+    /// `/dev/shm`.
+    shared_memory: PathBuf,
+    /// Content volumes, by name.
+    content: PathBuf,
 }
 
 impl Infra {
@@ -65,31 +93,74 @@ impl Infra {
             }
             mounts.extend(log);
         }
+        let shared = self.shared_mounts().map_err(FsError::Dirs)?;
         let mut volumes = Vec::new();
+        if !config.mounts.iter().any(|mount| normalize_path(&mount.path) == "/dev/shm") {
+            volumes.push(plain(shared.shared_memory.clone(), "/dev/shm"));
+        }
         for mount in &config.mounts {
             let target = normalize_path(&mount.path);
-            let source = self.host_source(mount).map_err(|source| FsError::Mount { path: target.clone(), source })?;
-            let MountConfig { read_only, recursive_read_only, propagation, .. } = *mount;
-            volumes.push(HostMount { source, target, read_only, recursive_read_only, propagation });
+            let volume = self.volume(&mount.volume).ok_or_else(|| FsError::Mount {
+                path: target.clone(),
+                source: MountError::NoVolume(mount.volume.clone()),
+            })?;
+            let source = host_source(volume, &self.state.path().join("volumes"), &shared)?
+                .ok_or_else(|| FsError::Mount { path: target.clone(), source: MountError::NotOnHost(volume.name.clone()) })?;
+            let MountConfig { recursive_read_only, propagation, .. } = *mount;
+            let read_only = mount.read_only || !volume.is_writable();
+            let sub_path = mount.sub_path.clone().filter(|sub_path| !sub_path.is_empty());
+            volumes.push(HostMount { source, sub_path, target, read_only, recursive_read_only, propagation });
         }
         volumes.sort_by(|a, b| a.target.cmp(&b.target));
         mounts.extend(volumes);
         Ok(mounts)
     }
 
-    fn host_source(&self, mount: &MountConfig) -> Result<PathBuf, MountError> {
-        let Volume { name, kind, .. } =
-            self.volume(&mount.volume).ok_or_else(|| MountError::NoVolume(mount.volume.clone()))?;
-        let root = match kind {
-            VolumeKind::EmptyDir(_) => self.state.path().join("volumes").join(name),
-            VolumeKind::HostPath { path } => path.clone(),
-            VolumeKind::Image { root } => root.clone(),
-            VolumeKind::EmptyMemory { .. } | VolumeKind::Files => return Err(MountError::NotOnHost(name.clone())),
-        };
-        match mount.sub_path.as_deref().unwrap_or_default() {
-            "" => Ok(root),
-            _ => Err(MountError::NotOnHost(name.clone())),
+    /// Made once, before the first Linux container: what mounts those sees only what was mounted before it began.
+    fn shared_mounts(&self) -> Result<SharedMounts, DirsError> {
+        let mut shared = self.shared_mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = &*shared {
+            return Ok(shared.clone());
         }
+        let mount = |name, mode, bytes| {
+            Ok(match tmpfs::mount(&self.state, name, mode, tmpfs::Limits { bytes, inodes: INODES })? {
+                Mounted::Tmpfs(path) => path,
+                Mounted::NotAllowed(path) => {
+                    // A plain directory, closed to other users by the state directory's mode.
+                    crate::dirs::set_mode(&path, mode)?;
+                    path
+                }
+            })
+        };
+        let made = SharedMounts {
+            shared_memory: mount("shm", 0o1777, Some(SHARED_MEMORY))?,
+            content: mount("content", 0o755, None)?,
+        };
+        Ok(shared.insert(made).clone())
+    }
+}
+
+/// Where the kernel finds a volume; `None` if it cannot. `disk` is where emptyDirs are.
+fn host_source(volume: &Volume, disk: &Path, shared: &SharedMounts) -> Result<Option<PathBuf>, DirsError> {
+    Ok(match &volume.kind {
+        VolumeKind::EmptyDir(_) => Some(disk.join(&volume.name)),
+        VolumeKind::HostPath { path } => Some(path.clone()),
+        VolumeKind::Image { root } => Some(root.clone()),
+        VolumeKind::EmptyTmpfs { path } => Some(path.clone()),
+        VolumeKind::EmptyMemory { .. } => None,
+        VolumeKind::Files { .. } => volume.show_on_host(&shared.content.join(&volume.name))?,
+    })
+}
+
+/// All of `source`, writable.
+fn plain(source: PathBuf, target: &str) -> HostMount {
+    HostMount {
+        source,
+        sub_path: None,
+        target: target.to_owned(),
+        read_only: false,
+        recursive_read_only: false,
+        propagation: Propagation::Private,
     }
 }
 
@@ -107,6 +178,5 @@ fn own_file(
     let source = dir.join(name);
     std::fs::write(&source, content).context("write", &source)?;
     crate::dirs::set_mode(&source, 0o644)?;
-    let (read_only, recursive_read_only, propagation) = (false, false, Propagation::Private);
-    Ok(Some(HostMount { source, target: target.to_owned(), read_only, recursive_read_only, propagation }))
+    Ok(Some(plain(source, target)))
 }

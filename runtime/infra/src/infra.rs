@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::budget::Budget;
 use crate::config::{InfraConfig, VolumeConfig, VolumeFile};
 use crate::dirs::{NodeDirs, PodDir};
+use crate::host_files::SharedMounts;
 use crate::error::{DirsError, InfraError, VolumeError};
 use crate::network::{NodeNetwork, PodNetwork};
 use crate::storage::{PodStorage, StorageExceeded, StorageUsage};
@@ -25,6 +26,8 @@ pub struct Infra {
     hostname: String,
     uid: String,
     volumes: Vec<Volume>,
+    /// What Linux containers of the pod mount beside volumes, once there is one.
+    pub(crate) shared_mounts: Mutex<Option<SharedMounts>>,
     /// Taken by whoever acts on it.
     exceeded: Mutex<Option<mpsc::UnboundedReceiver<StorageExceeded>>>,
 }
@@ -72,7 +75,8 @@ impl Infra {
         };
         let Files { state, volumes, storage, exceeded } = files;
         let exceeded = Mutex::new(Some(exceeded));
-        Ok(Self { network, memory, storage, state, hostname, uid, volumes, exceeded })
+        let shared_mounts = Mutex::default();
+        Ok(Self { network, memory, storage, state, hostname, uid, volumes, shared_mounts, exceeded })
     }
 
     /// The pod's uid.

@@ -21,6 +21,7 @@ mod descriptors;
 mod dirs;
 mod error;
 pub mod fs;
+mod host_content;
 mod host_files;
 mod incarnation;
 mod infra;
@@ -29,6 +30,7 @@ pub mod network;
 mod removal;
 pub mod stats;
 mod storage;
+mod tmpfs;
 mod volume;
 
 pub use config::{HostPathKind, InfraConfig, Medium, VolumeConfig, VolumeFile, VolumeSource};

@@ -88,6 +88,14 @@ impl FileSpace {
         })
     }
 
+    /// All that is used of it, for one that has nothing else on it.
+    fn used(self) -> FileUsage {
+        FileUsage {
+            bytes: self.capacity.saturating_sub(self.available),
+            inodes: self.inodes.saturating_sub(self.inodes_free),
+        }
+    }
+
     fn in_memory(limit: u64, used: FileUsage) -> Self {
         Self {
             capacity: limit,
@@ -126,7 +134,11 @@ impl Volume {
                 let used = self.tree.memory_usage();
                 (used, limit.map(|limit| FileSpace::in_memory(limit, used)), true)
             }
-            VolumeKind::Files => (self.tree.memory_usage(), None, true),
+            VolumeKind::EmptyTmpfs { path } => {
+                let space = FileSpace::of(path).ok();
+                (space.map(FileSpace::used).unwrap_or_default(), space, true)
+            }
+            VolumeKind::Files { .. } => (self.tree.memory_usage(), None, true),
             VolumeKind::HostPath { .. } | VolumeKind::Image { .. } => return None,
         };
         Some(VolumeStats { name: self.name.clone(), used, space, in_memory })

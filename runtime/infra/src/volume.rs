@@ -4,7 +4,7 @@ mod host_path;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{CWD, Gid, Mode, OFlags};
 
@@ -14,6 +14,7 @@ use crate::dirs::{PodDir, set_mode};
 use crate::error::{DirsError, IoContext as _, VolumeError};
 use crate::fs::{DiskQuota, MemLimits, Ownership, Tree};
 use crate::storage::PodStorage;
+use crate::{host_content, tmpfs};
 
 /// The most files, directories and links of a volume in memory.
 pub(crate) const MAX_INODES: u64 = 1 << 20;
@@ -36,10 +37,12 @@ pub(crate) enum VolumeKind {
     EmptyDir(Arc<DiskQuota>),
     /// The same in memory, of at most so many bytes.
     EmptyMemory { limit: Option<u64> },
+    /// The same in a tmpfs that is mounted at `path`.
+    EmptyTmpfs { path: PathBuf },
     /// Anything of the host.
     HostPath { path: PathBuf },
-    /// Content that the front end gives.
-    Files,
+    /// Content that the front end gives; `on_host` is where Linux containers see it, once there is one.
+    Files { on_host: Mutex<Option<PathBuf>>, owner: Ownership },
     /// An image.
     Image { root: PathBuf },
 }
@@ -67,17 +70,32 @@ impl Volume {
                 let quota = quota.map_err(|error| DirsError::io("count", &path, error.into()))?;
                 (Tree::host(dir, Some(Arc::clone(&quota)))?, VolumeKind::EmptyDir(quota))
             }
-            VolumeSource::EmptyDir { medium: Medium::Memory, size_limit } => {
+            VolumeSource::EmptyDir { medium: medium @ (Medium::Memory | Medium::Tmpfs), size_limit } => {
                 // The kubelet's rule: the smaller of the two, where there are two.
                 let bytes = some_limit(*size_limit).into_iter().chain(around.memory.limit()).min();
-                let limits = MemLimits { bytes, inodes: MAX_INODES };
-                (Tree::memory(limits, owner, memory()), VolumeKind::EmptyMemory { limit: bytes })
+                let mounted = match medium {
+                    Medium::Tmpfs => mount_tmpfs(&config.name, bytes, around)?,
+                    Medium::Memory | Medium::Disk => None,
+                };
+                match mounted {
+                    Some(path) => {
+                        let dir = make_shared(&path, around.fs_group)?;
+                        (Tree::host(dir, None)?, VolumeKind::EmptyTmpfs { path })
+                    }
+                    None => {
+                        let limits = MemLimits { bytes, inodes: MAX_INODES };
+                        (Tree::memory(limits, owner, memory()), VolumeKind::EmptyMemory { limit: bytes })
+                    }
+                }
             }
             VolumeSource::HostPath { path, kind } => {
                 host_path::check(path, *kind)?;
                 (host(path)?, VolumeKind::HostPath { path: path.clone() })
             }
-            VolumeSource::Files { files } => (Tree::content(files, owner, memory())?, VolumeKind::Files),
+            VolumeSource::Files { files } => {
+                let kind = VolumeKind::Files { on_host: Mutex::default(), owner };
+                (Tree::content(files, owner, memory())?, kind)
+            }
             VolumeSource::Image { root } => {
                 let tree = Tree::host(open(root, OFlags::DIRECTORY)?, None)?;
                 // However it is mounted: other pods use the same files.
@@ -89,18 +107,46 @@ impl Volume {
 
     /// Gives a content volume other content, atomically. Returns whether anything changed.
     pub(crate) fn update(&self, files: &[VolumeFile]) -> Result<bool, VolumeError> {
-        match self.kind {
-            VolumeKind::Files => Ok(self.tree.update(files)?),
-            _ => Err(VolumeError::NotFiles),
+        let VolumeKind::Files { on_host, owner } = &self.kind else { return Err(VolumeError::NotFiles) };
+        // Held, so that two updates come in the same order in both places.
+        let on_host = on_host.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = self.tree.update(files)?;
+        if let (true, Some(dir), Some(files)) = (changed, &*on_host, self.tree.content_files()) {
+            host_content::write(dir, &files, *owner)?;
         }
+        Ok(changed)
+    }
+
+    /// Shows a content volume in the directory `dir` as well, now and after each update, unless it has a place already.
+    /// Gives the place; `None` for other volumes.
+    pub(crate) fn show_on_host(&self, dir: &Path) -> Result<Option<PathBuf>, DirsError> {
+        let VolumeKind::Files { on_host, owner } = &self.kind else { return Ok(None) };
+        let mut on_host = on_host.lock().unwrap_or_else(PoisonError::into_inner);
+        if on_host.is_none() {
+            host_content::write(dir, &self.tree.content_files().unwrap_or_default(), *owner)?;
+            *on_host = Some(dir.to_owned());
+        }
+        Ok(on_host.clone())
     }
 
     /// Whether a container can be allowed to write to it.
     pub(crate) fn is_writable(&self) -> bool {
         match self.kind {
-            VolumeKind::EmptyDir(_) | VolumeKind::EmptyMemory { .. } | VolumeKind::HostPath { .. } => true,
-            VolumeKind::Files | VolumeKind::Image { .. } => false,
+            VolumeKind::EmptyDir(_)
+            | VolumeKind::EmptyMemory { .. }
+            | VolumeKind::EmptyTmpfs { .. }
+            | VolumeKind::HostPath { .. } => true,
+            VolumeKind::Files { .. } | VolumeKind::Image { .. } => false,
         }
+    }
+}
+
+/// Where a tmpfs for the volume is mounted now; `None` where this process may not mount one.
+fn mount_tmpfs(name: &str, bytes: Option<u64>, around: &Surroundings<'_>) -> Result<Option<PathBuf>, DirsError> {
+    let limits = tmpfs::Limits { bytes, inodes: MAX_INODES };
+    match tmpfs::mount(around.state, &format!("volume-{name}"), 0o777, limits)? {
+        tmpfs::Mounted::Tmpfs(path) => Ok(Some(path)),
+        tmpfs::Mounted::NotAllowed(_) => Ok(None),
     }
 }
 

@@ -68,7 +68,24 @@ pub(crate) struct ContentTree {
 struct Shown {
     /// The directory of the version.
     version: Option<Box<str>>,
-    files: Vec<(Box<str>, u32, Bytes)>,
+    files: Vec<ContentFile>,
+}
+
+/// A file of a content volume. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct ContentFile {
+    /// Relative, and checked.
+    pub(crate) path: Box<str>,
+    /// As asked for.
+    pub(crate) mode: u32,
+    pub(crate) bytes: Bytes,
+}
+
+/// Content may be secret.
+impl std::fmt::Debug for ContentFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContentFile").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 // Content may be secret.
@@ -94,8 +111,13 @@ impl ContentTree {
     /// The files that are shown: their bytes, and the inodes with directories and links.
     pub(crate) fn usage(&self) -> FileUsage {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = shown.files.iter().map(|(_, _, bytes)| bytes.len() as u64).sum();
+        let bytes = shown.files.iter().map(|file| file.bytes.len() as u64).sum();
         FileUsage { bytes, inodes: self.tree.inodes() }
+    }
+
+    /// What is shown now.
+    pub(crate) fn files(&self) -> Vec<ContentFile> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).files.clone()
     }
 
     /// Shows `files` from now on. Returns whether anything changed.
@@ -112,20 +134,20 @@ impl ContentTree {
 
     fn show(&self, files: &[VolumeFile], old: &Shown) -> FsResult<Shown> {
         let (tree, root) = (&self.tree, self.tree.root());
-        let version = tree.directory(&root, self.dir_mode())?;
+        let version = tree.directory(&root, self.owner.content_dir_mode())?;
         let mut kept = Vec::with_capacity(files.len());
         for file in files {
             let bytes = Bytes::copy_from_slice(&file.bytes);
             let (dir, name) = self.parent(&version, &file.path)?;
-            tree.put_fixed(&dir, name, self.file_mode(file.mode), bytes.clone())?;
-            kept.push((file.path.as_str().into(), file.mode, bytes));
+            tree.put_fixed(&dir, name, self.owner.content_file_mode(file.mode), bytes.clone())?;
+            kept.push(ContentFile { path: file.path.as_str().into(), mode: file.mode, bytes });
         }
         let name = self.version_name(&root);
         let tops = |files: &mut dyn Iterator<Item = &str>| -> BTreeSet<Box<str>> {
             files.filter_map(|path| path.split('/').next()).map(Box::from).collect()
         };
         let now = tops(&mut files.iter().map(|file| file.path.as_str()));
-        let before = tops(&mut old.files.iter().map(|(path, ..)| path.as_ref()));
+        let before = tops(&mut old.files.iter().map(|file| file.path.as_ref()));
         let mut put =
             vec![(name.clone(), Slot::from(&version)), (DATA.into(), tree.link(&root, &name, Some(&version))?)];
         for top in now.difference(&before) {
@@ -143,22 +165,13 @@ impl ContentTree {
         while let Some((name, below)) = rest.split_once('/') {
             dir = match dir.lookup(name) {
                 Ok(Found::Directory(super::node::Dir::Memory(dir))) => dir,
-                Err(Errno::NOENT) => self.tree.put_directory(&dir, name, self.dir_mode())?,
+                Err(Errno::NOENT) => self.tree.put_directory(&dir, name, self.owner.content_dir_mode())?,
                 Ok(_) => return Err(Errno::NOTDIR),
                 Err(error) => return Err(error),
             };
             rest = below;
         }
         Ok((dir, rest))
-    }
-
-    /// As the kubelet makes them, and changes them for an fsGroup: the setgid bit comes by inheritance.
-    fn dir_mode(&self) -> u32 {
-        if self.owner.fs_group.is_some() { 0o2755 } else { 0o755 }
-    }
-
-    fn file_mode(&self, mode: u32) -> u32 {
-        (mode & 0o777) | if self.owner.fs_group.is_some() { 0o440 } else { 0 }
     }
 
     /// After the time; made different from what is there.
@@ -176,8 +189,8 @@ impl ContentTree {
 
 impl Shown {
     fn is_same(&self, files: &[VolumeFile]) -> bool {
-        let same = |((path, mode, bytes), file): (&(Box<str>, u32, Bytes), &VolumeFile)| {
-            path.as_ref() == file.path && *mode == file.mode && bytes == file.bytes.as_slice()
+        let same = |(shown, file): (&ContentFile, &VolumeFile)| {
+            shown.path.as_ref() == file.path && shown.mode == file.mode && shown.bytes == file.bytes.as_slice()
         };
         self.files.len() == files.len() && self.files.iter().zip(files).all(same)
     }

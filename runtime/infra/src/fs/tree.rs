@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::content::ContentTree;
+use super::content::{ContentFile, ContentTree};
 use super::host::{DiskQuota, HostDir, HostLeaf};
 use super::memory::{Lower, MemTree, RootStore, Spool};
 use super::namespace::{Last, MountNamespace, Root, Step, Walk};
@@ -42,6 +42,19 @@ pub struct Ownership {
     /// The pod's fsGroup: the group of everything, which may then read (and write, where the volume is writable), and
     /// which what is made in a directory inherits.
     pub fs_group: Option<u32>,
+}
+
+impl Ownership {
+    /// The mode of a directory of content: as the kubelet makes them, and changes them for an fsGroup; the setgid bit
+    /// comes by inheritance.
+    pub(crate) fn content_dir_mode(self) -> u32 {
+        if self.fs_group.is_some() { 0o2755 } else { 0o755 }
+    }
+
+    /// The mode of a file of content that is asked for with `mode`.
+    pub(crate) fn content_file_mode(self, mode: u32) -> u32 {
+        (mode & 0o777) | if self.fs_group.is_some() { 0o440 } else { 0 }
+    }
 }
 
 /// A container's root cannot be made.
@@ -125,6 +138,14 @@ impl Tree {
         match &self.kind {
             Kind::Content(content) => content.update(files),
             Kind::Own(_) | Kind::Other(_) => Err(ContentError::NotContent),
+        }
+    }
+
+    /// What a content tree shows now; `None` for any other.
+    pub(crate) fn content_files(&self) -> Option<Vec<ContentFile>> {
+        match &self.kind {
+            Kind::Content(content) => Some(content.files()),
+            Kind::Own(_) | Kind::Other(_) => None,
         }
     }
 

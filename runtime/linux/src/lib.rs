@@ -1,0 +1,5 @@
+//! Linux containers.
+
+pub mod namespaces;
+pub mod rootfs;
+pub mod volumes;

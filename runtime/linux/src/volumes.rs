@@ -1,0 +1,148 @@
+//! What is mounted into a container, made safe to mount: a `subPath` is found and held before anybody can exchange it.
+//!
+//! A container that shares a volume can put a link in place of any directory of it at any time. So what a `subPath` names
+//! is opened below its volume in one step (openat2(2) with `RESOLVE_BENEATH`; links inside the volume are followed, as
+//! Kubernetes has it), and what was opened is mounted at a path that no container can change.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+
+/// Mounts what `sub_path` is in the volume at `source` in the empty directory `staging`, under `name`, and gives its path.
+/// It is there for the mount namespace of the caller. Blocking.
+///
+/// # Errors
+/// EXDEV (as [`io::ErrorKind::CrossesDevices`]) when a link leads out of the volume; as open(2) and mount(2).
+pub fn pin(source: &Path, sub_path: &str, staging: &Path, name: &str) -> io::Result<PathBuf> {
+    let found = open_below(source, sub_path)?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+    let target = staging.join(name);
+    if kind == FileType::Directory {
+        DirBuilder::new().mode(0o700).create(&target)?;
+    } else {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target)?;
+    }
+    // By descriptor: whatever the path is by now, this is what was found.
+    let by_descriptor = format!("/proc/self/fd/{}", found.as_raw_fd());
+    rustix::mount::mount(by_descriptor, &target, "", MountFlags::BIND | MountFlags::REC, None::<&std::ffi::CStr>)?;
+    Ok(target)
+}
+
+fn open_below(source: &Path, sub_path: &str) -> io::Result<OwnedFd> {
+    let root = rustix::fs::openat(CWD, source, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    // Somebody renames directories of the volume just now (openat2(2)): a try takes microseconds.
+    for _ in 0..1000 {
+        match rustix::fs::openat2(&root, sub_path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            opened => return Ok(opened?),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn volume() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("volume/inside/deep")).unwrap();
+        fs::write(dir.path().join("volume/inside/deep/file"), "inside").unwrap();
+        fs::create_dir_all(dir.path().join("outside")).unwrap();
+        fs::write(dir.path().join("outside/file"), "outside").unwrap();
+        dir
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_volume_only() {
+        let dir = volume();
+        let root = dir.path().join("volume");
+        symlink("inside/deep", root.join("link")).unwrap();
+        symlink("../outside", root.join("up")).unwrap();
+        symlink("/etc", root.join("absolute")).unwrap();
+        for good in ["inside", "inside/deep/file", "link", "link/file", "link/../deep"] {
+            open_below(&root, good).unwrap();
+        }
+        for bad in ["up", "up/file", "absolute", "absolute/passwd", "../outside", "link/../../../outside"] {
+            assert_eq!(open_below(&root, bad).unwrap_err().kind(), io::ErrorKind::CrossesDevices, "{bad}");
+        }
+        assert_eq!(open_below(&root, "none").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_is_exchanged_meanwhile_is_never_left_by() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("NACELLE_TEST_REQUIRE_ALL").is_none(), "this test needs root");
+            eprintln!("SKIPPED: mounting takes root");
+            return;
+        }
+        let dir = volume();
+        let root = dir.path().join("volume");
+        symlink("../outside", root.join("evil")).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Exchanges the directory and the link for each other, as fast as it can.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let (one, two) = (root.join("inside"), root.join("evil"));
+                    let _ = rustix::fs::renameat_with(CWD, one, CWD, two, rustix::fs::RenameFlags::EXCHANGE);
+                }
+            });
+            let pinned = scope.spawn(|| {
+                crate::namespaces::own_mounts().unwrap();
+                let mut pinned = 0;
+                for round in 0..300 {
+                    let staging = dir.path().join(format!("staging-{round}"));
+                    fs::create_dir(&staging).unwrap();
+                    match pin(&root, "inside", &staging, "0") {
+                        Ok(path) => {
+                            assert!(path.join("deep/file").exists() && !path.join("file").exists());
+                            pinned += 1;
+                        }
+                        Err(error) => assert!(
+                            matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::WouldBlock),
+                            "{error}"
+                        ),
+                    }
+                }
+                pinned
+            });
+            let pinned = pinned.join().unwrap();
+            done.store(true, Ordering::Relaxed);
+            assert!(pinned > 0);
+        });
+    }
+
+    #[test]
+    fn a_single_file_can_be_mounted() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("NACELLE_TEST_REQUIRE_ALL").is_none(), "this test needs root");
+            eprintln!("SKIPPED: mounting takes root");
+            return;
+        }
+        let dir = volume();
+        let staging = dir.path().join("staging");
+        fs::create_dir(&staging).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                crate::namespaces::own_mounts().unwrap();
+                let path = pin(&dir.path().join("volume"), "inside/deep/file", &staging, "0").unwrap();
+                assert_eq!(fs::read_to_string(path).unwrap(), "inside");
+            });
+            thread.join().unwrap();
+        });
+        // The mount went with the namespace; the place of it is empty.
+        assert_eq!(fs::read_to_string(staging.join("0")).unwrap(), "");
+    }
+}
