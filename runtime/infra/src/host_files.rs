@@ -83,7 +83,7 @@ impl Infra {
             ("/etc/hostname", "hostname", &content.hostname),
             ("/etc/resolv.conf", "resolv.conf", &content.resolv_conf),
         ] {
-            mounts.extend(own_file(&managed, name, bytes, target, config)?);
+            mounts.extend(own_file(&managed, name, bytes.as_bytes(), target, config)?);
         }
         if let Some(target) = config.termination_log.as_deref().map(normalize_path) {
             let log = own_file(&managed, "termination-log", &[], &target, config)?;

@@ -1,5 +1,29 @@
-//! Linux containers.
+//! Runs Linux containers: the only crate that touches namespaces, control groups, mounts and system call filters.
+//!
+//! ```text
+//!   host ──► LinuxBackend ──► client ═══socket═══► monitor ──► libcontainer ──► the container's program
+//!            (this process)                        (a process for each pod)
+//! ```
 
-pub mod namespaces;
-pub mod rootfs;
-pub mod volumes;
+mod backend;
+mod cause;
+mod cgroup;
+mod client;
+mod config;
+mod container;
+mod inside;
+mod monitor;
+mod packet;
+mod protocol;
+mod rootfs;
+mod seccomp;
+mod signal;
+mod spec;
+mod stdio;
+mod sys;
+mod sysctl;
+mod user;
+
+pub use backend::{AdoptError, LinuxBackend};
+pub use config::{LinuxConfig, MonitorCommand};
+pub use monitor::monitor_main;

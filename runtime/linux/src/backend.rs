@@ -1,0 +1,260 @@
+//! The backend: a monitor for each pod that has a Linux container, made when the first one comes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use nacelle_container::output::OutputSender;
+use nacelle_container::{
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, LinuxProgram, PodUid, Program,
+};
+use tokio::io::AsyncRead;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
+
+use crate::cgroup::{self, Cgroup, Hierarchy, limits};
+use crate::client::{Client, kill_monitor};
+use crate::config::LinuxConfig;
+use crate::container::{LinuxContainer, Parts};
+use crate::monitor::Setup;
+use crate::protocol::{Failure, Key, Reply, Request, State};
+
+/// The file of a container's configuration, in its directory.
+const CONFIG: &str = "container.json";
+
+/// Runs Linux containers.
+#[derive(Debug)]
+pub struct LinuxBackend {
+    config: LinuxConfig,
+    cgroups: PathBuf,
+    pods: Mutex<HashMap<PodUid, Arc<OnceCell<Arc<Client>>>>>,
+}
+
+/// A container that runs already cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// The pod has no monitor any more, so nobody knows what its containers do. They are to be removed.
+    #[error("pod {pod} has no monitor: {reason}")]
+    NoMonitor {
+        /// The pod.
+        pod: PodUid,
+        /// What failed.
+        reason: String,
+    },
+    /// There is no such container, or it was never started.
+    #[error("container {0} was not started")]
+    NotStarted(ContainerId),
+    /// What is known of it cannot be read.
+    #[error("container {id}: {reason}")]
+    Damaged {
+        /// Which.
+        id: ContainerId,
+        /// What failed.
+        reason: String,
+    },
+}
+
+impl LinuxBackend {
+    /// A backend without containers. Nothing is done before the first one comes.
+    pub fn new(config: LinuxConfig) -> Self {
+        Self { config, cgroups: cgroup::ROOT.into(), pods: Mutex::default() }
+    }
+
+    /// Takes over a container that another process, which has died, has started: one of its pod's monitor in `dir`
+    /// ([`LinuxPod::dir`](nacelle_container::LinuxPod::dir)). It is as if this process had created and started it; what
+    /// it wrote while nobody read comes first.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; the container is as it was.
+    pub async fn adopt(
+        &self,
+        id: &ContainerId,
+        dir: &Path,
+        stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+        output: OutputSender,
+    ) -> Result<Arc<dyn Container>, AdoptError> {
+        let no_monitor = |reason: String| AdoptError::NoMonitor { pod: id.pod.clone(), reason };
+        let damaged = |reason: String| AdoptError::Damaged { id: id.clone(), reason };
+        let cell = self.cell(&id.pod);
+        let client = cell.get_or_try_init(|| Client::connect(dir)).await;
+        let client = Arc::clone(client.map_err(|error| no_monitor(error.to_string()))?);
+        let key = key(id);
+        let path = dir.join("containers").join(&key).join(CONFIG);
+        let bytes = tokio::fs::read(&path).await.map_err(|_| AdoptError::NotStarted(id.clone()))?;
+        let config: ContainerConfig = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let Program::Linux(program) = config.program.clone() else {
+            return Err(damaged("it is no Linux container".to_owned()));
+        };
+        let cgroup = self.cgroup(&id.pod, &key).map_err(damaged)?;
+        let container = LinuxContainer::new(Parts { client, key, config, program: *program, cgroup });
+        // Watched first: an end from here on is not missed.
+        let (reply, fds) = container.call(|key| Request::Attach { key }).await.map_err(|failure| match failure {
+            Failure::NotRunning => AdoptError::NotStarted(id.clone()),
+            failure => damaged(failure.to_string()),
+        })?;
+        let Reply::Started { streams } = reply else { return Err(damaged("unexpected answer".to_owned())) };
+        let (known, _) = container.call(|_| Request::List).await.map_err(|failure| damaged(failure.to_string()))?;
+        let end = match known {
+            Reply::Containers(all) => all.into_iter().find_map(|known| match known.state {
+                State::Ended(end) if known.key == container.key() => Some(end),
+                _ => None,
+            }),
+            _ => None,
+        };
+        container.run(streams, fds, stdin, output, end).map_err(|error| damaged(error.to_string()))?;
+        Ok(container)
+    }
+
+    fn cell(&self, pod: &PodUid) -> Arc<OnceCell<Arc<Client>>> {
+        // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = pods.entry(pod.clone()).or_default();
+        if cell.get().is_some_and(|client| client.is_gone()) {
+            *cell = Arc::default();
+        }
+        Arc::clone(cell)
+    }
+
+    fn cgroup(&self, pod: &PodUid, key: &str) -> Result<Cgroup, String> {
+        let hierarchy = Hierarchy::detect(&self.cgroups).map_err(|error| error.to_string())?;
+        Ok(hierarchy.pod(pod.as_str()).container(key))
+    }
+
+    /// The monitor of a container's pod.
+    async fn monitor(&self, config: &ContainerConfig, program: &LinuxProgram) -> Result<Arc<Client>, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("Linux containers need root here: run nacelle as root, or use images of WebAssembly, which \
+                        need none"
+                .to_owned());
+        }
+        let setup = Setup {
+            uid: config.id.pod.as_str().to_owned(),
+            hostname: config.hostname.clone(),
+            pod: program.pod.clone(),
+            cpu: config.pod_cpu,
+            cgroups: self.cgroups.clone(),
+            seccomp_profiles: self.config.seccomp_profiles.clone(),
+        };
+        let cell = self.cell(&config.id.pod);
+        let client = cell.get_or_try_init(|| Client::spawn(&self.config.monitor, &program.pod.dir, &setup)).await?;
+        Ok(Arc::clone(client))
+    }
+}
+
+/// How a pod's monitor calls a container.
+fn key(id: &ContainerId) -> Key {
+    format!("{}-{}", id.name, id.attempt)
+}
+
+#[async_trait]
+impl Backend for LinuxBackend {
+    async fn create(
+        &self,
+        config: ContainerConfig,
+        _infra: ContainerInfra,
+        stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+        output: OutputSender,
+    ) -> Result<Arc<dyn Container>, CreateError> {
+        let Program::Linux(program) = config.program.clone() else {
+            return Err(CreateError::Other("the Linux backend runs no WebAssembly".to_owned()));
+        };
+        let client = self.monitor(&config, &program).await.map_err(config_or_other)?;
+        let key = key(&config.id);
+        let cgroup = self.cgroup(&config.id.pod, &key).map_err(CreateError::Other)?;
+        let bundle = program.pod.dir.join("containers").join(&key);
+        let path = bundle.join(CONFIG);
+        let text = serde_json::to_vec(&config).map_err(|error| CreateError::Other(error.to_string()))?;
+        let write = async {
+            tokio::fs::create_dir_all(&bundle).await?;
+            tokio::fs::write(&path, text).await
+        };
+        write.await.map_err(|error| CreateError::Other(format!("cannot write {}: {error}", path.display())))?;
+        let container = LinuxContainer::new(Parts { client, key, config, program: *program, cgroup });
+        // Until it is handed out, nobody else could remove it.
+        let guard = RemoveGuard(Some(container));
+        let prepared = match &guard.0 {
+            Some(container) => container.call(|key| Request::Prepare { key, config: path }).await,
+            None => Err(Failure::NotRunning),
+        };
+        match prepared {
+            Ok(_) => {
+                let container = guard.disarm().ok_or_else(|| CreateError::Other("it was removed".to_owned()))?;
+                container.hold(stdin, output);
+                Ok(container)
+            }
+            Err(failure) => Err(create_error(failure)),
+        }
+    }
+
+    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
+        let Ok(hierarchy) = Hierarchy::detect(&self.cgroups) else { return };
+        let has_monitor = self.pods.lock().unwrap_or_else(PoisonError::into_inner).contains_key(pod);
+        if has_monitor
+            && let Err(error) = hierarchy.pod(pod.as_str()).apply(&limits::pod_cpu(hierarchy.version, cpu))
+        {
+            tracing::warn!(%pod, %error, "cannot change what a pod may use");
+        }
+    }
+
+    async fn remove_pod(&self, pod: &PodUid, dir: &Path) {
+        let known = self.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(pod);
+        let known = known.and_then(|cell| cell.get().cloned());
+        if known.is_none() && !dir.exists() {
+            // A pod without Linux containers.
+            return;
+        }
+        let client = match known {
+            Some(client) => Some(client),
+            None => Client::connect(dir).await.ok(),
+        };
+        if let Some(client) = client
+            && let Err(error) = client.shutdown().await
+        {
+            tracing::warn!(%pod, %error, "the pod's monitor does not stop by itself");
+        }
+        let (cgroups, uid, dir) = (self.cgroups.clone(), pod.clone(), dir.to_owned());
+        // What is left when the monitor was killed.
+        let cleaned = spawn_blocking(move || {
+            kill_monitor(&dir)?;
+            let Ok(hierarchy) = Hierarchy::detect(&cgroups) else { return Ok(()) };
+            let cgroup = hierarchy.pod(uid.as_str());
+            cgroup.kill()?;
+            cgroup.remove()
+        });
+        match cleaned.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%pod, %error, "cannot remove all that is left of a pod's containers"),
+            Err(error) => tracing::error!(%pod, %error, "removing what is left of a pod failed"),
+        }
+    }
+}
+
+/// A monitor that cannot start because of the manifest names the field.
+fn config_or_other(words: String) -> CreateError {
+    if words.starts_with("spec.") { CreateError::Config(words) } else { CreateError::Other(words) }
+}
+
+fn create_error(failure: Failure) -> CreateError {
+    match failure {
+        Failure::Config(message) => CreateError::Config(message),
+        failure => CreateError::Other(failure.to_string()),
+    }
+}
+
+/// Removes a container whose creation is given up or fails.
+struct RemoveGuard(Option<Arc<LinuxContainer>>);
+
+impl RemoveGuard {
+    fn disarm(mut self) -> Option<Arc<LinuxContainer>> {
+        self.0.take()
+    }
+}
+
+impl Drop for RemoveGuard {
+    fn drop(&mut self) {
+        if let Some(container) = self.0.take() {
+            tokio::spawn(async move { container.remove().await });
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A backend's connection to the monitor of a pod.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::SocketFlags;
+use rustix::process::{Pid, Signal};
+use tokio::io::AsyncReadExt as _;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{oneshot, watch};
+
+use crate::config::MonitorCommand;
+use crate::monitor::{LOCK, READY, SETUP, SOCKET, Setup};
+use crate::packet;
+use crate::protocol::{Call, End, Failure, Key, Message, Reply, Request};
+
+/// The most bytes of a monitor's words about why it cannot run.
+const MAX_WORDS: u64 = 4096;
+
+/// How long a monitor may take to end all that it has, before it is ended itself.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
+
+/// What becomes of a process that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nothing is known of its end.
+    Alive,
+    Ended(End),
+    /// Its monitor has died, so nobody will ever know how it ended.
+    Lost,
+}
+
+/// A connection. While it is there, its task reads what the monitor says.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: Arc<AsyncFd<OwnedFd>>,
+    ids: AtomicU64,
+    shared: Arc<Mutex<Shared>>,
+    /// Becomes `true` when the monitor has gone.
+    gone: watch::Receiver<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    calls: HashMap<u64, oneshot::Sender<(Reply, Vec<OwnedFd>)>>,
+    containers: HashMap<Key, watch::Sender<Fate>>,
+    execs: HashMap<u64, watch::Sender<Fate>>,
+    is_gone: bool,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // Each change is a single call on a map: it is whole even if a thread panicked while it held the lock.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Client {
+    /// Starts a monitor in a pod's directory, and connects to it. If this is given up, the monitor goes.
+    pub(crate) async fn spawn(command: &MonitorCommand, dir: &Path, setup: &Setup) -> Result<Arc<Self>, String> {
+        let text = serde_json::to_vec(setup).map_err(|error| error.to_string())?;
+        tokio::fs::write(dir.join(SETUP), text).await.map_err(|error| format!("cannot write {SETUP}: {error}"))?;
+        let mut child = tokio::process::Command::new(&command.exe)
+            .args(&command.args)
+            .arg(dir)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // Ctrl-C at the terminal is not for it.
+            .process_group(0)
+            .kill_on_drop(false)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", command.exe.display()))?;
+        let mut words = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            // It closes its output after it has spoken.
+            let read = stdout.take(MAX_WORDS).read_to_string(&mut words).await;
+            read.map_err(|error| format!("cannot hear the pod's monitor: {error}"))?;
+        }
+        // Waits for its end, so that it does not stay a zombie.
+        tokio::spawn(async move { child.wait().await });
+        match words.trim() {
+            READY => Self::connect(dir).await.map_err(|error| format!("cannot reach the pod's monitor: {error}")),
+            "" => Err("the pod's monitor ended without a word".to_owned()),
+            words => Err(words.to_owned()),
+        }
+    }
+
+    /// Connects to the monitor of a pod's directory. Must be called within a tokio runtime.
+    pub(crate) async fn connect(dir: &Path) -> io::Result<Arc<Self>> {
+        let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let socket = packet::socket(SocketFlags::NONBLOCK)?;
+        rustix::net::connect(&socket, &packet::address(dir.as_fd(), SOCKET)?)?;
+        let socket = Arc::new(AsyncFd::new(socket)?);
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let (left, gone) = watch::channel(false);
+        let reader = Reader { socket: Arc::clone(&socket), shared: Arc::clone(&shared) };
+        tokio::spawn(async move {
+            reader.run().await;
+            left.send_replace(true);
+        });
+        Ok(Arc::new(Self { socket, ids: AtomicU64::new(1), shared, gone }))
+    }
+
+    /// A number that no other request and no other program of this connection has.
+    pub(crate) fn unique(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether the monitor has gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        lock(&self.shared).is_gone
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn call(&self, request: Request) -> Result<(Reply, Vec<OwnedFd>), Failure> {
+        let gone = || Failure::Other("the pod's monitor has died".to_owned());
+        let id = self.unique();
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut shared = lock(&self.shared);
+            if shared.is_gone {
+                return Err(gone());
+            }
+            shared.calls.insert(id, sender);
+        }
+        let _forget = Forget { shared: &self.shared, id };
+        let call = Call { id, request };
+        loop {
+            match packet::send(self.socket.get_ref(), &call, &[]) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let ready = self.socket.writable().await;
+                    ready.map_err(|error| Failure::Other(error.to_string()))?.clear_ready();
+                }
+                Err(error) => return Err(Failure::Other(format!("cannot ask the pod's monitor: {error}"))),
+            }
+        }
+        match answer.await {
+            Ok((Reply::Failed(failure), _)) => Err(failure),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(gone()),
+        }
+    }
+
+    /// What becomes of a container from now on.
+    pub(crate) fn watch_container(&self, key: &str) -> watch::Receiver<Fate> {
+        let mut shared = lock(&self.shared);
+        let fate = if shared.is_gone { Fate::Lost } else { Fate::Alive };
+        let sender = shared.containers.entry(key.to_owned()).or_insert_with(|| watch::channel(fate).0);
+        sender.subscribe()
+    }
+
+    /// What becomes of a program that is about to be started in a container.
+    pub(crate) fn watch_exec(&self, exec: u64) -> watch::Receiver<Fate> {
+        let mut shared = lock(&self.shared);
+        let fate = if shared.is_gone { Fate::Lost } else { Fate::Alive };
+        shared.execs.entry(exec).or_insert_with(|| watch::channel(fate).0).subscribe()
+    }
+
+    /// Nobody wants to know of a container any more.
+    pub(crate) fn forget_container(&self, key: &str) {
+        lock(&self.shared).containers.remove(key);
+    }
+
+    /// Nobody wants to know of a program any more.
+    pub(crate) fn forget_exec(&self, exec: u64) {
+        lock(&self.shared).execs.remove(&exec);
+    }
+
+    /// Has the monitor end all containers, and itself.
+    pub(crate) async fn shutdown(&self) -> Result<(), Failure> {
+        let stopped = tokio::time::timeout(SHUTDOWN_TIME, async {
+            self.call(Request::Shutdown).await?;
+            let mut gone = self.gone.clone();
+            // The sender goes without a word only if its task panicked.
+            let _ = gone.wait_for(|gone| *gone).await;
+            Ok(())
+        });
+        stopped.await.unwrap_or_else(|_| Err(Failure::Other("the pod's monitor does not answer".to_owned())))
+    }
+}
+
+/// Takes a call back that nobody waits for any more.
+struct Forget<'a> {
+    shared: &'a Mutex<Shared>,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        lock(self.shared).calls.remove(&self.id);
+    }
+}
+
+/// Reads what a monitor says.
+struct Reader {
+    socket: Arc<AsyncFd<OwnedFd>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Reader {
+    async fn run(self) {
+        while let Ok(mut ready) = self.socket.readable().await {
+            match packet::receive::<Message>(self.socket.get_ref()) {
+                Ok(Some((message, fds))) => self.take(message, fds),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "a pod's monitor has gone");
+                    break;
+                }
+            }
+        }
+        let mut shared = lock(&self.shared);
+        shared.is_gone = true;
+        // Dropping the senders tells those who wait.
+        shared.calls.clear();
+        for fate in shared.containers.values().chain(shared.execs.values()) {
+            fate.send_if_modified(|fate| {
+                let alive = *fate == Fate::Alive;
+                if alive {
+                    *fate = Fate::Lost;
+                }
+                alive
+            });
+        }
+    }
+
+    fn take(&self, message: Message, fds: Vec<OwnedFd>) {
+        let mut shared = lock(&self.shared);
+        match message {
+            Message::Reply { id, reply } => {
+                if let Some(sender) = shared.calls.remove(&id) {
+                    // Nobody may wait any more.
+                    let _ = sender.send((reply, fds));
+                }
+            }
+            Message::Exited { exec: Some(exec), end, .. } => {
+                if let Some(fate) = shared.execs.get(&exec) {
+                    fate.send_replace(Fate::Ended(end));
+                }
+            }
+            Message::Exited { key, exec: None, end } => {
+                if let Some(fate) = shared.containers.get(&key) {
+                    fate.send_replace(Fate::Ended(end));
+                }
+            }
+        }
+    }
+}
+
+/// Kills the monitor of a pod's directory, if there is one that does not answer. Blocks.
+pub(crate) fn kill_monitor(dir: &Path) -> io::Result<()> {
+    let mut file = match File::open(dir.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for _ in 0..1000 {
+        // Only who holds the lock is the monitor: its pid could be another process' by now.
+        if file.try_lock().is_ok() {
+            return Ok(());
+        }
+        let mut pid = String::new();
+        io::Seek::rewind(&mut file)?;
+        (&file).take(32).read_to_string(&mut pid)?;
+        if let Some(pid) = pid.trim().parse().ok().and_then(Pid::from_raw) {
+            // It may have just gone.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "a pod's monitor does not end"))
+}

@@ -1,0 +1,306 @@
+//! One container, from its creation to its removal.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Weak, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use nacelle_container::output::OutputSender;
+use nacelle_container::stats::Stats;
+use nacelle_container::{
+    Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, LinuxProgram, Resources, UpdateError,
+};
+use tokio::io::AsyncRead;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::cause::{self, Asked, MemoryLimits};
+use crate::cgroup::{Cgroup, limits};
+use crate::client::{Client, Fate};
+use crate::protocol::{End, Failure, Key, Reply, Request, Size, Streams};
+use crate::signal;
+use crate::stdio::Stdio;
+
+/// What a container is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) client: Arc<Client>,
+    pub(crate) key: Key,
+    pub(crate) config: ContainerConfig,
+    pub(crate) program: LinuxProgram,
+    pub(crate) cgroup: Cgroup,
+}
+
+/// A container of a pod's monitor.
+pub(crate) struct LinuxContainer {
+    /// For the task that waits for its end.
+    this: Weak<Self>,
+    client: Arc<Client>,
+    key: Key,
+    program: LinuxProgram,
+    cgroup: Cgroup,
+    /// What it may use now.
+    resources: Mutex<Resources>,
+    asked: Mutex<Asked>,
+    fate: watch::Receiver<Fate>,
+    /// Until it is started.
+    ends: Mutex<Option<Ends>>,
+    /// Why it ended, once all that it wrote is handed over.
+    cause: watch::Sender<Option<ExitCause>>,
+}
+
+/// What a container is connected to when it starts.
+struct Ends {
+    stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    output: OutputSender,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change is a single assignment: it is whole even if a thread panicked while it held the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LinuxContainer {
+    /// A container of which the monitor may know nothing yet.
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { client, key, config, program, cgroup } = parts;
+        let fate = client.watch_container(&key);
+        let (asked, ends) = Default::default();
+        let resources = Mutex::new(config.resources);
+        let cause = watch::channel(None).0;
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            client,
+            key,
+            program,
+            cgroup,
+            resources,
+            asked,
+            fate,
+            ends,
+            cause,
+        })
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Keeps what it is connected to until it starts.
+    pub(crate) fn hold(&self, stdin: Option<Box<dyn AsyncRead + Send + Unpin>>, output: OutputSender) {
+        *lock(&self.ends) = Some(Ends { stdin, output });
+    }
+
+    /// Asks its monitor.
+    pub(crate) async fn call(
+        &self,
+        request: impl FnOnce(Key) -> Request,
+    ) -> Result<(Reply, Vec<OwnedFd>), Failure> {
+        self.client.call(request(self.key.clone())).await
+    }
+
+    /// It runs, or has ended like this: its streams are connected, and its end is waited for.
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        streams: Streams,
+        fds: Vec<OwnedFd>,
+        stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+        output: OutputSender,
+        end: Option<End>,
+    ) -> io::Result<()> {
+        let closer = Arc::clone(self);
+        let input_ended = move || {
+            tokio::spawn(async move {
+                // It may have ended meanwhile.
+                let _ = closer.call(|key| Request::CloseInput { key }).await;
+            });
+        };
+        let stdio = Stdio::connect(streams, fds, stdin, output, input_ended)?;
+        let this = Arc::clone(self);
+        let mut fate = self.fate.clone();
+        tokio::spawn(async move {
+            let fate = match end {
+                Some(end) => Fate::Ended(end),
+                // The sender goes without a word only if the container is forgotten.
+                None => fate.wait_for(|fate| *fate != Fate::Alive).await.map_or(Fate::Lost, |fate| *fate),
+            };
+            if fate == Fate::Lost {
+                this.kill_what_is_lost().await;
+            }
+            stdio.finish().await;
+            this.settle(this.cause_of(fate));
+        });
+        Ok(())
+    }
+
+    fn cause_of(&self, fate: Fate) -> ExitCause {
+        let memory = MemoryLimits { container: lock(&self.resources).memory, pod: self.program.pod.memory };
+        cause::of(fate, *lock(&self.asked), Some(memory))
+    }
+
+    /// Its monitor is dead. Nobody would ever stop it.
+    async fn kill_what_is_lost(&self) {
+        let cgroup = self.cgroup.clone();
+        if let Ok(Err(error)) = spawn_blocking(move || cgroup.kill()).await {
+            tracing::error!(container = self.key, %error, "cannot kill a container without a monitor");
+        }
+    }
+
+    fn settle(&self, cause: ExitCause) {
+        self.cause.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                *known = Some(cause);
+            }
+            first
+        });
+    }
+
+    /// Ends it if it was never started. Says whether it is so.
+    fn settle_unstarted(&self, cause: ExitCause) -> bool {
+        match lock(&self.ends).take() {
+            // With its last sender.
+            Some(ends) => drop(ends),
+            None => return false,
+        }
+        self.settle(cause);
+        true
+    }
+
+    fn stop_signal(&self) -> i32 {
+        let name = self.program.options.stop_signal.as_deref();
+        name.and_then(signal::number).unwrap_or(libc::SIGTERM)
+    }
+
+    fn is_over(&self) -> bool {
+        self.cause.borrow().is_some()
+    }
+}
+
+#[async_trait]
+impl Container for LinuxContainer {
+    async fn start(&self) -> Result<(), CreateError> {
+        let Some(Ends { stdin, output }) = lock(&self.ends).take() else {
+            return Err(CreateError::Other("the container was started or stopped already".to_owned()));
+        };
+        let (reply, fds) =
+            self.call(|key| Request::Start { key }).await.map_err(|failure| CreateError::Other(failure.to_string()))?;
+        let Reply::Started { streams } = reply else {
+            return Err(CreateError::Other("the pod's monitor gave an unexpected answer".to_owned()));
+        };
+        let this = self.this.upgrade().ok_or_else(|| CreateError::Other("the container was dropped".to_owned()))?;
+        this.run(streams, fds, stdin, output, None)
+            .map_err(|error| CreateError::Other(format!("cannot connect the container's streams: {error}")))
+    }
+
+    async fn exec(&self, request: ExecRequest, output: OutputSender) -> Result<ExitCause, ExecError> {
+        if self.is_over() {
+            return Err(ExecError::NotRunning);
+        }
+        let ExecRequest { argv, stdin, terminal } = request;
+        let program = argv.first().cloned().unwrap_or_default();
+        let exec = self.client.unique();
+        let mut fate = self.client.watch_exec(exec);
+        let guard = ExecGuard { client: &self.client, exec };
+        let terminal = terminal.map(|size| Size { columns: size.columns, rows: size.rows });
+        let has_input = stdin.is_some();
+        let started = self.call(|key| Request::Exec { key, exec, argv, stdin: has_input, terminal }).await;
+        let (reply, fds) = started.map_err(|failure| match failure {
+            Failure::NotFound(_) => ExecError::NotFound(program),
+            Failure::NotRunning => ExecError::NotRunning,
+            Failure::Config(message) | Failure::Other(message) => ExecError::Unsupported(message),
+        })?;
+        let Reply::Started { streams } = reply else {
+            return Err(ExecError::Unsupported("the pod's monitor gave an unexpected answer".to_owned()));
+        };
+        let stdio = Stdio::connect(streams, fds, stdin, output, || {});
+        let stdio = stdio.map_err(|error| ExecError::Unsupported(format!("cannot connect its streams: {error}")))?;
+        let fate = fate.wait_for(|fate| *fate != Fate::Alive).await.map_or(Fate::Lost, |fate| *fate);
+        stdio.finish().await;
+        drop(guard);
+        Ok(cause::of(fate, Asked::Nothing, None))
+    }
+
+    async fn terminate(&self) {
+        if self.is_over() || self.settle_unstarted(ExitCause::Stopped { graceful: true }) {
+            return;
+        }
+        let signal = self.stop_signal();
+        {
+            let mut asked = lock(&self.asked);
+            if *asked == Asked::Nothing {
+                *asked = Asked::Terminated(signal);
+            }
+        }
+        if let Err(failure) = self.call(|key| Request::Signal { key, signal }).await {
+            tracing::debug!(container = self.key, %failure, "cannot ask a container to stop");
+        }
+    }
+
+    async fn kill(&self) {
+        if self.is_over() || self.settle_unstarted(ExitCause::Stopped { graceful: false }) {
+            return;
+        }
+        *lock(&self.asked) = Asked::Killed;
+        if let Err(failure) = self.call(|key| Request::Kill { key }).await {
+            tracing::warn!(container = self.key, %failure, "cannot kill a container");
+        }
+    }
+
+    async fn wait(&self) -> ExitCause {
+        let mut cause = self.cause.subscribe();
+        // The sender is this container's own.
+        match cause.wait_for(Option::is_some).await.map(|cause| cause.clone()) {
+            Ok(Some(cause)) => cause,
+            Ok(None) | Err(_) => ExitCause::HostFailure { message: "the container was forgotten".to_owned() },
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        self.cgroup.stats()
+    }
+
+    async fn update(&self, resources: &Resources) -> Result<(), UpdateError> {
+        if self.is_over() {
+            return Err(UpdateError::NotRunning);
+        }
+        if let Some(limit) = resources.memory {
+            let used = self.cgroup.stats().memory.usage;
+            if used > limit {
+                return Err(UpdateError::MemoryInUse { limit, used });
+            }
+        }
+        let before = *lock(&self.resources);
+        let version = self.cgroup.version();
+        if let Err(error) = self.cgroup.apply(&limits::container(version, resources)) {
+            // All of it or nothing.
+            let _ = self.cgroup.apply(&limits::container(version, &before));
+            return Err(UpdateError::Unsupported(error.to_string()));
+        }
+        *lock(&self.resources) = *resources;
+        Ok(())
+    }
+
+    async fn remove(&self) {
+        self.kill().await;
+        if let Err(failure) = self.call(|key| Request::Remove { key }).await {
+            tracing::warn!(container = self.key, %failure, "what is left of a container goes with its pod");
+        }
+        self.client.forget_container(&self.key);
+    }
+}
+
+/// Kills a program that nobody waits for any more.
+struct ExecGuard<'a> {
+    client: &'a Arc<Client>,
+    exec: u64,
+}
+
+impl Drop for ExecGuard<'_> {
+    fn drop(&mut self) {
+        self.client.forget_exec(self.exec);
+        let (client, exec) = (Arc::clone(self.client), self.exec);
+        // Does nothing to one that has ended.
+        tokio::spawn(async move { client.call(Request::KillExec { exec }).await });
+    }
+}

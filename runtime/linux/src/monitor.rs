@@ -1,0 +1,107 @@
+//! A pod's monitor: the process that is the parent of a pod's Linux containers.
+//!
+//! ```text
+//!   backend (many threads) ──spawn──► monitor ──┬─ container's first process ─ …
+//!        └──── socket: requests, ends ────┘     ├─ a program run beside it
+//!                                               └─ process 1 of the pod (shareProcessNamespace only)
+//! ```
+//!
+//! - It has one thread, because libcontainer forks without exec, which a process of many threads cannot survive.
+//! - It outlives the program that started it, and keeps what cannot be asked of the kernel a second time: how containers
+//!   ended, and the ends of their pipes and terminals. Whoever comes next connects to its socket and goes on.
+//! - It is in the pod's namespaces itself (mount, ipc, uts, net), and its containers inherit them. So nothing of them is
+//!   left when the monitor and the containers are gone, however they went: no mount, no file that holds a namespace.
+//!
+//! It decides nothing; nothing but [`LinuxBackend`](crate::LinuxBackend) may know of it.
+
+mod console;
+mod containers;
+mod executor;
+mod machine;
+mod pod;
+mod runtime;
+mod serve;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use nacelle_container::{Cpu, LinuxPod};
+use serde::{Deserialize, Serialize};
+
+/// What a monitor is told when it is started, in a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    pub(crate) uid: String,
+    pub(crate) hostname: String,
+    pub(crate) pod: LinuxPod,
+    pub(crate) cpu: Cpu,
+    /// Where the control groups are.
+    pub(crate) cgroups: PathBuf,
+    /// The node's seccomp profiles.
+    pub(crate) seccomp_profiles: PathBuf,
+}
+
+/// The file of a [`Setup`] in a pod's directory.
+pub(crate) const SETUP: &str = "pod.json";
+/// The socket that a monitor listens on.
+pub(crate) const SOCKET: &str = "monitor.sock";
+/// Held by a monitor for as long as it lives; has its pid.
+pub(crate) const LOCK: &str = "monitor.lock";
+/// What a monitor writes to its standard output when it is ready.
+pub(crate) const READY: &str = "ready";
+
+/// What a monitor runs as: one argument, the pod's directory. Must be called before the process has a second thread.
+///
+/// It answers on its standard output: `ready`, or why it cannot run.
+pub fn monitor_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Some(dir) = args.into_iter().next().map(PathBuf::from) else {
+        // There is nobody else to tell.
+        let _ = answer("the directory of a pod is missing");
+        return ExitCode::FAILURE;
+    };
+    match start(&dir) {
+        Ok(server) => {
+            if answer(READY).and_then(|()| detach()).is_ok() {
+                server.run();
+                ExitCode::SUCCESS
+            } else {
+                // Whoever asked for this pod is gone, and does not know that it is there.
+                server.abandon();
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            let _ = answer(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells whoever started this process.
+fn answer(words: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{words}")
+}
+
+/// Closes the pipe to whoever started this process.
+fn detach() -> io::Result<()> {
+    let null = File::options().write(true).open("/dev/null")?;
+    Ok(rustix::stdio::dup2_stdout(&null)?)
+}
+
+fn start(dir: &Path) -> Result<serve::Server, String> {
+    let failed = |what: &'static str| move |error: io::Error| format!("cannot {what}: {error}");
+    // Neither a terminal's signals nor the end of a session are for it.
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/").map_err(failed("change to /"))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| error.to_string())?;
+    let lock = serve::lock(dir).map_err(failed("take the monitor's lock"))?;
+    let text = std::fs::read(dir.join(SETUP)).map_err(failed("read the pod's configuration"))?;
+    let setup: Setup = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let errors = runtime::ErrorLog::install(dir).map_err(failed("open the monitor's log"))?;
+    let pod = pod::Pod::enter(dir, setup)?;
+    let table = containers::Table::new(pod, errors);
+    serve::Server::listen(dir, table, lock).map_err(failed("listen"))
+}

@@ -1,0 +1,443 @@
+//! The containers of a pod, and what is done with them.
+//!
+//! ```text
+//!   Prepared ──Start──► Running ──(its first process ends)──► Ended
+//!       └──────────────────┴─────────────Remove─────────────────┴──► gone
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use caps::Capability;
+use nacelle_container::{ContainerConfig, LinuxProgram, Program as ContainerProgram, StdinMode};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use seccompiler::BpfProgram;
+use serde_json::Value;
+
+use super::console::{self, Console};
+use super::executor::Program;
+use super::pod::Pod;
+use super::runtime::{self, ErrorLog, Place, Stdio};
+use crate::cgroup::Cgroup;
+use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State, Streams};
+use crate::spec::{self, Capabilities, Ground};
+use crate::user::Ids;
+use crate::{inside, rootfs, seccomp, sys, user};
+
+/// What a process needs to install a filter when it may gain privileges later, and to give that up again.
+const FILTER_CAPABILITIES: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
+
+/// All containers of the pod.
+#[derive(Debug)]
+pub(super) struct Table {
+    pod: Pod,
+    containers: BTreeMap<Key, Container>,
+    execs: BTreeMap<u64, Exec>,
+    errors: ErrorLog,
+}
+
+#[derive(Debug)]
+struct Container {
+    config: ContainerConfig,
+    program: Box<LinuxProgram>,
+    ids: Ids,
+    executor: Program,
+    cgroup: Cgroup,
+    bundle: PathBuf,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Prepared,
+    Running { pid: Pid, pidfd: OwnedFd, held: Held },
+    Ended { end: End, held: Held },
+}
+
+/// The ends of a container's streams that are not its own.
+#[derive(Debug)]
+struct Held {
+    stdin: Option<OwnedFd>,
+    /// Output and errors, or a terminal.
+    rest: Vec<OwnedFd>,
+}
+
+impl Held {
+    fn streams(&self) -> Streams {
+        if self.rest.len() == 1 { Streams::Terminal } else { Streams::Pipes { stdin: self.stdin.is_some() } }
+    }
+
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.stdin.iter().chain(&self.rest).map(|fd| fd.as_fd()).collect()
+    }
+
+    fn try_clone(&self) -> io::Result<Vec<OwnedFd>> {
+        self.fds().into_iter().map(|fd| fd.try_clone_to_owned()).collect()
+    }
+}
+
+/// A program that runs beside a container's own.
+#[derive(Debug)]
+struct Exec {
+    key: Key,
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+type Answer = Result<(Reply, Vec<OwnedFd>), Failure>;
+
+fn done() -> Answer {
+    Ok((Reply::Done, Vec::new()))
+}
+
+fn other(what: &str) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::Other(format!("cannot {what}: {error}"))
+}
+
+impl Table {
+    pub(super) fn new(pod: Pod, errors: ErrorLog) -> Self {
+        Self { pod, containers: BTreeMap::new(), execs: BTreeMap::new(), errors }
+    }
+
+    /// Does what is asked. [`Request::Shutdown`] leaves nothing; the monitor then has nothing to live for.
+    pub(super) fn answer(&mut self, request: Request) -> (Reply, Vec<OwnedFd>) {
+        let answer = match request {
+            Request::Prepare { key, config } => self.prepare(key, &config),
+            Request::Start { key } => self.start(&key),
+            Request::Attach { key } => self.attach(&key),
+            Request::Exec { key, exec, argv, stdin, terminal } => self.exec(&key, exec, &argv, stdin, terminal),
+            Request::Signal { key, signal } => self.signal(&key, signal),
+            Request::KillExec { exec } => self.kill_exec(exec),
+            Request::Kill { key } => self.kill(&key),
+            Request::CloseInput { key } => self.close_input(&key),
+            Request::Remove { key } => self.remove(&key),
+            Request::List => Ok((Reply::Containers(self.list()), Vec::new())),
+            Request::Shutdown => self.shutdown(),
+        };
+        answer.unwrap_or_else(|failure| (Reply::Failed(failure), Vec::new()))
+    }
+
+    fn get(&mut self, key: &str) -> Result<&mut Container, Failure> {
+        self.containers.get_mut(key).ok_or(Failure::NotRunning)
+    }
+
+    fn prepare(&mut self, key: Key, config: &Path) -> Answer {
+        if self.containers.contains_key(&key) {
+            return Err(Failure::Other(format!("container {key} exists already")));
+        }
+        let bytes = fs::read(config).map_err(other("read the container's configuration"))?;
+        let config: ContainerConfig =
+            serde_json::from_slice(&bytes).map_err(|error| Failure::Other(error.to_string()))?;
+        let ContainerProgram::Linux(program) = config.program.clone() else {
+            return Err(Failure::Other("this is no Linux program".to_owned()));
+        };
+        let cgroup = self.pod.cgroup.container(&key);
+        let bundle = self.pod.dir.join("containers").join(&key);
+        let scratch = program.files.scratch.clone();
+        let made = self.make(&key, config, program, cgroup, &bundle);
+        match made {
+            Ok(container) => {
+                self.containers.insert(key, container);
+                done()
+            }
+            Err(failure) => {
+                clean(&bundle, &scratch);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Mounts a container's root and writes its bundle.
+    fn make(
+        &self,
+        key: &str,
+        config: ContainerConfig,
+        program: Box<LinuxProgram>,
+        cgroup: Cgroup,
+        bundle: &Path,
+    ) -> Result<Container, Failure> {
+        let security = &program.options.security;
+        fs::create_dir_all(bundle).map_err(other("make the container's directory"))?;
+        let root = rootfs::mount(&program.files.layers, &program.files.scratch)
+            .map_err(other("mount the container's root filesystem"))?;
+        let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
+        let ids = user::resolve(security, &program.options.image_user, &passwd, &group)
+            .map_err(|error| Failure::Config(error.to_string()))?;
+        if let Err(error) = inside::make_dirs(&root, &config.working_dir) {
+            tracing::debug!(dir = config.working_dir, %error, "cannot make the working directory");
+        }
+        let ground = self.ground(&config, &program, &ids, &root, &cgroup);
+        let refused = |error: spec::SpecError| Failure::Config(error.to_string());
+        let capabilities = Capabilities::of(security, &self.pod.machine).map_err(refused)?;
+        let filters = seccomp::programs(spec::seccomp(&ground), &capabilities, &self.pod.setup.seccomp_profiles)
+            .map_err(|error| Failure::Config(error.to_string()))?;
+        let executor = executor(filters, &capabilities, spec::no_new_privileges(&ground));
+        let mut spec = spec::build(&ground).map_err(refused)?;
+        if let Some(process) = spec.get_mut("process") {
+            add_capabilities(process, &executor.extra);
+        }
+        write(&bundle.join("config.json"), &spec)?;
+        tracing::debug!(key, "prepared");
+        let bundle = bundle.to_owned();
+        Ok(Container { config, program, ids, executor, cgroup, bundle, phase: Phase::Prepared })
+    }
+
+    fn ground<'a>(
+        &'a self,
+        config: &'a ContainerConfig,
+        program: &'a LinuxProgram,
+        ids: &'a Ids,
+        root: &'a Path,
+        cgroup: &Cgroup,
+    ) -> Ground<'a> {
+        Ground {
+            config,
+            program,
+            ids,
+            machine: &self.pod.machine,
+            root,
+            shared_memory: &self.pod.shared_memory,
+            pid_namespace: self.pod.init,
+            cgroup: cgroup.oci_path(),
+        }
+    }
+
+    fn start(&mut self, key: &str) -> Answer {
+        let state = self.pod.dir.join("state");
+        fs::create_dir_all(&state).map_err(other("make a directory"))?;
+        let container = self.containers.get(key).ok_or(Failure::NotRunning)?;
+        if !matches!(container.phase, Phase::Prepared) {
+            return Err(Failure::Other(format!("container {key} was started already")));
+        }
+        let place = Place { state: &state, key, bundle: &container.bundle };
+        let stdin = container.config.stdin != StdinMode::Closed;
+        let terminal = container.program.options.terminal;
+        let run = |stdio, console: Option<&Path>| {
+            runtime::start(place, stdio, console, container.executor.clone(), &self.errors)
+        };
+        let started = connected(&container.bundle, stdin, terminal.then_some(None), run);
+        let (pid, held) = match started {
+            Ok(started) => started,
+            Err(failure) => {
+                // An interrupted start leaves both.
+                if let Err(error) = container.cgroup.kill().and_then(|()| container.cgroup.remove()) {
+                    tracing::error!(key, %error, "cannot remove a control group");
+                }
+                let _ = fs::remove_dir_all(state.join(key));
+                return Err(failure);
+            }
+        };
+        let pidfd = open_pidfd(pid)?;
+        let reply = (Reply::Started { streams: held.streams() }, held.try_clone().map_err(other("copy a pipe"))?);
+        self.get(key)?.phase = Phase::Running { pid, pidfd, held };
+        Ok(reply)
+    }
+
+    fn attach(&mut self, key: &str) -> Answer {
+        match &self.get(key)?.phase {
+            Phase::Prepared => Err(Failure::NotRunning),
+            Phase::Running { held, .. } | Phase::Ended { held, .. } => {
+                Ok((Reply::Started { streams: held.streams() }, held.try_clone().map_err(other("copy a pipe"))?))
+            }
+        }
+    }
+
+    fn exec(&mut self, key: &str, exec: u64, argv: &[String], stdin: bool, terminal: Option<Size>) -> Answer {
+        let state = self.pod.dir.join("state");
+        let container = self.containers.get(key).ok_or(Failure::NotRunning)?;
+        if !matches!(container.phase, Phase::Running { .. }) {
+            return Err(Failure::NotRunning);
+        }
+        let root = rootfs::root(&container.program.files.scratch);
+        let ground = self.ground(&container.config, &container.program, &container.ids, &root, &container.cgroup);
+        let mut process = spec::process(&ground, argv, terminal.is_some())
+            .map_err(|error| Failure::Config(error.to_string()))?;
+        add_capabilities(&mut process, &container.executor.extra);
+        let dir = container.bundle.join(format!("exec-{exec}"));
+        fs::create_dir_all(&dir).map_err(other("make a directory"))?;
+        let file = dir.join("process.json");
+        write(&file, &process)?;
+        let place = Place { state: &state, key, bundle: &container.bundle };
+        let run = |stdio, console: Option<&Path>| {
+            runtime::exec(place, &file, stdio, console, container.executor.clone(), &self.errors)
+        };
+        let started = connected(&dir, stdin, terminal.map(Some), run);
+        let _ = fs::remove_dir_all(&dir);
+        let (pid, held) = started?;
+        let exec_of = Exec { key: key.to_owned(), pid, pidfd: open_pidfd(pid)? };
+        self.execs.insert(exec, exec_of);
+        let streams = held.streams();
+        Ok((Reply::Started { streams }, held.stdin.into_iter().chain(held.rest).collect()))
+    }
+
+    fn signal(&mut self, key: &str, signal: i32) -> Answer {
+        if let Phase::Running { pidfd, .. } = &self.get(key)?.phase {
+            match sys::send_signal(pidfd.as_fd(), signal) {
+                // It has just ended.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                result => result.map_err(other("send a signal"))?,
+            }
+        }
+        done()
+    }
+
+    fn kill_exec(&mut self, exec: u64) -> Answer {
+        if let Some(exec) = self.execs.get(&exec) {
+            // It may have just ended.
+            let _ = sys::send_signal(exec.pidfd.as_fd(), libc::SIGKILL);
+        }
+        done()
+    }
+
+    fn kill(&mut self, key: &str) -> Answer {
+        let container = self.get(key)?;
+        if let Phase::Running { .. } = container.phase {
+            container.cgroup.kill().map_err(other("kill the container"))?;
+        }
+        done()
+    }
+
+    fn close_input(&mut self, key: &str) -> Answer {
+        if let Phase::Running { held, .. } | Phase::Ended { held, .. } = &mut self.get(key)?.phase {
+            held.stdin = None;
+        }
+        done()
+    }
+
+    fn remove(&mut self, key: &str) -> Answer {
+        let Some(container) = self.containers.get(key) else { return done() };
+        container.cgroup.kill().map_err(other("kill the container"))?;
+        container.cgroup.remove().map_err(other("remove the container's control group"))?;
+        let _ = fs::remove_dir_all(self.pod.dir.join("state").join(key));
+        clean(&container.bundle, &container.program.files.scratch);
+        self.containers.remove(key);
+        done()
+    }
+
+    fn list(&self) -> Vec<Known> {
+        let known = self.containers.iter().map(|(key, container)| Known {
+            key: key.clone(),
+            state: match &container.phase {
+                Phase::Prepared => State::Prepared,
+                Phase::Running { .. } => State::Running,
+                Phase::Ended { end, .. } => State::Ended(*end),
+            },
+        });
+        known.collect()
+    }
+
+    fn shutdown(&mut self) -> Answer {
+        for key in self.containers.keys().cloned().collect::<Vec<_>>() {
+            self.remove(&key)?;
+        }
+        self.pod.remove().map_err(other("remove the pod's control group"))?;
+        done()
+    }
+
+    /// Takes note of all children that have ended, and says which of them anybody waits for.
+    pub(super) fn reap(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let Some(how) = how(status) else { continue };
+            if let Some(message) = self.ended(pid, how) {
+                messages.push(message);
+            }
+        }
+        messages
+    }
+
+    fn ended(&mut self, ended: Pid, how: How) -> Option<Message> {
+        if let Some((id, _)) = self.execs.iter().find(|(_, exec)| exec.pid == ended) {
+            let id = *id;
+            let Exec { key, .. } = self.execs.remove(&id)?;
+            return Some(Message::Exited { key, exec: Some(id), end: End { how, oom_kills: 0, peak: 0 } });
+        }
+        let is_it = |container: &Container| matches!(container.phase, Phase::Running { pid, .. } if pid == ended);
+        let (key, container) = self.containers.iter_mut().find(|(_, container)| is_it(container))?;
+        // Without a process namespace of its own it may have left others behind. They hold its pipes.
+        if let Err(error) = container.cgroup.kill() {
+            tracing::error!(key, %error, "cannot kill what a container left");
+        }
+        let end = End { how, oom_kills: container.cgroup.oom_kills(), peak: container.cgroup.stats().memory.peak };
+        if let Phase::Running { held, .. } = std::mem::replace(&mut container.phase, Phase::Prepared) {
+            container.phase = Phase::Ended { end, held };
+        }
+        Some(Message::Exited { key: key.clone(), exec: None, end })
+    }
+}
+
+fn how(status: WaitStatus) -> Option<How> {
+    if let Some(code) = status.exit_status() {
+        return Some(How::Exited(u8::try_from(code).unwrap_or(u8::MAX)));
+    }
+    Some(How::Signalled(u8::try_from(status.terminating_signal()?).unwrap_or(u8::MAX)))
+}
+
+fn open_pidfd(pid: Pid) -> Result<OwnedFd, Failure> {
+    let opened = rustix::process::pidfd_open(pid, PidfdFlags::empty());
+    opened.map_err(|error| Failure::Other(format!("cannot watch process {pid:?}: {error}")))
+}
+
+/// Without no_new_privs a filter takes privileges to install, which the process gives up right after that.
+fn executor(filters: Vec<BpfProgram>, capabilities: &Capabilities, no_new_privileges: bool) -> Program {
+    let mut extra = Vec::new();
+    if !filters.is_empty() && !no_new_privileges {
+        extra.extend(FILTER_CAPABILITIES.into_iter().filter(|needed| !capabilities.has(&needed.to_string())));
+    }
+    Program { filters, extra }
+}
+
+fn add_capabilities(process: &mut Value, extra: &[Capability]) {
+    for set in ["bounding", "effective", "permitted"] {
+        if let Some(Value::Array(set)) = process.pointer_mut(&format!("/capabilities/{set}")) {
+            set.extend(extra.iter().map(|capability| Value::from(capability.to_string())));
+        }
+    }
+}
+
+fn write(path: &Path, value: &Value) -> Result<(), Failure> {
+    let bytes = serde_json::to_vec(value).map_err(|error| Failure::Other(error.to_string()))?;
+    fs::write(path, bytes).map_err(other("write the container's specification"))
+}
+
+/// What is left of a container on the disk.
+fn clean(bundle: &Path, scratch: &Path) {
+    if let Err(error) = rootfs::unmount(scratch) {
+        tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
+    }
+    let _ = fs::remove_dir_all(bundle);
+}
+
+/// Makes the streams of a process, runs it, and keeps the other ends. `terminal` is there when it has one, with the size
+/// if that is known.
+fn connected(
+    dir: &Path,
+    stdin: bool,
+    terminal: Option<Option<Size>>,
+    run: impl FnOnce(Stdio, Option<&Path>) -> Result<Pid, Failure>,
+) -> Result<(Pid, Held), Failure> {
+    if let Some(size) = terminal {
+        let console = Console::listen(dir).map_err(other("listen for the terminal"))?;
+        let pid = run(Stdio::Terminal, Some(console.path()))?;
+        let terminal = console.terminal().map_err(other("take the terminal"))?;
+        if let Some(size) = size {
+            console::resize(&terminal, size).map_err(other("set the size of the terminal"))?;
+        }
+        return Ok((pid, Held { stdin: None, rest: vec![terminal] }));
+    }
+    let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| other("make a pipe")(error.into()));
+    let (own_stdin, stdin) = if stdin {
+        let (reader, writer) = pipe()?;
+        (reader, Some(writer))
+    } else {
+        (File::open("/dev/null").map_err(other("open /dev/null"))?.into(), None)
+    };
+    let (stdout, own_stdout) = pipe()?;
+    let (stderr, own_stderr) = pipe()?;
+    let pid = run(Stdio::Pipes { stdin: own_stdin, stdout: own_stdout, stderr: own_stderr }, None)?;
+    Ok((pid, Held { stdin, rest: vec![stdout, stderr] }))
+}

@@ -1,0 +1,127 @@
+//! What a pod's Linux containers share: made once, by the monitor entering it.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use nacelle_container::{NetworkNamespace, ProcessNamespace};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::process::Pid;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+
+use super::Setup;
+use super::machine;
+use crate::cgroup::{Cgroup, Hierarchy, limits};
+use crate::spec::Machine;
+use crate::sys::{self, Fork};
+use crate::sysctl;
+
+/// The size of a pod's /dev/shm: containerd's.
+const SHARED_MEMORY: &std::ffi::CStr = c"mode=1777,size=65536k";
+
+/// The group of process 1 of a pod, below the pod's own. No container can have this name.
+const INIT: &str = "_init";
+
+/// The pod that this monitor is in.
+#[derive(Debug)]
+pub(super) struct Pod {
+    pub(super) setup: Setup,
+    pub(super) dir: PathBuf,
+    pub(super) cgroup: Cgroup,
+    pub(super) machine: Machine,
+    /// What its containers have at /dev/shm.
+    pub(super) shared_memory: PathBuf,
+    /// Process 1 of all its containers, if they share their processes.
+    pub(super) init: Option<Pid>,
+}
+
+impl Pod {
+    /// Enters the pod's namespaces and makes its control group.
+    pub(super) fn enter(dir: &Path, setup: Setup) -> Result<Self, String> {
+        let hierarchy = Hierarchy::detect(&setup.cgroups).map_err(|error| error.to_string())?;
+        let cgroup = hierarchy.pod(&setup.uid);
+        let limits = limits::pod(hierarchy.version, &setup.cpu, setup.pod.memory, setup.pod.options.pids_limit);
+        cgroup.create().map_err(|error| format!("cannot make the pod's control group: {error}"))?;
+        cgroup.apply(&limits).map_err(|error| format!("the pod's control group: {error}"))?;
+        let machine = machine::inspect(hierarchy.version);
+        enter_namespaces(&setup)?;
+        let shared_memory = shared_memory(dir, &setup).map_err(|error| format!("cannot make /dev/shm: {error}"))?;
+        for (file, value) in sysctl::settings(&setup.pod).map_err(|error| error.to_string())? {
+            fs::write(Path::new("/proc/sys").join(&file), &value)
+                .map_err(|error| format!("spec.securityContext.sysctls: cannot set {file} to {value:?}: {error}"))?;
+        }
+        let init = match setup.pod.options.processes {
+            ProcessNamespace::Pod => {
+                Some(start_init(&cgroup).map_err(|error| format!("cannot start process 1 of the pod: {error}"))?)
+            }
+            ProcessNamespace::Container | ProcessNamespace::Host => None,
+        };
+        Ok(Self { setup, dir: dir.to_owned(), cgroup, machine, shared_memory, init })
+    }
+
+    /// Ends and removes what is left of the pod, but for its directory.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        self.cgroup.kill()?;
+        self.cgroup.remove()
+    }
+}
+
+fn enter_namespaces(setup: &Setup) -> Result<(), String> {
+    let network = &setup.pod.network;
+    let mut flags = UnshareFlags::NEWNS;
+    flags.set(UnshareFlags::NEWIPC, !setup.pod.options.host_ipc);
+    // As in Kubernetes, the host's name comes with its network.
+    flags.set(UnshareFlags::NEWUTS, *network != NetworkNamespace::Host);
+    flags.set(UnshareFlags::NEWNET, *network == NetworkNamespace::Isolated);
+    sys::unshare(flags).map_err(|error| {
+        format!("cannot make namespaces: {error}. Linux containers need root, or CAP_SYS_ADMIN in a user namespace")
+    })?;
+    // What is mounted here is nobody else's; what the host mounts later is seen here.
+    rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .map_err(|error| format!("cannot make mounts the pod's own: {error}"))?;
+    match network {
+        NetworkNamespace::Host => return Ok(()),
+        NetworkNamespace::Isolated => {
+            sys::loopback_up().map_err(|error| format!("cannot switch the loopback on: {error}"))?;
+        }
+        NetworkNamespace::Path(path) => {
+            let failed = |error: rustix::io::Errno| format!("cannot enter {}: {error}", path.display());
+            let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+            rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(failed)?;
+        }
+    }
+    rustix::system::sethostname(setup.hostname.as_bytes())
+        .map_err(|error| format!("cannot set the hostname {:?}: {error}", setup.hostname))
+}
+
+fn shared_memory(dir: &Path, setup: &Setup) -> io::Result<PathBuf> {
+    if setup.pod.options.host_ipc {
+        return Ok("/dev/shm".into());
+    }
+    let path = dir.join("shm");
+    fs::create_dir_all(&path)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("shm", &path, "tmpfs", flags, SHARED_MEMORY)?;
+    Ok(path)
+}
+
+/// Starts a process whose process namespace all containers share. It reaps what their ends leave.
+fn start_init(pod: &Cgroup) -> io::Result<Pid> {
+    let own = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let cgroup = pod.container(INIT);
+    cgroup.create()?;
+    sys::unshare(UnshareFlags::NEWPID)?;
+    let forked = sys::fork();
+    if let Ok(Fork::Child) = forked {
+        sys::reap_forever();
+    }
+    // Of what is forked from here on, only containers are in it.
+    rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Process))?;
+    match forked? {
+        Fork::Parent(pid) => cgroup.add(pid).map(|()| pid),
+        Fork::Child => sys::reap_forever(),
+    }
+}

@@ -1,0 +1,112 @@
+//! System calls that have no safe wrapper, each with the proof that its use here is sound.
+
+// A process that becomes another one has to fork, change its namespaces and install filters: all of that is unsafe to
+// the compiler.
+#![allow(unsafe_code)]
+
+use std::convert::Infallible;
+use std::ffi::{CString, c_char};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
+use seccompiler::BpfProgram;
+
+/// Puts the calling process into new namespaces.
+pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: what makes unshare(2) unsafe is FILES, which no caller passes: descriptors stay shared as Rust expects.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags.difference(UnshareFlags::FILES)) }?)
+}
+
+/// Which side of a fork this is.
+pub(crate) enum Fork {
+    Parent(Pid),
+    Child,
+}
+
+/// Forks a process that has one thread.
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: only called by the monitor, which has no other thread that could hold a lock.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => match Pid::from_raw(pid) {
+            Some(pid) => Ok(Fork::Parent(pid)),
+            None => Err(io::ErrorKind::InvalidData.into()),
+        },
+    }
+}
+
+/// Becomes what process 1 of a pod is: reaps whatever ends, and does nothing else until it is killed.
+pub(crate) fn reap_forever() -> ! {
+    // SAFETY: plain system calls. Ignoring SIGCHLD makes the kernel reap; closing all descriptors harms nobody, because
+    // this process never uses one again.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        libc::close_range(0, u32::MAX, 0);
+        loop {
+            libc::pause();
+        }
+    }
+}
+
+/// Sends a signal by its number; real-time ones have no names.
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor lives through the call, and a null siginfo is allowed (pidfd_send_signal(2)).
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Switches the loopback of the calling process' network namespace on.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: an ifreq of zeros is a valid one.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = c_char::from_ne_bytes([*from]);
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, and this one lives through the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives a program the signals that it expects: Rust ignores SIGPIPE, and that would be inherited.
+pub(crate) fn reset_signals() {
+    // SAFETY: plain system calls on a set that is initialised before it is used.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Installs a system call filter. Needs no_new_privs or CAP_SYS_ADMIN.
+///
+/// Not through the library that compiled it: that sets no_new_privs, and a container may be allowed to gain privileges.
+pub(crate) fn install_filter(filter: &BpfProgram) -> io::Result<()> {
+    let len = u16::try_from(filter.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    let program = libc::sock_fprog { len, filter: filter.as_ptr().cast::<libc::sock_filter>().cast_mut() };
+    // SAFETY: the library's sock_filter has the kernel's layout, as libc's has; the kernel copies the program during the
+    // call and never writes to it.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Becomes another program. Returns only why not.
+pub(crate) fn exec(path: &CString, argv: &[CString], env: &[CString]) -> Result<Infallible, io::Error> {
+    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: both arrays end with a null pointer, and all strings live through the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    Err(io::Error::last_os_error())
+}
