@@ -35,6 +35,7 @@ impl World {
     pub fn with_threads(worker_threads: usize) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let config = NodeConfig {
+            monitor: None,
             state_dir: dir.path().join("state"),
             compile_cache: None,
             node_name: "bench".to_owned(),

@@ -29,9 +29,19 @@ use crate::output::Streams;
 /// neither help nor completions know it.
 const COMPILE_WORKER: &str = "__compile";
 
+/// The first argument with which it starts itself as the monitor of a pod's Linux containers.
+const LINUX_MONITOR: &str = "__linux-monitor";
+
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == COMPILE_WORKER) {
-        return nacelle_node::compile_worker_main(std::env::args_os().skip(2));
+    // Before anything else: a monitor must not have a second thread.
+    match std::env::args_os().nth(1) {
+        Some(argument) if argument == COMPILE_WORKER => {
+            return nacelle_node::compile_worker_main(std::env::args_os().skip(2));
+        }
+        Some(argument) if argument == LINUX_MONITOR => {
+            return nacelle_node::monitor_main(std::env::args_os().skip(2));
+        }
+        _ => {}
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+pub use nacelle_linux::MonitorCommand;
 pub use nacelle_wasm::{AddressSpace, Compiler};
 
 use crate::capacity::ResourceConfig;
@@ -18,6 +19,8 @@ pub struct NodeConfig {
     pub node_name: String,
     /// How guests are compiled.
     pub compiler: Compiler,
+    /// What is run beside a pod of Linux containers; `None` for a node that runs WebAssembly only.
+    pub monitor: Option<MonitorCommand>,
     /// How much address space the engine may take.
     pub address_space: AddressSpace,
     /// Registries spoken to over plain http, besides those on loopback: `host` or `host:port`.

@@ -27,7 +27,7 @@ mod storage;
 
 pub use capacity::{DEFAULT_MAX_PODS, HeldAgainst, NodeResources, ResourceConfig};
 pub use clock::Clock;
-pub use config::{AddressSpace, Compiler, NodeConfig};
+pub use config::{AddressSpace, Compiler, MonitorCommand, NodeConfig};
 pub use desk::Room;
 pub use eviction::{
     EvictionConfig, NodeConditions, Pressure, Signal as EvictionSignal, Threshold, ThresholdError, ThresholdValue,
@@ -38,6 +38,7 @@ pub use nacelle_container::output::Stream;
 pub use nacelle_host::Backends;
 pub use nacelle_infra::network::{HostPortConfig as HostPort, Protocol};
 pub use nacelle_lifecycle::{ConditionStatus, EventKind, GateCondition, PodEvent, ResizeVerdict, Subject};
+pub use nacelle_linux::monitor_main;
 pub use nacelle_wasm::compile_worker_main;
 pub use node::{Node, NodeError, PodStart};
 pub use notice::{Notice, PodRef};

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use nacelle_container::Backend;
 use nacelle_container::log::LogConfig;
 use nacelle_host::{Backends, Host, HostConfig};
 use nacelle_image::{Store, StoreError};
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{HostPortConfig, NetworkConfigError, NodeNetwork, NodeNetworkConfig};
+use nacelle_linux::{LinuxBackend, LinuxConfig};
 use nacelle_spec::{CheckedPod, Objects};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::sync::{mpsc, watch};
@@ -85,7 +87,11 @@ impl Node {
             ..WasmConfig::new(cache)
         };
         let wasm = WasmBackend::new(wasm).map_err(|error| NodeError::Engine(error.to_string()))?;
-        Self::with_backends(config, Backends { wasm: Arc::new(wasm), linux: None })
+        let linux = config.monitor.clone().map(|monitor| {
+            let seccomp_profiles = config.state_dir.join("seccomp");
+            Arc::new(LinuxBackend::new(LinuxConfig { monitor, seccomp_profiles })) as Arc<dyn Backend>
+        });
+        Self::with_backends(config, Backends { wasm: Arc::new(wasm), linux })
     }
 
     /// As [`Node::open`], with backends of the caller's; what the configuration says about compiling is not used.

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nacelle_node::{Compiler, HostPort, Node, NodeConfig, PodHandle, PodStart, Protocol, Room};
+use nacelle_node::{Compiler, HostPort, MonitorCommand, Node, NodeConfig, PodHandle, PodStart, Protocol, Room};
 use nacelle_spec::{CheckedPod, Objects, network};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
@@ -42,7 +42,7 @@ use self::reload::Reloader;
 use self::stuck::Wait;
 use self::supervisor::{Action, Event, Signal, Supervisor};
 use self::view::PodView;
-use crate::COMPILE_WORKER;
+use crate::{COMPILE_WORKER, LINUX_MONITOR};
 use crate::args::OutputFormat;
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::RunOptions;
@@ -269,11 +269,14 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
             Compiler::InProcess
         }
     };
+    let monitor = std::env::current_exe().ok();
+    let monitor = monitor.map(|exe| MonitorCommand { exe, args: vec![LINUX_MONITOR.to_owned()] });
     let config = NodeConfig {
         state_dir: options.state_dir.clone(),
         compile_cache: options.compile_cache.clone(),
         node_name: options.node_name.clone(),
         compiler,
+        monitor,
         address_space: options.address_space,
         insecure_registries: options.insecure_registries.clone(),
         pod_cidrs: options.pod_cidrs.clone(),

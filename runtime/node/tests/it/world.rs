@@ -37,6 +37,7 @@ impl World {
         let temp = tempfile::tempdir().unwrap();
         let backend = Arc::new(FakeBackend::default());
         let config = NodeConfig {
+            monitor: None,
             state_dir: temp.path().join("state"),
             compile_cache: None,
             node_name: "here".into(),
