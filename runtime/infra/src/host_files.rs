@@ -87,7 +87,7 @@ impl Infra {
         }
         if let Some(target) = config.termination_log.as_deref().map(normalize_path) {
             let log = own_file(&managed, "termination-log", &[], &target, config)?;
-            for mount in &log {
+            if let Some(mount) = &log {
                 // Whatever user the container is.
                 crate::dirs::set_mode(&mount.source, 0o666)?;
             }

@@ -98,7 +98,7 @@ impl Client {
         let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let socket = packet::socket(SocketFlags::NONBLOCK)?;
         rustix::net::connect(&socket, &packet::address(dir.as_fd(), SOCKET)?)?;
-        let socket = Arc::new(AsyncFd::new(socket)?);
+        let socket = Arc::new(AsyncFd::register(socket)?);
         let shared = Arc::new(Mutex::new(Shared::default()));
         let (left, gone) = watch::channel(false);
         let reader = Reader { socket: Arc::clone(&socket), shared: Arc::clone(&shared) };

@@ -49,8 +49,6 @@ pub(crate) struct Machine {
     pub(crate) capabilities: Vec<String>,
     /// AppArmor is on.
     pub(crate) app_armor: bool,
-    /// SELinux is on.
-    pub(crate) se_linux: bool,
     /// The device files below /dev, for privileged containers.
     pub(crate) devices: Vec<Device>,
 }

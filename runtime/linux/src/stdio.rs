@@ -21,7 +21,7 @@ struct End(AsyncFd<OwnedFd>);
 impl End {
     fn new(fd: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(Self(AsyncFd::new(fd)?))
+        Ok(Self(AsyncFd::register(fd)?))
     }
 
     async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {

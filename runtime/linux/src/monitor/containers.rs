@@ -26,7 +26,7 @@ use crate::cgroup::Cgroup;
 use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State, Streams};
 use crate::spec::{self, Capabilities, Ground};
 use crate::user::Ids;
-use crate::{inside, rootfs, seccomp, sys, user};
+use crate::{inside, rootfs, seccomp, sys, user, volumes};
 
 /// What a process needs to install a filter when it may gain privileges later, and to give that up again.
 const FILTER_CAPABILITIES: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
@@ -48,6 +48,7 @@ struct Container {
     executor: Program,
     cgroup: Cgroup,
     bundle: PathBuf,
+    root: PathBuf,
     phase: Phase,
 }
 
@@ -156,14 +157,15 @@ impl Table {
         &self,
         key: &str,
         config: ContainerConfig,
-        program: Box<LinuxProgram>,
+        mut program: Box<LinuxProgram>,
         cgroup: Cgroup,
         bundle: &Path,
     ) -> Result<Container, Failure> {
-        let security = &program.options.security;
         fs::create_dir_all(bundle).map_err(other("make the container's directory"))?;
         let root = rootfs::mount(&program.files.layers, &program.files.scratch)
             .map_err(other("mount the container's root filesystem"))?;
+        pin_sub_paths(&mut program)?;
+        let security = &program.options.security;
         let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
         let ids = user::resolve(security, &program.options.image_user, &passwd, &group)
             .map_err(|error| Failure::Config(error.to_string()))?;
@@ -183,7 +185,7 @@ impl Table {
         write(&bundle.join("config.json"), &spec)?;
         tracing::debug!(key, "prepared");
         let bundle = bundle.to_owned();
-        Ok(Container { config, program, ids, executor, cgroup, bundle, phase: Phase::Prepared })
+        Ok(Container { config, program, ids, executor, cgroup, bundle, root, phase: Phase::Prepared })
     }
 
     fn ground<'a>(
@@ -252,8 +254,7 @@ impl Table {
         if !matches!(container.phase, Phase::Running { .. }) {
             return Err(Failure::NotRunning);
         }
-        let root = rootfs::root(&container.program.files.scratch);
-        let ground = self.ground(&container.config, &container.program, &container.ids, &root, &container.cgroup);
+        let ground = self.ground(&container.config, &container.program, &container.ids, &container.root, &container.cgroup);
         let mut process = spec::process(&ground, argv, terminal.is_some())
             .map_err(|error| Failure::Config(error.to_string()))?;
         add_capabilities(&mut process, &container.executor.extra);
@@ -404,9 +405,23 @@ fn write(path: &Path, value: &Value) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(other("write the container's specification"))
 }
 
+/// Holds what a `subPath` names before it is mounted: a container could put something else there meanwhile.
+fn pin_sub_paths(program: &mut LinuxProgram) -> Result<(), Failure> {
+    let staging = program.files.scratch.join("sub");
+    for (index, mount) in program.files.mounts.iter_mut().enumerate() {
+        let Some(sub_path) = mount.sub_path.take() else { continue };
+        fs::create_dir_all(&staging).map_err(other("make a directory"))?;
+        mount.source = volumes::pin(&mount.source, &sub_path, &staging, &index.to_string())
+            .map_err(|error| Failure::Config(format!("volumeMounts[].subPath: {sub_path:?}: {error}")))?;
+    }
+    Ok(())
+}
+
 /// What is left of a container on the disk.
 fn clean(bundle: &Path, scratch: &Path) {
-    if let Err(error) = rootfs::unmount(scratch) {
+    // The root, and what is pinned below it.
+    let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
+    if let Err(error) = rootfs::mounts::detach_below(&path) {
         tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
     }
     let _ = fs::remove_dir_all(bundle);

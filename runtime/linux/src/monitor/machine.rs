@@ -25,7 +25,6 @@ pub(super) fn inspect(cgroups: Version) -> Machine {
         cgroups,
         capabilities,
         app_armor: app_armor.is_ok_and(|enabled| enabled.starts_with('Y')),
-        se_linux: Path::new("/sys/fs/selinux/enforce").exists(),
         devices,
     }
 }

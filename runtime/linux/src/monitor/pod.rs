@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use nacelle_container::{NetworkNamespace, ProcessNamespace};
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::mount::MountFlags;
 use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::Setup;
 use super::machine;
 use crate::cgroup::{Cgroup, Hierarchy, limits};
+use crate::namespaces;
 use crate::spec::Machine;
 use crate::sys::{self, Fork};
 use crate::sysctl;
@@ -70,17 +71,15 @@ impl Pod {
 
 fn enter_namespaces(setup: &Setup) -> Result<(), String> {
     let network = &setup.pod.network;
-    let mut flags = UnshareFlags::NEWNS;
+    namespaces::own_mounts().map_err(|error| {
+        format!("cannot make mounts the pod's own: {error}. Linux containers need root, or CAP_SYS_ADMIN")
+    })?;
+    let mut flags = UnshareFlags::empty();
     flags.set(UnshareFlags::NEWIPC, !setup.pod.options.host_ipc);
     // As in Kubernetes, the host's name comes with its network.
     flags.set(UnshareFlags::NEWUTS, *network != NetworkNamespace::Host);
     flags.set(UnshareFlags::NEWNET, *network == NetworkNamespace::Isolated);
-    sys::unshare(flags).map_err(|error| {
-        format!("cannot make namespaces: {error}. Linux containers need root, or CAP_SYS_ADMIN in a user namespace")
-    })?;
-    // What is mounted here is nobody else's; what the host mounts later is seen here.
-    rustix::mount::mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .map_err(|error| format!("cannot make mounts the pod's own: {error}"))?;
+    sys::unshare(flags).map_err(|error| format!("cannot make namespaces: {error}"))?;
     match network {
         NetworkNamespace::Host => return Ok(()),
         NetworkNamespace::Isolated => {
@@ -89,8 +88,7 @@ fn enter_namespaces(setup: &Setup) -> Result<(), String> {
         NetworkNamespace::Path(path) => {
             let failed = |error: rustix::io::Errno| format!("cannot enter {}: {error}", path.display());
             let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-            rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-                .map_err(failed)?;
+            namespaces::enter_network(&file).map_err(failed)?;
         }
     }
     rustix::system::sethostname(setup.hostname.as_bytes())
@@ -119,7 +117,7 @@ fn start_init(pod: &Cgroup) -> io::Result<Pid> {
         sys::reap_forever();
     }
     // Of what is forked from here on, only containers are in it.
-    rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Process))?;
+    rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
     match forked? {
         Fork::Parent(pid) => cgroup.add(pid).map(|()| pid),
         Fork::Child => sys::reap_forever(),

@@ -12,7 +12,6 @@ fn capabilities(add: &[&str]) -> Capabilities {
         cgroups: Version::V1,
         capabilities: names.iter().map(|name| (*name).to_owned()).collect(),
         app_armor: false,
-        se_linux: false,
         devices: Vec::new(),
     };
     let add_capabilities = add.iter().map(|name| (*name).to_owned()).collect();

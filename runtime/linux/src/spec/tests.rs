@@ -30,7 +30,6 @@ fn machine() -> Machine {
         cgroups: Version::V1,
         capabilities: default.iter().chain(&all).map(|name| (*name).to_owned()).collect(),
         app_armor: false,
-        se_linux: false,
         devices: vec![kvm],
     }
 }
@@ -43,6 +42,7 @@ fn config() -> ContainerConfig {
             read_only_root: false,
             mounts: vec![HostMount {
                 source: "/pods/uid/volumes/data".into(),
+                sub_path: None,
                 target: "/data".into(),
                 read_only: true,
                 recursive_read_only: false,

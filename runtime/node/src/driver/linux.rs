@@ -99,6 +99,33 @@ fn se_linux(options: &ManifestSeLinux) -> SeLinuxOptions {
     }
 }
 
+/// Fields that a manifest has set for Linux programs, and that do nothing for a WebAssembly guest: what it is told of
+/// once its image is known.
+pub(super) fn without_effect(pod: &CheckedPod, container: &Container) -> Vec<&'static str> {
+    let spec = pod.spec();
+    let shared = spec.security_context.clone().unwrap_or_default();
+    let own = container.security_context.clone().unwrap_or_default();
+    let is_set = [
+        ("hostPID", spec.host_pid == Some(true)),
+        ("hostIPC", spec.host_ipc == Some(true)),
+        ("shareProcessNamespace", spec.share_process_namespace == Some(true)),
+        ("tty", container.tty == Some(true)),
+        ("lifecycle.stopSignal", container.lifecycle.as_ref().is_some_and(|hooks| hooks.stop_signal.is_some())),
+        ("securityContext.runAsUser", own.run_as_user.or(shared.run_as_user).is_some()),
+        ("securityContext.runAsGroup", own.run_as_group.or(shared.run_as_group).is_some()),
+        ("securityContext.runAsNonRoot", own.run_as_non_root.or(shared.run_as_non_root) == Some(true)),
+        ("securityContext.supplementalGroups", shared.supplemental_groups.is_some()),
+        ("securityContext.sysctls", shared.sysctls.is_some_and(|sysctls| !sysctls.is_empty())),
+        ("securityContext.privileged", own.privileged == Some(true)),
+        ("securityContext.capabilities", own.capabilities.is_some()),
+        ("securityContext.allowPrivilegeEscalation", own.allow_privilege_escalation.is_some()),
+        ("securityContext.procMount", own.proc_mount.is_some_and(|kind| kind != "Default")),
+        ("securityContext.seccompProfile", own.seccomp_profile.or(shared.seccomp_profile).is_some()),
+        ("securityContext.appArmorProfile", own.app_armor_profile.or(shared.app_armor_profile).is_some()),
+    ];
+    is_set.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

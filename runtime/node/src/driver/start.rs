@@ -5,7 +5,7 @@ use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, V
 use nacelle_infra::Propagation;
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
 use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
-use nacelle_spec::ByteSize;
+use nacelle_spec::{ByteSize, CheckedPod};
 use nacelle_spec::command::{ImageCommand, resolve_argv};
 use nacelle_spec::env::resolve_env;
 use nacelle_spec::k8s_openapi::api::core::v1::Container;
@@ -67,6 +67,9 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         context.notify(Notice::Event { pod: PodRef::of(pod), time: context.clock.now(), event });
     }
     let (source, module) = image_source(&image)?;
+    if !matches!(source, ImageSource::Linux { .. }) && id.attempt == 0 {
+        warn_of_no_effect(context, pod, container);
+    }
     let config = with_program(&image.config, module);
     let command = ImageCommand { entrypoint: &config.entrypoint, cmd: &config.cmd };
     let argv = resolve_argv(command, container, &resolved.vars).map_err(Failed::create)?;
@@ -97,6 +100,22 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         log_path: None,
         linux: linux::of_container(pod, container, &image.config),
     })
+}
+
+/// Kubernetes' fields for Linux programs mean nothing to a WebAssembly guest. Whether a container is one is known from
+/// its image only, so validation cannot say it.
+fn warn_of_no_effect(context: &Context, pod: &CheckedPod, container: &Container) {
+    let fields = linux::without_effect(pod, container);
+    if fields.is_empty() {
+        return;
+    }
+    let message = format!(
+        "{} of container {}: without effect on a WebAssembly guest, which is no process and makes no system calls",
+        fields.join(", "),
+        container.name
+    );
+    let event = PodEvent { kind: EventKind::Warning, reason: "NoEffect", message, subject: Subject::Pod };
+    context.notify(Notice::Event { pod: PodRef::of(pod), time: context.clock.now(), event });
 }
 
 /// What the image gives, and for a bare module its file name.

@@ -12,13 +12,17 @@ const YES: Support = Honoured("");
 const ONE_NODE: Support = Warned("there is one node, and the pod runs on it");
 const SERVER: Support = Warned("an API server maintains it");
 const NO_ACCOUNTS: Support = Warned("there is no API server to be authorised at");
-const NO_PROCESSES: Support = Warned("WebAssembly guests are not processes, so there are none to see or share");
-const NO_HOST_PROCESSES: Support =
-    Rejected("a WebAssembly guest is not a process: it cannot be shown the host's processes or their shared memory");
-const NO_USERS: Support = Warned("a WebAssembly guest has no user or group ids");
-const NO_PRIVILEGES: Support =
-    Warned("a WebAssembly guest has no privileges to gain or give up: it reaches what its pod lists, nothing else");
-const NO_SYSCALLS: Support = Warned("a WebAssembly guest makes no system calls; the engine confines it");
+const PROCESSES: Support = Honoured("of Linux programs; WebAssembly guests are not processes");
+const NO_USERS: Support = Warned("a WebAssembly guest has no user or group ids, and the files belong to root");
+const USERS: Support = Honoured("of Linux programs; a WebAssembly guest has no user or group ids");
+const NO_USER_NAMESPACE: Support =
+    Warned("a WebAssembly guest has no user or group ids; a Linux program with it is not started");
+const PRIVILEGES: Support = Honoured(
+    "of Linux programs; a WebAssembly guest has no privileges to gain or give up: it reaches what its pod lists, nothing else",
+);
+const SYSCALLS: Support = Honoured("of Linux programs; a WebAssembly guest makes no system calls, the engine confines it");
+const NO_LABELS: Support =
+    Warned("a WebAssembly guest makes no system calls; a Linux program with it is not started, because nothing is labelled");
 const NO_WINDOWS: Support = Warned("this is not Windows");
 const NO_TOKENS: Support = Rejected("there is no API server that could issue it");
 const NO_CLUSTER: Support = Rejected("a single node without a cluster has no such storage; use hostPath, or emptyDir");
@@ -127,25 +131,25 @@ const POD: &[Row] = &[
     row("serviceAccount", Only(&["default"], &NO_ACCOUNTS)),
     row("serviceAccountName", Only(&["default"], &NO_ACCOUNTS)),
     row("enableServiceLinks", Only(&["false"], &Warned("there are no Services to link to"))),
-    row("hostIPC", Only(&["false"], &NO_HOST_PROCESSES)),
-    row("hostPID", Only(&["false"], &NO_HOST_PROCESSES)),
-    row("shareProcessNamespace", Only(&["false"], &NO_PROCESSES)),
-    row("hostUsers", Only(&["true"], &NO_USERS)),
+    row("hostIPC", PROCESSES),
+    row("hostPID", PROCESSES),
+    row("shareProcessNamespace", PROCESSES),
+    row("hostUsers", Only(&["true"], &NO_USER_NAMESPACE)),
     row("securityContext.fsGroup", Honoured("the group of the pod's volumes; WASI shows a guest no owner")),
     row(
         "securityContext.fsGroupChangePolicy",
         Warned("a volume belongs to the group from the start: there is nothing to change"),
     ),
-    row("securityContext.runAsGroup", NO_USERS),
-    row("securityContext.runAsNonRoot", NO_USERS),
-    row("securityContext.runAsUser", NO_USERS),
-    row("securityContext.supplementalGroups.**", NO_USERS),
-    row("securityContext.supplementalGroupsPolicy", NO_USERS),
-    row("securityContext.appArmorProfile.**", NO_SYSCALLS),
-    row("securityContext.seLinuxChangePolicy", NO_SYSCALLS),
-    row("securityContext.seLinuxOptions.**", NO_SYSCALLS),
-    row("securityContext.seccompProfile.**", NO_SYSCALLS),
-    row("securityContext.sysctls.**", NO_SYSCALLS),
+    row("securityContext.runAsGroup", USERS),
+    row("securityContext.runAsNonRoot", USERS),
+    row("securityContext.runAsUser", USERS),
+    row("securityContext.supplementalGroups.**", USERS),
+    row("securityContext.supplementalGroupsPolicy", USERS),
+    row("securityContext.appArmorProfile.**", SYSCALLS),
+    row("securityContext.seLinuxChangePolicy", NO_LABELS),
+    row("securityContext.seLinuxOptions.**", NO_LABELS),
+    row("securityContext.seccompProfile.**", SYSCALLS),
+    row("securityContext.sysctls.**", SYSCALLS),
     row("securityContext.windowsOptions.**", NO_WINDOWS),
     row("os.name", Only(&["linux"], &Rejected("the node is Linux"))),
     row("ephemeralContainers.**", Unbuilt("")),
@@ -230,12 +234,12 @@ const CONTAINER: &[Row] = &[
     row("volumeMounts[].recursiveReadOnly", YES),
     row("volumeMounts[].subPath", YES),
     row("volumeMounts[].subPathExpr", YES),
-    row("volumeMounts[].mountPropagation", Only(&["None"], &Rejected("a guest's mounts are its own"))),
+    row("volumeMounts[].mountPropagation", Honoured("of Linux containers; a WebAssembly guest's mounts are its own")),
     row("volumeMounts[].bindMountOptions.**", Unbuilt("use readOnly")),
     row("volumeDevices.**", Rejected("a WebAssembly guest has no block devices; use volumeMounts")),
     row("stdin", YES),
     row("stdinOnce", YES),
-    row("tty", Only(&["false"], &Warned("a WebAssembly guest has no terminal"))),
+    row("tty", Honoured("of Linux programs; a WebAssembly guest has no terminal")),
     row("terminationMessagePath", Honoured("the last 4 KiB of the file; 12 KiB of all containers together")),
     row("terminationMessagePolicy", YES),
     row("lifecycle.postStart.exec.**", NO_EXEC_HOOK),
@@ -246,7 +250,7 @@ const CONTAINER: &[Row] = &[
     row("lifecycle.preStop.httpGet.**", YES),
     row("lifecycle.preStop.sleep.**", YES),
     row("lifecycle.preStop.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
-    row("lifecycle.stopSignal", Warned("a WebAssembly guest has no signals: each is asked to stop in the same way")),
+    row("lifecycle.stopSignal", Honoured("of Linux programs; a WebAssembly guest is asked to stop in the same way whatever it is")),
     row("startupProbe.exec.**", NO_EXEC),
     row("startupProbe.httpGet.**", PROBE_HTTP),
     row("startupProbe.tcpSocket.**", YES),
@@ -280,16 +284,16 @@ const CONTAINER: &[Row] = &[
     row("restartPolicyRules[].action", YES),
     row("restartPolicyRules[].exitCodes.**", YES),
     row("securityContext.readOnlyRootFilesystem", YES),
-    row("securityContext.runAsGroup", NO_USERS),
-    row("securityContext.runAsNonRoot", NO_USERS),
-    row("securityContext.runAsUser", NO_USERS),
-    row("securityContext.allowPrivilegeEscalation", NO_PRIVILEGES),
-    row("securityContext.capabilities.**", NO_PRIVILEGES),
-    row("securityContext.privileged", Only(&["false"], &NO_PRIVILEGES)),
-    row("securityContext.procMount", Only(&["Default"], &Warned("a WebAssembly guest has no /proc"))),
-    row("securityContext.appArmorProfile.**", NO_SYSCALLS),
-    row("securityContext.seLinuxOptions.**", NO_SYSCALLS),
-    row("securityContext.seccompProfile.**", NO_SYSCALLS),
+    row("securityContext.runAsGroup", USERS),
+    row("securityContext.runAsNonRoot", USERS),
+    row("securityContext.runAsUser", USERS),
+    row("securityContext.allowPrivilegeEscalation", PRIVILEGES),
+    row("securityContext.capabilities.**", PRIVILEGES),
+    row("securityContext.privileged", PRIVILEGES),
+    row("securityContext.procMount", Honoured("of Linux programs; a WebAssembly guest has no /proc")),
+    row("securityContext.appArmorProfile.**", SYSCALLS),
+    row("securityContext.seLinuxOptions.**", NO_LABELS),
+    row("securityContext.seccompProfile.**", SYSCALLS),
     row("securityContext.windowsOptions.**", NO_WINDOWS),
 ];
 
