@@ -4,6 +4,7 @@ mod examples;
 mod guests;
 mod images;
 mod lifecycle;
+mod linux;
 mod network;
 mod probes;
 mod resize;

@@ -242,8 +242,10 @@ impl Container for LinuxContainer {
             return;
         }
         *lock(&self.asked) = Asked::Killed;
-        if let Err(failure) = self.call(|key| Request::Kill { key }).await {
-            tracing::warn!(container = self.key, %failure, "cannot kill a container");
+        match self.call(|key| Request::Kill { key }).await {
+            // Its creation has failed.
+            Ok(_) | Err(Failure::NotRunning) => {}
+            Err(failure) => tracing::warn!(container = self.key, %failure, "cannot kill a container"),
         }
     }
 

@@ -96,7 +96,7 @@ pub(crate) enum SpecError {
     NoSeLinux,
     #[error("spec.hostUsers: false needs a user namespace, which Linux containers cannot be given here yet")]
     NoUserNamespace,
-    #[error("volumeMounts[].mountPropagation: Bidirectional is for privileged containers only")]
+    #[error("volumeMounts[].mountPropagation: Bidirectional is not supported: what a container mounts is its pod's own")]
     Bidirectional,
 }
 
@@ -119,6 +119,8 @@ pub(crate) fn build(ground: &Ground<'_>) -> Result<Value, SpecError> {
         "linux": {
             "namespaces": namespaces(ground),
             "cgroupsPath": ground.cgroup,
+            // Mounts of the host come in where a volume asks for it; none get out.
+            "rootfsPropagation": "rslave",
             "resources": resources(ground),
             "devices": devices(security.privileged, machine),
             "maskedPaths": if security.privileged || security.unmasked_proc { &[][..] } else { &MASKED[..] },

@@ -13,9 +13,8 @@ const TTY_GROUP: &str = "gid=5";
 /// The kernel's file systems first, then the pod's own files.
 pub(super) fn all(ground: &Ground<'_>) -> Result<Vec<Value>, SpecError> {
     let program = ground.program;
-    let privileged = program.options.security.privileged;
     // /sys shows devices of the network namespace: the host's must not be changed, nor any by who is not privileged.
-    let writable = if privileged { "rw" } else { "ro" };
+    let writable = if program.options.security.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
         special("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         special("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -33,7 +32,7 @@ pub(super) fn all(ground: &Ground<'_>) -> Result<Vec<Value>, SpecError> {
         mounts.push(bind(ground.shared_memory, "/dev/shm", &["rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"]));
     }
     for mount in &program.files.mounts {
-        mounts.push(volume(mount, privileged)?);
+        mounts.push(volume(mount)?);
     }
     Ok(mounts)
 }
@@ -46,12 +45,11 @@ fn bind(source: &Path, target: &str, options: &[&str]) -> Value {
     json!({ "destination": target, "type": "bind", "source": source, "options": options })
 }
 
-fn volume(mount: &HostMount, privileged: bool) -> Result<Value, SpecError> {
+fn volume(mount: &HostMount) -> Result<Value, SpecError> {
     let propagation = match mount.propagation {
         Propagation::Private => "rprivate",
         Propagation::HostToContainer => "rslave",
-        Propagation::Bidirectional if !privileged => return Err(SpecError::Bidirectional),
-        Propagation::Bidirectional => "rshared",
+        Propagation::Bidirectional => return Err(SpecError::Bidirectional),
     };
     let access = match (mount.read_only, mount.recursive_read_only) {
         (false, _) => "rw",

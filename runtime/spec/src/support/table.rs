@@ -234,7 +234,10 @@ const CONTAINER: &[Row] = &[
     row("volumeMounts[].recursiveReadOnly", YES),
     row("volumeMounts[].subPath", YES),
     row("volumeMounts[].subPathExpr", YES),
-    row("volumeMounts[].mountPropagation", Honoured("of Linux containers; a WebAssembly guest's mounts are its own")),
+    row(
+        "volumeMounts[].mountPropagation",
+        Only(&["None", "HostToContainer"], &Rejected("what a container mounts is its pod's own")),
+    ),
     row("volumeMounts[].bindMountOptions.**", Unbuilt("use readOnly")),
     row("volumeDevices.**", Rejected("a WebAssembly guest has no block devices; use volumeMounts")),
     row("stdin", YES),

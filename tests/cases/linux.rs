@@ -1,0 +1,160 @@
+//! Linux containers through the real binary: busybox in an image of its own, as root.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use nacelle_tests::{Finished, Layout, Nacelle, Pod, Running, have, skip};
+use serde_json::json;
+
+/// A place to run in, with an image of busybox; `None` when this machine cannot run Linux containers.
+fn ground() -> Result<Option<Nacelle>> {
+    if !have("busybox") {
+        return Ok(None);
+    }
+    let id = Command::new("id").arg("-u").output()?.stdout;
+    if id.trim_ascii() != b"0" {
+        skip("Linux containers need root");
+        return Ok(None);
+    }
+    let nacelle = Nacelle::new()?;
+    busybox(&nacelle.work_dir())?;
+    Ok(Some(nacelle))
+}
+
+/// Makes the layout `busybox` with the image `1`, whose user is `app`.
+fn busybox(dir: &Path) -> Result<()> {
+    let root = dir.join("root");
+    for dir in ["bin", "etc", "tmp"] {
+        std::fs::create_dir_all(root.join(dir))?;
+    }
+    let which = Command::new("sh").args(["-c", "command -v busybox"]).output()?.stdout;
+    let path = String::from_utf8(which)?;
+    std::fs::copy(path.trim(), root.join("bin/busybox"))?;
+    for applet in ["sh", "cat", "echo", "id", "sleep", "env", "hostname", "unshare", "test", "true"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet))?;
+    }
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")?;
+    std::fs::write(root.join("etc/group"), "root:x:0:\napp:x:1000:\n")?;
+    let tar = Command::new("tar").arg("-C").arg(&root).args(["--owner=0", "--group=0", "-cf", "-", "."]).output()?;
+    let mut layout = Layout::create(&dir.join("busybox"))?;
+    let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar.stdout)?;
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = json!({
+        "architecture": architecture, "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        "config": {"Entrypoint": ["/bin/sh", "-c"], "Env": ["PATH=/bin", "FROM=image"], "User": "app"},
+    });
+    let config = layout.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
+    layout.image("1", &config, &[layer])
+}
+
+fn start(nacelle: &Nacelle, pod: &Pod) -> Result<Running> {
+    let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
+    nacelle.spawn(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])
+}
+
+fn run(nacelle: &Nacelle, pod: &Pod) -> Result<Finished> {
+    start(nacelle, pod)?.finish()
+}
+
+fn shell(script: &str, more: &str) -> Pod {
+    Pod::new("p").image("c", "oci:busybox:1", &[script], more)
+}
+
+/// Control groups, mounts and processes of this run that are still there.
+fn left(nacelle: &Nacelle) -> Result<Vec<String>> {
+    let here = nacelle.state_dir();
+    let here = here.to_str().context("a path in UTF-8")?;
+    let mut left = Vec::new();
+    for line in std::fs::read_to_string("/proc/self/mountinfo")?.lines().filter(|line| line.contains(here)) {
+        left.push(line.to_owned());
+    }
+    for process in std::fs::read_dir("/proc")?.filter_map(Result::ok) {
+        let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        if command.contains(here) {
+            left.push(command);
+        }
+    }
+    Ok(left)
+}
+
+#[test]
+fn an_ordinary_image_runs_with_its_user_and_environment() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let finished = run(&nacelle, &shell("id -u; echo $FROM $HOSTNAME; hostname; exit 3", ""))?;
+    assert_eq!((finished.code, finished.stdout.as_str()), (3, "1000\nimage p\np\n"), "{}", finished.stderr);
+    assert_eq!(left(&nacelle)?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_security_context_is_enforced_and_contradictions_are_named() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let restricted = "securityContext: {runAsUser: 7, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, \
+                      seccompProfile: {type: RuntimeDefault}, capabilities: {drop: [ALL]}}";
+    let script = "id -u; echo x > /x || echo read-only; unshare -U true || echo filtered";
+    let finished = run(&nacelle, &shell(script, restricted))?;
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, "7\nread-only\nfiltered\n"), "{}", finished.stderr);
+    let finished = run(&nacelle, &shell("true", "securityContext: {runAsNonRoot: true}"))?;
+    assert_eq!(finished.code, 125, "{}", finished.stderr);
+    assert!(finished.stderr.contains("image has non-numeric user (app)"), "{}", finished.stderr);
+    Ok(())
+}
+
+#[test]
+fn volumes_and_managed_files_are_there() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let pod = Pod::new("p")
+        .spec("volumes: [{name: data, emptyDir: {}}]")
+        .image("a", "oci:busybox:1", &["echo word > /data/file"], "volumeMounts: [{name: data, mountPath: /data}]")
+        .image(
+            "b",
+            "oci:busybox:1",
+            &["while ! test -s /data/file; do sleep 0.05; done; cat /data/file; cat /etc/hostname"],
+            "volumeMounts: [{name: data, mountPath: /data}]",
+        );
+    let finished = run(&nacelle, &pod)?;
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert_eq!(finished.stdout, "p/b | word\np/b | p\n");
+    Ok(())
+}
+
+#[test]
+fn it_stops_within_its_grace_period() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let mut running = start(&nacelle, &shell("trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.1; done", ""))?;
+    running.wait_for_line("ready")?;
+    running.signal("TERM")?;
+    let finished = running.finish()?;
+    assert!(finished.stdout.contains("bye"), "{}{}", finished.stdout, finished.stderr);
+    assert_eq!(left(&nacelle)?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_killed_run_is_cleaned_up_by_the_next_one() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let mut running = start(&nacelle, &shell("echo ready; sleep 1000", ""))?;
+    running.wait_for_line("ready")?;
+    running.signal("KILL")?;
+    running.finish()?;
+    assert!(!left(&nacelle)?.is_empty(), "its monitor is there");
+    let finished = run(&nacelle, &shell("echo next", ""))?;
+    assert_eq!((finished.code, finished.stdout.as_str()), (0, "next\n"), "{}", finished.stderr);
+    assert_eq!(left(&nacelle)?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn out_of_memory_has_its_reason() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let hog = "x=0123456789abcdef; while true; do x=$x$x; done";
+    let manifest = nacelle.write("pod.yaml", &shell(hog, "resources: {limits: {memory: 32Mi}}").yaml())?;
+    let args = ["run".as_ref(), "--output".as_ref(), "json".as_ref(), "-f".as_ref(), manifest.as_os_str()];
+    let finished = nacelle.run(args)?;
+    assert_eq!(finished.code, 137, "{}", finished.stderr);
+    assert!(finished.stdout.contains("OOMKilled"), "{}", finished.stdout);
+    Ok(())
+}
