@@ -96,15 +96,27 @@ impl Host {
     /// [`RemoveError`] when something could not be removed; the rest is.
     pub async fn sweep(&self, keep: BTreeSet<PodUid>) -> Result<BTreeSet<PodUid>, RemoveError> {
         let dirs = self.shared.dirs.clone();
-        let keep = keep.iter().map(|uid| uid.as_str().to_owned()).collect();
+        let keep: BTreeSet<String> = keep.iter().map(|uid| uid.as_str().to_owned()).collect();
         let (backend, runtime) = (self.shared.backends.linux.clone(), Handle::current());
         let abandoned = move |uid: &str, dir: &Path| {
             if let Some(backend) = &backend {
                 runtime.block_on(backend.remove_pod(&PodUid::new(uid), &linux::dir(dir)));
             }
         };
-        let swept = spawn_blocking(move || dirs.sweep(&keep, &abandoned)).await.map_err(RemoveError::new)?;
-        Ok(swept.map_err(RemoveError::new)?.into_iter().map(PodUid::new).collect())
+        let networks = self.shared.network.kernel_networks().cloned();
+        let sweep = move || {
+            let swept = dirs.sweep(&keep, &abandoned).map_err(RemoveError::new);
+            // After the containers, which are in them.
+            let networks = networks.map_or(Ok(()), |networks| networks.sweep(&|uid| keep.contains(uid)));
+            networks.map_err(RemoveError::new).and(swept)
+        };
+        let swept = spawn_blocking(sweep).await.map_err(RemoveError::new)??;
+        Ok(swept.into_iter().map(PodUid::new).collect())
+    }
+
+    /// Whether it runs Linux programs.
+    pub fn runs_linux(&self) -> bool {
+        self.shared.backends.linux.is_some()
     }
 
     /// Creates a pod: its directories, volumes and network. `events` gets what happens to it.

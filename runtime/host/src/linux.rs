@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nacelle_container::{LinuxFiles, LinuxPod, LinuxPodOptions, LinuxProgram, NetworkNamespace, Program};
-use nacelle_infra::network::NetworkMode;
+use nacelle_infra::network::KernelNamespace;
 use nacelle_infra::{FsConfig, Incarnation, Infra};
 
 use crate::{ContainerRequest, StartError};
@@ -31,7 +31,11 @@ pub(crate) fn program(
     let files = LinuxFiles { layers: layers.to_vec(), scratch, read_only_root: request.read_only_root, mounts };
     let shared = LinuxPod {
         dir: pod.make_dir(&[DIR]).map_err(StartError::create)?,
-        network: if pod.network().mode() == NetworkMode::Host { NetworkNamespace::Host } else { NetworkNamespace::Isolated },
+        network: match pod.network().kernel_namespace().map_err(StartError::create)? {
+            KernelNamespace::Host => NetworkNamespace::Host,
+            KernelNamespace::Path(path) => NetworkNamespace::Path(path),
+            KernelNamespace::None => NetworkNamespace::Isolated,
+        },
         options: options.clone(),
         memory: pod.memory().limit(),
     };

@@ -25,11 +25,13 @@ mod decide;
 mod error;
 mod host_loopback;
 mod host_port;
+mod kernel;
 mod limits;
 mod lookup;
 mod names;
 mod node;
 mod owner;
+mod plug;
 mod pod;
 mod policy;
 mod ports;
@@ -40,6 +42,7 @@ mod tcp;
 mod traffic;
 mod udp;
 mod visitors;
+mod wire;
 
 pub use config::{
     DialSource, Family, NamedPort, NetworkMode, NodeNetworkConfig, PodIdentity, PodNetworkConfig, Protocol,
@@ -47,6 +50,7 @@ pub use config::{
 pub use container::{ContainerNetwork, Service};
 pub use error::{AttachError, DenyReason, NetError, NetworkConfigError};
 pub use host_port::HostPortConfig;
+pub use kernel::{KernelNamespace, KernelNetwork, KernelNetworkError, KernelNetworks};
 pub use limits::NetworkLimits;
 pub use names::{ClusterDns, DnsConfig, DnsOption, DnsPolicy, HostAlias, ManagedFiles, NamesConfig};
 pub use node::NodeNetwork;

@@ -14,6 +14,7 @@ mod container;
 mod inside;
 mod monitor;
 pub mod namespaces;
+pub mod net;
 mod packet;
 mod protocol;
 pub mod rootfs;

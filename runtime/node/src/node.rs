@@ -11,6 +11,7 @@ use nacelle_container::log::LogConfig;
 use nacelle_host::{Backends, Host, HostConfig};
 use nacelle_image::{Store, StoreError};
 use nacelle_infra::budget::Budget;
+use nacelle_linux::net::Networks;
 use nacelle_infra::network::{HostPortConfig, NetworkConfigError, NodeNetwork, NodeNetworkConfig};
 use nacelle_linux::{LinuxBackend, LinuxConfig};
 use nacelle_spec::{CheckedPod, Objects};
@@ -60,6 +61,10 @@ pub enum NodeError {
     Network(#[from] NetworkConfigError),
 }
 
+/// Where the network namespaces of pods with Linux containers are: one place for all of this machine, as they share a
+/// bridge.
+const NETWORKS: &str = "/run/nacelle";
+
 /// A pod to be started.
 #[derive(Clone, Debug)]
 pub struct PodStart {
@@ -104,7 +109,12 @@ impl Node {
         if !config.pod_cidrs.is_empty() {
             blocks.pod_cidrs = config.pod_cidrs;
         }
+        let cidrs = blocks.pod_cidrs.clone();
         let network = NodeNetwork::new(blocks)?;
+        // Making network namespaces takes root; without it, Linux containers get a loopback only.
+        if backends.linux.is_some() && rustix::process::geteuid().is_root() {
+            network.set_kernel_networks(Arc::new(Networks::new(PathBuf::from(NETWORKS), cidrs)));
+        }
         let plan = Plan::new(&config.resources, &Machine::this(&config.state_dir));
         let clock = Clock::start();
         let memory = Budget::new(Some(plan.memory), None);

@@ -100,6 +100,11 @@ impl Store {
         Ok(self.records()?.into_iter().find(same).map(|record| Record { reference: reference.clone(), ..record }))
     }
 
+    /// What the image was built for that `reference` named when it was last pulled, if the store knows. Blocking.
+    pub fn platform(&self, reference: &Reference) -> Option<Platform> {
+        self.record(reference).ok().flatten().map(|record| record.platform)
+    }
+
     /// Notes that an image is used now, for the order in which unused ones are removed. Failing to is harmless.
     pub(crate) fn touch(&self, reference: &Reference) {
         let path = self.record_path(reference);

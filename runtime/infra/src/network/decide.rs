@@ -106,7 +106,12 @@ fn enter(pod: &PodNetwork, protocol: Protocol, from: DialSource, to: SocketAddr)
     let source = match from {
         DialSource::Node => Peer::Node,
         DialSource::Client(client) if client.ip().to_canonical().is_loopback() => Peer::Node,
-        DialSource::Client(client) => Peer::Address(client.ip().to_canonical()),
+        // A Linux container of another pod, whose packets the kernel brought here.
+        DialSource::Client(client) => match pod.node().pod_at(client.ip().to_canonical()) {
+            Some(peer) => return open(&peer, protocol, address, to.port()),
+            None if Some(client.ip()) == pod.node().gateway(Family::of(client.ip())) => Peer::Node,
+            None => Peer::Address(client.ip().to_canonical()),
+        },
     };
     let (policies, identity) = (pod.node().policies(), pod.identity());
     if ingress_allowed(policies.of(&identity.namespace), &identity, to.port(), protocol, source) {

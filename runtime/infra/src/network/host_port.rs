@@ -34,6 +34,7 @@ use super::{AttachError, NetError, Protocol};
 
 use claims::Claim;
 pub(crate) use claims::HostPorts;
+pub(super) use tcp::{Room, serve as serve_tcp};
 pub(crate) use udp::Reply;
 
 /// A port of the host that leads to a port of the pod.
@@ -106,8 +107,7 @@ impl OpenPorts {
             let port_inside = port.container_port;
             match &port.socket {
                 Socket::Tcp(listener) => {
-                    let of_port = Arc::new(Semaphore::new(tcp::CONNECTIONS));
-                    let room = tcp::Room { port: of_port, node: Arc::clone(&self.connections) };
+                    let room = Room::of(&self.connections);
                     self.tasks.spawn_on(tcp::serve(Arc::clone(listener), target, port_inside, room), runtime)
                 }
                 Socket::Udp(socket) => {
@@ -156,19 +156,20 @@ impl fmt::Debug for OpenPorts {
 }
 
 /// A socket that can be closed while a task waits for it.
-struct Closable<S>(Mutex<Option<S>>);
+#[derive(Debug)]
+pub(super) struct Closable<S>(Mutex<Option<S>>);
 
 impl<S> Closable<S> {
-    fn new(socket: S) -> Self {
+    pub(super) fn new(socket: S) -> Self {
         Self(Mutex::new(Some(socket)))
     }
 
     /// None once it is closed.
-    fn with<R>(&self, use_it: impl FnOnce(&S) -> R) -> Option<R> {
+    pub(super) fn with<R>(&self, use_it: impl FnOnce(&S) -> R) -> Option<R> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(use_it)
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         // Dropped after unlocking: deregistering wakes the task that waits.
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(socket);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use ipnet::IpNet;
 
@@ -10,11 +10,12 @@ use super::addresses::Addresses;
 use super::host_loopback;
 use super::host_port::{HostPorts, OpenPorts};
 use super::owner::Quota;
+use super::plug::{Switch, Switchboard};
 use super::policy::Policies;
 use super::resolver::DnsClients;
 use super::sync::lock;
 use super::{
-    AttachError, Family, NetworkConfigError, NetworkLimits, NetworkMode, NetworkPolicy, NodeNetworkConfig, PodNetwork,
+    AttachError, Family, KernelNetworks, NetworkConfigError, NetworkLimits, NetworkMode, NetworkPolicy, NodeNetworkConfig, PodNetwork,
     PodNetworkConfig,
 };
 use crate::budget::Budget;
@@ -37,6 +38,8 @@ pub struct NodeNetwork {
     /// As they were when a pod was last attached.
     loopback_aliases: RwLock<Vec<IpNet>>,
     host_ports: Arc<HostPorts>,
+    kernel: OnceLock<Arc<dyn KernelNetworks>>,
+    switchboard: Switchboard,
 }
 
 /// What a pod has taken of the node's. Dropping it gives it back.
@@ -66,7 +69,19 @@ impl NodeNetwork {
             descriptors: Quota::new(u32::try_from(share(DESCRIPTORS)).unwrap_or(u32::MAX)),
             loopback_aliases: RwLock::default(),
             host_ports: Arc::default(),
+            kernel: OnceLock::new(),
+            switchboard: Switchboard::default(),
         }))
+    }
+
+    /// Where network namespaces for Linux containers come from. The first call decides; without one, they have none.
+    pub fn set_kernel_networks(&self, networks: Arc<dyn KernelNetworks>) {
+        let _ = self.kernel.set(networks);
+    }
+
+    /// What [`Self::set_kernel_networks`] was given.
+    pub fn kernel_networks(&self) -> Option<&Arc<dyn KernelNetworks>> {
+        self.kernel.get()
     }
 
     /// Gives a pod its network: addresses from the pod CIDRs, or the host's; and takes its host ports. Buffers are
@@ -100,10 +115,36 @@ impl NodeNetwork {
             pods.insert(ip, Arc::downgrade(&attached));
         }
         drop(pods);
+        if self.kernel.get().is_some() {
+            let new = Arc::clone(&attached);
+            if let Err(error) = tokio::task::spawn_blocking(move || new.plug_in()).await {
+                tracing::warn!(%error, "Linux containers do not reach a pod without any");
+            }
+        }
         if let Some(host_ports) = host_ports {
             attached.serve(host_ports);
         }
         Ok(attached)
+    }
+
+    /// All pods that have an address.
+    pub(super) fn attached(&self) -> Vec<Arc<PodNetwork>> {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<_> = pods.values().filter_map(Weak::upgrade).collect();
+        // One that has an address of each family is there twice.
+        found.sort_by_key(|pod| Arc::as_ptr(pod).addr());
+        found.dedup_by(|one, two| Arc::ptr_eq(one, two));
+        found
+    }
+
+    /// What pods without Linux containers share.
+    pub(super) fn switch(&self) -> &Mutex<Switch> {
+        &self.switchboard.switch
+    }
+
+    /// What its namespace is called.
+    pub(super) fn switch_name(&self) -> &str {
+        &self.switchboard.name
     }
 
     /// All NetworkPolicy objects of the node, in place of the former ones. Connections that exist are kept.

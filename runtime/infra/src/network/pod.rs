@@ -10,12 +10,13 @@ use super::account::Account;
 use super::binding::{SharedPorts, unbound_source};
 use super::decide::{Plane, Use, decide};
 use super::host_port::OpenPorts;
+use super::plug::Plug;
 use super::names::host_hosts;
 use super::node::Lease;
 use super::owner::Owner;
 use super::resolver::PodResolver;
 use super::sync::lock;
-use super::tcp::{Caller, Opening, TcpOptions, dial_host, open};
+use super::tcp::{Caller, Opening, TcpOptions, dial_by, dial_host, open};
 use super::traffic::Crossing;
 use super::visitors::Masquerades;
 use super::{
@@ -27,6 +28,7 @@ use crate::budget::Budget;
 /// One loopback, one address and one port space.
 #[derive(Debug)]
 pub struct PodNetwork {
+    uid: String,
     node: Arc<NodeNetwork>,
     mode: NetworkMode,
     ips: Vec<IpAddr>,
@@ -43,6 +45,8 @@ pub struct PodNetwork {
     host_ports: RwLock<Option<OpenPorts>>,
     masquerades: Mutex<Masquerades>,
     lease: Mutex<Option<Lease>>,
+    /// Held while the pod's place in namespaces of the kernel changes.
+    plug: Mutex<Plug>,
 }
 
 impl PodNetwork {
@@ -62,6 +66,7 @@ impl PodNetwork {
         let account = Account::new(limits.connections_per_pod, memory, limits.host_sockets_per_pod, node.descriptors());
         let resolver = PodResolver::new(&config.names, &files, &ips, Arc::clone(node.dns()), runtime.clone());
         Arc::new(Self {
+            uid: config.uid,
             mode: config.mode,
             ips,
             hostname: config.names.hostname,
@@ -76,6 +81,7 @@ impl PodNetwork {
             host_ports: RwLock::default(),
             masquerades: Mutex::default(),
             lease: Mutex::new(Some(lease)),
+            plug: Mutex::default(),
             node,
         })
     }
@@ -128,7 +134,16 @@ impl PodNetwork {
                 let options = TcpOptions::new(self.node.limits());
                 dial_host(to, &self.account, self.visitors.slot()?, &self.runtime, &options).await
             }
-            Plane::Own | Plane::Pod(_) => self.dial_virtual(self.destination(to), from).await,
+            Plane::Own | Plane::Pod(_) => {
+                let to = self.destination(to);
+                match self.linux_socket(to)? {
+                    Some(socket) => {
+                        let options = TcpOptions::new(self.node.limits());
+                        dial_by(socket, to, &self.account, self.visitors.slot()?, &self.runtime, &options).await
+                    }
+                    None => self.dial_virtual(to, self.apparent_source(from, to.ip()), Crossing::into(self, to.ip())).await,
+                }
+            }
         }
     }
 
@@ -163,6 +178,7 @@ impl PodNetwork {
         }
         let ports = self.host_ports.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(ports);
+        self.unplug();
         let lease = lock(&self.lease).take();
         drop(lease);
     }
@@ -181,14 +197,28 @@ impl PodNetwork {
         &self.masquerades
     }
 
-    async fn dial_virtual(&self, to: SocketAddr, from: DialSource) -> Result<TcpStream, NetError> {
+    /// A connection of a client in the network namespace that the pod's Linux containers, or other pods', are in.
+    pub(super) async fn enter(&self, port: u16, client: SocketAddr) -> Result<TcpStream, NetError> {
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let to = self.entered(client.ip(), port).ok_or(NetError::RemoteUnreachable)?;
+        if self.is_own_client(client.ip()) {
+            return self.dial_virtual(to, client, Crossing::default()).await;
+        }
+        decide(self, Use::Enter(Protocol::Tcp, DialSource::Client(client), to))?;
+        self.dial_virtual(to, client, Crossing::into(self, to.ip())).await
+    }
+
+    async fn dial_virtual(
+        &self,
+        to: SocketAddr,
+        source: SocketAddr,
+        crossing: Crossing,
+    ) -> Result<TcpStream, NetError> {
         let slot = self.visitors.slot()?;
         let family = Family::of(to.ip());
         let (receive_buffer, send_buffer) = TcpOptions::new(self.node.limits()).buffers();
         let account = self.account.clone();
-        let source = self.apparent_source(from, to.ip());
         let caller = Caller { family, account, source, binding: None, receive_buffer, send_buffer };
-        let crossing = Crossing::into(self, to.ip());
         let client = match open(&self.ports, to, caller, crossing)? {
             Opening::Established(client) => client,
             Opening::Waiting(waiting) => {
@@ -221,6 +251,15 @@ impl PodNetwork {
     /// The pod's own address of a family.
     pub(crate) fn address(&self, family: Family) -> Option<IpAddr> {
         self.ips.iter().copied().find(|ip| Family::of(*ip) == family)
+    }
+
+    /// The pod's `metadata.uid`.
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    pub(super) fn plug(&self) -> &Mutex<Plug> {
+        &self.plug
     }
 
     pub(crate) fn node(&self) -> &Arc<NodeNetwork> {

@@ -146,6 +146,11 @@ impl<R> PortTable<R> {
             .map(|(_, receiver)| receiver)
     }
 
+    /// Who receives by this binding alone.
+    pub(crate) fn receiver_of(&self, id: BindingId) -> Option<&R> {
+        self.ports.get(&id.port)?.iter().find(|entry| entry.serial == id.serial)?.receiver.as_ref()
+    }
+
     /// Gives a binding back; the receiver it had, to be dropped where that does no harm. Idempotent.
     pub(crate) fn release(&mut self, id: BindingId) -> Option<R> {
         let entries = self.ports.get_mut(&id.port)?;

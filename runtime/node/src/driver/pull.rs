@@ -63,6 +63,33 @@ pub(super) async fn for_volume(
     Ok(pulled)
 }
 
+/// Whether a container of the pod may turn out to be a Linux one, as far as is known before images are pulled: an image of
+/// a registry that was never pulled may be anything. What is on this machine is looked at.
+pub(super) async fn may_be_linux(context: &Arc<Context>) -> bool {
+    if !context.node.host.runs_linux() {
+        return false;
+    }
+    for container in context.pod.containers() {
+        let image = container.spec.image.as_deref().unwrap_or_default();
+        let Ok(reference) = Reference::parse(image, &context.origin.base_dir) else { continue };
+        let platform = match &reference {
+            Reference::File { .. } => continue,
+            Reference::Registry(_) => {
+                let (images, reference) = (Arc::clone(&context.node.images), reference.clone());
+                tokio::task::spawn_blocking(move || images.platform(&reference)).await.ok().flatten()
+            }
+            Reference::OciLayout { .. } | Reference::OciArchive { .. } => {
+                let pulled = context.node.images.pull(&reference, PullOptions::default()).await;
+                pulled.ok().map(|pulled| pulled.platform)
+            }
+        };
+        if !platform.is_some_and(|platform| platform.is_wasm()) {
+            return true;
+        }
+    }
+    false
+}
+
 async fn pull(
     context: &Context,
     image: &str,

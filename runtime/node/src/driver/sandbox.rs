@@ -90,6 +90,7 @@ async fn source(
     }
     if let Some(empty_dir) = &volume.empty_dir {
         let medium = match empty_dir.medium.as_deref() {
+            Some("Memory") if pull::may_be_linux(context).await => Medium::Tmpfs,
             Some("Memory") => Medium::Memory,
             _ => Medium::Disk,
         };

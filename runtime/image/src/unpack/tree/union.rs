@@ -36,8 +36,17 @@ pub(super) enum Found {
 impl Dir {
     /// The root of a layer in `root` above the roots `below`, the highest first.
     pub(super) fn root(root: &Path, below: &[PathBuf]) -> Result<Self, TreeError> {
-        let below = if below.is_empty() || is_opaque(root)? { Vec::new() } else { below.to_vec() };
-        Ok(Self { path: root.to_owned(), below })
+        let mut dir = Self { path: root.to_owned(), below: Vec::new() };
+        if below.is_empty() || is_opaque(root)? {
+            return Ok(dir);
+        }
+        for lower in below {
+            dir.below.push(lower.clone());
+            if is_opaque(lower)? {
+                break;
+            }
+        }
+        Ok(dir)
     }
 
     /// Looks a name up, links not followed.

@@ -21,18 +21,25 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How many connections there may be at a time.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub(in crate::network) struct Room {
     /// Of this port.
     pub(super) port: Arc<Semaphore>,
     /// Of all ports of the node.
     pub(super) node: Arc<Semaphore>,
 }
 
+impl Room {
+    /// For one port, as part of what there is for `all`.
+    pub(in crate::network) fn of(all: &Arc<Semaphore>) -> Self {
+        Self { port: Arc::new(Semaphore::new(CONNECTIONS)), node: Arc::clone(all) }
+    }
+}
+
 /// What an accept gives; none: the listener is closed.
 type Accepted = Option<io::Result<(TcpStream, SocketAddr)>>;
 
 /// Accepts until the listener is closed or the target is gone; all connections end with it.
-pub(super) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, target: Weak<T>, port: u16, room: Room) {
+pub(in crate::network) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, target: Weak<T>, port: u16, room: Room) {
     let accept = |cx: &mut Context<'_>| match listener.with(|listener| listener.poll_accept(cx)) {
         Some(poll) => poll.map(Some),
         None => Poll::Ready(None),

@@ -10,7 +10,7 @@ mod listener;
 mod sockets;
 
 pub(super) use connect::HostConnect;
-pub(crate) use connect::dial as dial_host;
+pub(crate) use connect::{dial as dial_host, dial_by};
 pub(super) use connection::HostConnection;
 pub(super) use listener::HostListener;
 pub(super) use sockets::HostSocket;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,6 +120,29 @@ pub(crate) async fn dial(
     options: &TcpOptions,
 ) -> Result<crate::network::TcpStream, NetError> {
     let socket = HostSocket::new(Family::of(to.ip()), options, options, account)?;
+    finish_dial(socket, to, account, slot, runtime).await
+}
+
+/// The same by `socket`, which is somewhere else: in a pod's network namespace.
+pub(crate) async fn dial_by(
+    socket: OwnedFd,
+    to: SocketAddr,
+    account: &Account,
+    slot: SocketSlot,
+    runtime: &Handle,
+    options: &TcpOptions,
+) -> Result<crate::network::TcpStream, NetError> {
+    let socket = HostSocket::from_fd(socket, Family::of(to.ip()), options, options, account)?;
+    finish_dial(socket, to, account, slot, runtime).await
+}
+
+async fn finish_dial(
+    socket: HostSocket,
+    to: SocketAddr,
+    account: &Account,
+    slot: SocketSlot,
+    runtime: &Handle,
+) -> Result<crate::network::TcpStream, NetError> {
     let mut connect = HostConnect::start(socket, to, account, &slot, runtime, None)?;
     let stream = std::future::poll_fn(|cx| connect.poll(cx)).await?;
     connect.finish(stream, slot).map(crate::network::TcpStream::on_host)

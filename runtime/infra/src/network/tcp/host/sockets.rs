@@ -1,7 +1,7 @@
 //! A host socket that neither listens nor is connected, and the options of all.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::sockopt;
 use tokio::net::TcpSocket;
@@ -31,6 +31,28 @@ impl HostSocket {
             Family::V6 => TcpSocket::new_v6(),
         };
         let socket = socket.map_err(|error| NetError::from_host(&error))?;
+        Self::with(socket, descriptor, family, options, default)
+    }
+
+    /// The same of a socket that was made elsewhere, non-blocking.
+    pub(in crate::network::tcp) fn from_fd(
+        socket: OwnedFd,
+        family: Family,
+        options: &TcpOptions,
+        default: &TcpOptions,
+        account: &Account,
+    ) -> Result<Self, NetError> {
+        let descriptor = account.descriptor()?;
+        Self::with(TcpSocket::from_std_stream(socket.into()), descriptor, family, options, default)
+    }
+
+    fn with(
+        socket: TcpSocket,
+        descriptor: Descriptor,
+        family: Family,
+        options: &TcpOptions,
+        default: &TcpOptions,
+    ) -> Result<Self, NetError> {
         if family == Family::V6 {
             sockopt::set_ipv6_v6only(&socket, options.v6_only).map_err(|error| NetError::from_host(&error.into()))?;
         }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::{Bound, Connecting, Listening, MemoryListening, State, TcpSocket, length};
@@ -88,11 +89,17 @@ impl TcpSocket {
             None => None,
         };
         match plane {
-            Plane::Own => self.open(&self.pod, to, slot, self.source(binding, own_source(to.ip()), true)?),
-            Plane::Pod(peer) => {
-                let own = self.pod.address(family).ok_or(NetError::RemoteUnreachable)?;
-                self.open(&peer, to, slot, self.source(binding, own, false)?)
-            }
+            Plane::Own => match self.pod.linux_socket_from(&self.pod, to)? {
+                Some(socket) => self.connect_to_linux(socket, binding, to, slot),
+                None => self.open(&self.pod, to, slot, self.source(binding, own_source(to.ip()), true)?),
+            },
+            Plane::Pod(peer) => match peer.linux_socket_from(&self.pod, to)? {
+                Some(socket) => self.connect_to_linux(socket, binding, to, slot),
+                None => {
+                    let own = self.pod.address(family).ok_or(NetError::RemoteUnreachable)?;
+                    self.open(&peer, to, slot, self.source(binding, own, false)?)
+                }
+            },
             Plane::Host if self.pod.mode() == NetworkMode::Host => {
                 self.connect_by_host(self.host_socket(self.family)?, remote, slot, None)
             }
@@ -102,6 +109,35 @@ impl TcpSocket {
                 slot.track(Arc::downgrade(&binding) as _)?;
                 self.connect_by_host(self.host_socket(family)?, to, slot, Some((binding, source)))
             }
+        }
+    }
+
+    /// Nobody listens in memory: a Linux container may. `socket` is in the pod's place among them.
+    fn connect_to_linux(
+        &self,
+        socket: OwnedFd,
+        binding: Option<Arc<Binding>>,
+        to: SocketAddr,
+        slot: SocketSlot,
+    ) -> Result<State, NetError> {
+        // The port that the guest chose is held by a socket in the namespace already.
+        let bound = binding.as_ref().and_then(|binding| Some((binding.take_socket()?, binding)));
+        let (socket, inside) = match bound {
+            Some((bound, binding)) => (bound, Some((Arc::clone(binding), self.source_of(binding, to.ip())))),
+            None => (socket, None),
+        };
+        let default = TcpOptions::new(self.pod.node().limits());
+        let family = Family::of(to.ip());
+        let socket = HostSocket::from_fd(socket, family, &self.options, &default, self.pod.account())?;
+        self.connect_by_host(socket, to, slot, inside)
+    }
+
+    fn source_of(&self, binding: &Binding, to: IpAddr) -> SocketAddr {
+        let bound = binding.local();
+        let own = if to.is_loopback() { Some(own_source(to)) } else { self.pod.address(Family::of(to)) };
+        match bound.ip().to_canonical() {
+            ip if ip.is_unspecified() => SocketAddr::new(own.unwrap_or(ip), bound.port()),
+            ip => SocketAddr::new(ip, bound.port()),
         }
     }
 

@@ -1,0 +1,243 @@
+//! Plugging pods into network namespaces of the kernel, when a node gets its first Linux container.
+//!
+//! ```text
+//!             first Linux container of the pod
+//!   Memory ──────────────────────────────────► Own ──┐      a namespace of the pod's own
+//!    │  ▲                                       ▲    │
+//!    │  │ no pod of the node is Own any more    │    ├──► Closed
+//!    ▼  │                                       │    │
+//!   Switch ─────────────────────────────────────┴────┘      with the other pods without Linux containers,
+//!             first Linux container of the pod              while some pod of the node is Own
+//! ```
+//!
+//! So every pod of a node has its address on one bridge as soon as one of them has Linux containers, whatever kind they are.
+//! A node without Linux containers has no namespaces, and nothing here costs it anything.
+//!
+//! Locks: the node's switch, then a pod's plug, then its ports.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+use super::binding::{self, set_wire};
+use super::sync::lock;
+use super::wire::{Scope, Wire};
+use super::{Family, KernelNamespace, KernelNetwork, KernelNetworkError, KernelNetworks, NetError, NetworkMode};
+use super::{NodeNetwork, PodNetwork};
+
+/// Connections from namespaces into the memory of one pod at a time.
+const CONNECTIONS: usize = 4096;
+
+/// Where a pod is plugged in.
+#[derive(Debug, Default)]
+pub(super) enum Plug {
+    /// Nowhere.
+    #[default]
+    Memory,
+    /// In the namespace of all pods without Linux containers.
+    Switch(Arc<dyn KernelNetwork>),
+    /// In its own namespace.
+    Own(Arc<dyn KernelNetwork>),
+    /// The pod is closed.
+    Closed,
+}
+
+/// The namespace of all pods of a node without Linux containers: there while a pod has some.
+#[derive(Debug, Default)]
+pub(super) struct Switch {
+    network: Option<Arc<dyn KernelNetwork>>,
+    /// Pods with a namespace of their own.
+    own: usize,
+}
+
+impl PodNetwork {
+    /// The network namespace for the pod's Linux containers, made when the first one asks. From then on what the pod's other
+    /// containers bind is bound there, too. Blocks.
+    ///
+    /// # Errors
+    /// [`KernelNetworkError`]; the pod has no namespace then.
+    pub fn kernel_namespace(self: &Arc<Self>) -> Result<KernelNamespace, KernelNetworkError> {
+        if self.mode() == NetworkMode::Host {
+            return Ok(KernelNamespace::Host);
+        }
+        let Some(kernel) = self.node().kernel_networks() else { return Ok(KernelNamespace::None) };
+        // Dropped after the locks: dropping the last handle of a pod takes them.
+        let others = self.node().attached();
+        let mut switch = lock(self.node().switch());
+        let mut plug = lock(self.plug());
+        match &*plug {
+            Plug::Own(network) => return Ok(KernelNamespace::Path(network.path().to_owned())),
+            Plug::Closed => {
+                let gone = std::io::Error::new(std::io::ErrorKind::NetworkDown, "the pod is being removed");
+                return Err(KernelNetworkError::new("make a network namespace", gone));
+            }
+            Plug::Memory => {}
+            Plug::Switch(network) => {
+                // One address cannot be in two places.
+                set_wire(self.ports(), None);
+                network.remove_addresses(self.ips())?;
+                *plug = Plug::Memory;
+            }
+        }
+        let network = kernel.create(self.uid(), self.ips())?;
+        let path = network.path().to_owned();
+        set_wire(self.ports(), Some(self.wire_in(&network, Scope::Own)));
+        *plug = Plug::Own(network);
+        drop(plug);
+        switch.own += 1;
+        if let Err(error) = switch.bring(kernel, self.node(), &others) {
+            tracing::warn!(%error, "Linux containers and pods without any do not reach each other");
+        }
+        drop(switch);
+        Ok(KernelNamespace::Path(path))
+    }
+
+    /// Puts a new pod where the others are. Blocks.
+    pub(super) fn plug_in(self: &Arc<Self>) {
+        if self.mode() == NetworkMode::Host || self.node().kernel_networks().is_none() {
+            return;
+        }
+        let switch = lock(self.node().switch());
+        if let Some(network) = &switch.network
+            && let Err(error) = self.join(network)
+        {
+            tracing::warn!(%error, "Linux containers do not reach a pod without any");
+        }
+    }
+
+    /// Leaves all namespaces for good, and removes the pod's own. Blocks if there is one.
+    pub(super) fn unplug(&self) {
+        if self.node().kernel_networks().is_none() {
+            return;
+        }
+        let others = self.node().attached();
+        let mut switch = lock(self.node().switch());
+        let before = std::mem::replace(&mut *lock(self.plug()), Plug::Closed);
+        let left = match before {
+            Plug::Memory | Plug::Closed => return,
+            Plug::Switch(network) => {
+                set_wire(self.ports(), None);
+                network.remove_addresses(self.ips())
+            }
+            Plug::Own(network) => {
+                set_wire(self.ports(), None);
+                switch.own = switch.own.saturating_sub(1);
+                let removed = network.remove();
+                removed.and(if switch.own == 0 { switch.take_away(&others) } else { Ok(()) })
+            }
+        };
+        if let Err(error) = left {
+            tracing::warn!(%error, uid = self.uid(), "what is left of a pod's network goes with the next sweep");
+        }
+        drop(switch);
+    }
+
+    /// Joins the namespace of pods without Linux containers.
+    fn join(self: &Arc<Self>, network: &Arc<dyn KernelNetwork>) -> Result<(), KernelNetworkError> {
+        let mut plug = lock(self.plug());
+        if let Plug::Memory = *plug {
+            network.add_addresses(self.ips())?;
+            set_wire(self.ports(), Some(self.wire_in(network, Scope::Switch(self.ips().to_vec()))));
+            *plug = Plug::Switch(Arc::clone(network));
+        }
+        Ok(())
+    }
+
+    /// Is in memory only again, as the namespace goes.
+    fn leave(&self) {
+        let mut plug = lock(self.plug());
+        if let Plug::Switch(_) = *plug {
+            set_wire(self.ports(), None);
+            *plug = Plug::Memory;
+        }
+    }
+
+    fn wire_in(self: &Arc<Self>, network: &Arc<dyn KernelNetwork>, scope: Scope) -> Arc<Wire> {
+        Wire::new(Arc::clone(network), scope, Arc::downgrade(self), self.runtime().clone(), CONNECTIONS)
+    }
+
+    /// The pod's place among Linux containers, if it has one.
+    pub(super) fn wire(&self) -> Option<Arc<Wire>> {
+        lock(self.ports()).wire().cloned()
+    }
+
+    /// Whether Linux containers of the pod may listen at its addresses.
+    pub(super) fn has_linux(&self) -> bool {
+        self.wire().is_some_and(|wire| wire.is_own())
+    }
+
+    /// A socket by which the node reaches a Linux container at `to`, an address of the pod: `None` if somebody listens in
+    /// memory, or the pod has no Linux containers.
+    pub(super) fn linux_socket(&self, to: SocketAddr) -> Result<Option<OwnedFd>, NetError> {
+        let Some(wire) = self.listens_on_wire(to) else { return Ok(None) };
+        if to.ip().is_loopback() {
+            return wire.socket_to(to.ip()).map(Some);
+        }
+        // By the bridge: the pod sees the node's address.
+        host_socket(Family::of(to.ip())).map(Some)
+    }
+
+    /// A socket by which `client`, maybe the same pod, reaches a Linux container of this pod at `to`; `None` as above.
+    pub(super) fn linux_socket_from(&self, client: &Self, to: SocketAddr) -> Result<Option<OwnedFd>, NetError> {
+        if self.listens_on_wire(to).is_none() {
+            return Ok(None);
+        }
+        match client.wire() {
+            Some(wire) => wire.socket_to(to.ip()).map(Some),
+            // It could not be plugged in: it is seen as the node.
+            None => host_socket(Family::of(to.ip())).map(Some),
+        }
+    }
+
+    fn listens_on_wire(&self, to: SocketAddr) -> Option<Arc<Wire>> {
+        let wire = self.wire().filter(|wire| wire.is_own())?;
+        binding::listener(self.ports(), to).is_none().then_some(wire)
+    }
+}
+
+impl Switch {
+    /// Makes the namespace, if it is not there, and puts all pods into it that have none of their own.
+    fn bring(
+        &mut self,
+        kernel: &Arc<dyn KernelNetworks>,
+        node: &NodeNetwork,
+        pods: &[Arc<PodNetwork>],
+    ) -> Result<(), KernelNetworkError> {
+        let network = match &self.network {
+            Some(network) => Arc::clone(network),
+            None => Arc::clone(self.network.insert(kernel.create(node.switch_name(), &[])?)),
+        };
+        pods.iter().filter(|pod| pod.mode() == NetworkMode::Virtual).try_for_each(|pod| pod.join(&network))
+    }
+
+    /// Removes the namespace, after all pods have left it.
+    fn take_away(&mut self, pods: &[Arc<PodNetwork>]) -> Result<(), KernelNetworkError> {
+        let Some(network) = self.network.take() else { return Ok(()) };
+        pods.iter().for_each(|pod| pod.leave());
+        network.remove()
+    }
+}
+
+/// The node's side of it: what pods share.
+#[derive(Debug)]
+pub(super) struct Switchboard {
+    /// Unlike any pod's uid, and any other process's.
+    pub(super) name: String,
+    pub(super) switch: Mutex<Switch>,
+}
+
+impl Default for Switchboard {
+    fn default() -> Self {
+        use std::hash::{BuildHasher as _, RandomState};
+        let name = format!("switch-{:016x}", RandomState::new().hash_one(std::process::id()));
+        Self { name, switch: Mutex::default() }
+    }
+}
+
+fn host_socket(family: Family) -> Result<OwnedFd, NetError> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let domain = if family == Family::V4 { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(domain, SocketType::STREAM, flags, None);
+    socket.map_err(|error| NetError::from_host(&error.into()))
+}

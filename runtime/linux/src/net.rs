@@ -1,0 +1,390 @@
+//! Pods' network namespaces.
+//!
+//! ```text
+//!   host                                                     pod
+//!   nacelle0 (bridge, the gateway's address) ── nac… ═══ eth0 (the pod's addresses), lo
+//!      └─ masquerade, nftables' table `nacelle`                /run/nacelle/pods/UID/net
+//! ```
+//!
+//! A pod's namespace is held by a file that it is mounted on, not by a process. The directory with that file is made
+//! first and goes last, and is locked (flock(2)) while the process lives that runs the pod. So whatever there is without
+//! a holder was left by a process that died: [`Networks::sweep`] finds it by name and removes it. The bridge and the rules
+//! belong to all pods of the machine together: they come with the first directory and go with the last.
+//!
+//! | name | is |
+//! |---|---|
+//! | `RUN/network.lock` | held while any of this is made or removed |
+//! | `RUN/pods/UID/lock` | held by the process that runs the pod |
+//! | `RUN/pods/UID/net` | the namespace |
+//! | `nacelle0` | the bridge |
+//! | `nac` and 12 hexadecimal digits of the uid's hash | the host's end of the pod's interface |
+//! | `table ip nacelle`, `table ip6 nacelle` | masquerading, link-local addresses |
+
+mod names;
+mod netlink;
+mod nft;
+mod thread;
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ipnet::IpNet;
+use nacelle_infra::network::{Family, KernelNetwork, KernelNetworkError, KernelNetworks, Protocol};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use crate::rootfs::mounts;
+use names::{BRIDGE, host_end};
+use netlink::Netlink;
+use thread::NamespaceThread;
+
+type Result<T> = std::result::Result<T, KernelNetworkError>;
+
+/// Names a step in its error.
+trait Step<T> {
+    fn step(self, what: &str) -> Result<T>;
+}
+
+impl<T, E: Into<io::Error>> Step<T> for std::result::Result<T, E> {
+    fn step(self, what: &str) -> Result<T> {
+        self.map_err(|error| KernelNetworkError::new(what, error.into()))
+    }
+}
+
+/// Makes the network namespaces of a node's pods.
+#[derive(Clone, Debug)]
+pub struct Networks {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    run: PathBuf,
+    /// Where pods' addresses come from; the first address of each is the bridge's.
+    cidrs: Vec<IpNet>,
+}
+
+/// One pod's.
+#[derive(Debug)]
+struct PodNetwork {
+    shared: Arc<Shared>,
+    uid: String,
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Present {
+        thread: NamespaceThread,
+        _lock: File,
+    },
+    Removed,
+}
+
+impl Networks {
+    /// `run`: a directory of the machine's that all processes share, such as `/run/nacelle`, made when it is needed.
+    /// `cidrs`: where the addresses of pods come from. Makes nothing yet.
+    pub fn new(run: PathBuf, cidrs: Vec<IpNet>) -> Self {
+        Self { shared: Arc::new(Shared { run, cidrs }) }
+    }
+}
+
+impl KernelNetworks for Networks {
+    fn create(&self, uid: &str, ips: &[IpAddr]) -> Result<Arc<dyn KernelNetwork>> {
+        let dir = self.shared.pod_dir(uid)?;
+        let guard = self.shared.lock()?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).step("make the directory of a pod's network")?;
+        let lock = take(&dir)?
+            .ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, "another process runs a pod with this uid"))
+            .step("make a network namespace")?;
+        // What is there was left by a process that died.
+        self.shared.clear(uid)?;
+        let made = self.shared.bridge().and_then(|()| self.shared.namespace(uid, ips));
+        drop(guard);
+        let thread = match made {
+            Ok(thread) => thread,
+            Err(error) => {
+                drop(lock);
+                if let Err(error) = self.shared.remove(uid) {
+                    tracing::warn!(%error, "cannot clean up after a network namespace that was not made");
+                }
+                return Err(error);
+            }
+        };
+        Ok(Arc::new(PodNetwork {
+            path: self.shared.file(uid),
+            uid: uid.to_owned(),
+            shared: Arc::clone(&self.shared),
+            state: Mutex::new(State::Present { thread, _lock: lock }),
+        }))
+    }
+
+    fn sweep(&self, keep: &dyn Fn(&str) -> bool) -> Result<()> {
+        let pods = self.shared.run.join("pods");
+        if !pods.exists() {
+            return Ok(());
+        }
+        let _guard = self.shared.lock()?;
+        let mut result = Ok(());
+        for uid in self.shared.pods()? {
+            if keep(&uid) {
+                continue;
+            }
+            // One that is locked is somebody's.
+            let removed = match take(&pods.join(&uid)) {
+                Ok(Some(_lock)) => self.shared.remove_dir(&uid),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            result = result.and(removed);
+        }
+        result.and_then(|()| self.shared.leave())
+    }
+}
+
+impl KernelNetwork for PodNetwork {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn socket(&self, family: Family, protocol: Protocol) -> io::Result<OwnedFd> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State::Present { thread, .. } = &*state else {
+            return Err(io::Error::new(io::ErrorKind::NetworkDown, "the pod's network is gone"));
+        };
+        let domain = if family == Family::V4 { AddressFamily::INET } else { AddressFamily::INET6 };
+        let kind = if protocol == Protocol::Tcp { SocketType::STREAM } else { SocketType::DGRAM };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(thread.run(move || rustix::net::socket_with(domain, kind, flags, None))??)
+    }
+
+    fn add_addresses(&self, ips: &[IpAddr]) -> Result<()> {
+        let addresses = self.shared.addresses(ips);
+        self.inside(move |netlink, eth0| {
+            if addresses.iter().any(|(ip, _)| ip.is_ipv6()) {
+                // Nobody else has the address: it is the node that gives them. Without this it could not be used for a second.
+                std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").step("use an IPv6 address at once")?;
+            }
+            for (ip, block) in addresses {
+                let host = if ip.is_ipv4() { 32 } else { 128 };
+                netlink.add_address(eth0, ip, host).step("give a pod its address")?;
+                netlink.add_route(eth0, block).step("give pods the route to each other")?;
+            }
+            Ok(())
+        })
+    }
+
+    fn remove_addresses(&self, ips: &[IpAddr]) -> Result<()> {
+        let ips = ips.to_vec();
+        self.inside(move |netlink, eth0| {
+            ips.into_iter().try_for_each(|ip| netlink.remove_address(eth0, ip).step("take a pod's address away"))
+        })
+    }
+
+    fn remove(&self) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The thread first: it keeps the namespace alive. The lock last.
+        let State::Present { thread, _lock } = std::mem::replace(&mut *state, State::Removed) else { return Ok(()) };
+        drop(thread);
+        self.shared.remove(&self.uid)
+    }
+}
+
+impl PodNetwork {
+    /// Does something to `eth0` from inside.
+    fn inside(&self, work: impl FnOnce(&Netlink, u32) -> Result<()> + Send + 'static) -> Result<()> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State::Present { thread, .. } = &*state else { return Ok(()) };
+        let done = thread.run(move || {
+            let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
+            let eth0 = netlink.index("eth0").step("look for a pod's interface")?;
+            let eth0 = eth0.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find a pod's interface")?;
+            work(&netlink, eth0)
+        });
+        done.step("work in a network namespace")?
+    }
+}
+
+impl Drop for PodNetwork {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!(%error, uid = self.uid, "a pod's network namespace is left to the next sweep");
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> Result<File> {
+        DirBuilder::new().recursive(true).mode(0o755).create(&self.run).step("make the directory for networks")?;
+        let file = open_lock(&self.run.join("network.lock")).step("open the networks' lock")?;
+        file.lock().step("take the networks' lock")?;
+        Ok(file)
+    }
+
+    fn pod_dir(&self, uid: &str) -> Result<PathBuf> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        match !uid.is_empty() && uid.len() <= 200 && !uid.starts_with('.') && uid.bytes().all(plain) {
+            true => Ok(self.run.join("pods").join(uid)),
+            false => Err(io::Error::from(io::ErrorKind::InvalidInput)).step("name a network namespace after its pod"),
+        }
+    }
+
+    fn file(&self, uid: &str) -> PathBuf {
+        self.run.join("pods").join(uid).join("net")
+    }
+
+    fn pods(&self) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(self.run.join("pods")).step("list network namespaces")?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names.filter(|name| self.pod_dir(name).is_ok()).collect())
+    }
+
+    /// The bridge and the rules, made where they are missing. The lock is held.
+    fn bridge(&self) -> Result<()> {
+        let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
+        let index = match netlink.index(BRIDGE).step("look for the pods' bridge")? {
+            Some(index) => index,
+            None => {
+                netlink.add_bridge(BRIDGE).step("make the pods' bridge")?;
+                let index = netlink.index(BRIDGE).step("look for the pods' bridge")?;
+                index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("make the pods' bridge")?
+            }
+        };
+        for cidr in &self.cidrs {
+            netlink.add_address(index, gateway(cidr), cidr.prefix_len()).step("give the pods' bridge its address")?;
+            let forwarding = match cidr {
+                IpNet::V4(_) => "/proc/sys/net/ipv4/ip_forward",
+                IpNet::V6(_) => "/proc/sys/net/ipv6/conf/all/forwarding",
+            };
+            // Left on when the bridge goes, as other runtimes leave it: others may have come to count on it.
+            std::fs::write(forwarding, "1").step("turn on the forwarding of packets")?;
+        }
+        netlink.up(index).step("turn on the pods' bridge")?;
+        nft::apply(&nft::rules(&self.cidrs)).step("masquerade what pods send (by nft)")
+    }
+
+    /// A namespace with its interfaces, in its file. The lock is held.
+    fn namespace(&self, uid: &str, ips: &[IpAddr]) -> Result<NamespaceThread> {
+        let host = File::open("/proc/thread-self/ns/net").step("open the host's network namespace")?;
+        let outside = Netlink::open().step("speak to the kernel about interfaces")?;
+        let thread = NamespaceThread::with_new_namespace(&self.file(uid)).step("make a network namespace")?;
+        let (name, addresses) = (host_end(uid), self.addresses(ips));
+        let peer = name.clone();
+        thread.run(move || furnish(&peer, &host, &addresses)).step("work in a network namespace")??;
+        let index = outside.index(&name).step("look for a pod's interface")?;
+        let index = index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find a pod's interface")?;
+        let bridge = outside.index(BRIDGE).step("look for the pods' bridge")?;
+        let bridge = bridge.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find the pods' bridge")?;
+        outside.attach(index, bridge, &format!("nacelle pod {uid}")).step("plug a pod into the bridge")?;
+        Ok(thread)
+    }
+
+    /// The pod's addresses with the block that each is of, and the gateway there.
+    fn addresses(&self, ips: &[IpAddr]) -> Vec<(IpAddr, IpNet)> {
+        let block = |ip: &IpAddr| self.cidrs.iter().find(|cidr| cidr.contains(ip)).map(|cidr| (*ip, *cidr));
+        ips.iter().filter_map(block).collect()
+    }
+
+    /// Removes a pod's namespace, and what belongs to all if it was the last. Takes the lock.
+    fn remove(&self, uid: &str) -> Result<()> {
+        let _guard = self.lock()?;
+        self.remove_dir(uid)?;
+        self.leave()
+    }
+
+    /// The lock is held.
+    fn remove_dir(&self, uid: &str) -> Result<()> {
+        self.clear(uid)?;
+        match std::fs::remove_dir_all(self.pod_dir(uid)?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).step("remove a pod's network directory"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a pod's interface and namespace, but not the directory. The lock is held.
+    fn clear(&self, uid: &str) -> Result<()> {
+        let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
+        if let Some(index) = netlink.index(&host_end(uid)).step("look for a pod's interface")? {
+            netlink.delete(index).step("remove a pod's interface")?;
+        }
+        let file = self.file(uid);
+        mounts::detach(&file).step("unmount a network namespace")?;
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).step("remove a network namespace"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the bridge and the rules if no pod needs them. The lock is held.
+    fn leave(&self) -> Result<()> {
+        if !self.pods()?.is_empty() {
+            return Ok(());
+        }
+        let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
+        if let Some(index) = netlink.index(BRIDGE).step("look for the pods' bridge")? {
+            netlink.delete(index).step("remove the pods' bridge")?;
+            // They come after the bridge and go with it.
+            nft::apply(nft::REMOVAL).step("remove the rules for pods (by nft)")?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets up a new namespace from inside: `name` becomes the end of its interface that is in `host`.
+fn furnish(name: &str, host: &File, addresses: &[(IpAddr, IpNet)]) -> Result<()> {
+    let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
+    let index = |name: &str| -> Result<u32> {
+        let found = netlink.index(name).step("look for an interface")?;
+        found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step(&format!("find the interface {name}"))
+    };
+    netlink.up(index("lo")?).step("turn on a pod's loopback")?;
+    netlink.add_veth("eth0", name).step("make a pod's interface")?;
+    netlink.give_away(index(name)?, host.as_fd().as_raw_fd()).step("give the host its end of a pod's interface")?;
+    let eth0 = index("eth0")?;
+    if addresses.iter().any(|(ip, _)| ip.is_ipv6()) {
+        // Nobody else has the address: it is the node that gives them. Without this it could not be used for a second.
+        std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").step("use an IPv6 address at once")?;
+    }
+    for (ip, block) in addresses {
+        netlink.add_address(eth0, *ip, block.prefix_len()).step("give a pod its address")?;
+    }
+    netlink.up(eth0).step("turn on a pod's interface")?;
+    for (_, block) in addresses {
+        netlink.add_default_route(gateway(block)).step("give a pod its default route")?;
+    }
+    Ok(())
+}
+
+/// The node's address in a block: the first one.
+fn gateway(cidr: &IpNet) -> IpAddr {
+    match cidr {
+        IpNet::V4(net) => std::net::Ipv4Addr::from(u32::from(net.network()).wrapping_add(1)).into(),
+        IpNet::V6(net) => std::net::Ipv6Addr::from(u128::from(net.network()).wrapping_add(1)).into(),
+    }
+}
+
+/// The lock of a pod's directory; `None` if somebody has it, or the directory has gone.
+fn take(dir: &Path) -> Result<Option<File>> {
+    let file = match open_lock(&dir.join("lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).step("open the lock of a pod's network"),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).step("lock a pod's network"),
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests;

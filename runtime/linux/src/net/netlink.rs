@@ -1,0 +1,132 @@
+//! Interfaces, addresses and routes, by netlink. Blocks: each request is answered by the kernel at once.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+
+use futures::TryStreamExt as _;
+use ipnet::IpNet;
+use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use tokio::runtime::Runtime;
+
+/// A connection to the kernel about the network namespace that the calling thread is in when it opens it.
+#[derive(Debug)]
+pub(super) struct Netlink {
+    runtime: Runtime,
+    handle: Handle,
+}
+
+impl Netlink {
+    pub(super) fn open() -> io::Result<Self> {
+        // Its own, so that it can be used where another one is: what waits here is a thread that may.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let entered = runtime.enter();
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        drop(entered);
+        runtime.spawn(connection);
+        Ok(Self { runtime, handle })
+    }
+
+    fn wait<T>(&self, request: impl Future<Output = Result<T, rtnetlink::Error>>) -> io::Result<T> {
+        self.runtime.block_on(request).map_err(explain)
+    }
+
+    /// The number of an interface, if there is one of that name.
+    pub(super) fn index(&self, name: &str) -> io::Result<Option<u32>> {
+        let found = self.wait(self.handle.link().get().match_name(name).execute().try_next());
+        match found {
+            Ok(link) => Ok(link.map(|link: LinkMessage| link.header.index)),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn add_bridge(&self, name: &str) -> io::Result<()> {
+        self.wait(self.handle.link().add(LinkBridge::new(name).build()).execute())
+    }
+
+    pub(super) fn add_veth(&self, name: &str, peer: &str) -> io::Result<()> {
+        self.wait(self.handle.link().add(LinkVeth::new(name, peer).build()).execute())
+    }
+
+    pub(super) fn up(&self, index: u32) -> io::Result<()> {
+        self.wait(self.handle.link().set(LinkUnspec::new_with_index(index).up().build()).execute())
+    }
+
+    /// Plugs an interface into a bridge, says what it is for, and turns it on.
+    pub(super) fn attach(&self, index: u32, bridge: u32, alias: &str) -> io::Result<()> {
+        let message = LinkUnspec::new_with_index(index).controller(bridge).alias(alias).up().build();
+        self.wait(self.handle.link().set(message).execute())
+    }
+
+    /// Moves an interface into another namespace.
+    pub(super) fn give_away(&self, index: u32, namespace: RawFd) -> io::Result<()> {
+        let message = LinkUnspec::new_with_index(index).setns_by_fd(namespace).build();
+        self.wait(self.handle.link().set(message).execute())
+    }
+
+    /// Gives an interface an address; fine if it has it.
+    pub(super) fn add_address(&self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
+        match self.wait(self.handle.address().add(index, address, prefix).execute()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            added => added,
+        }
+    }
+
+    /// Takes an address of an interface away; fine if it has it not.
+    pub(super) fn remove_address(&self, index: u32, address: IpAddr) -> io::Result<()> {
+        let request = self.handle.address().get().set_link_index_filter(index).set_address_filter(address).execute();
+        for found in self.wait(request.try_collect::<Vec<_>>())? {
+            match self.wait(self.handle.address().del(found).execute()) {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+                deleted => deleted?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reaches a block through an interface; fine if it does.
+    pub(super) fn add_route(&self, index: u32, block: IpNet) -> io::Result<()> {
+        let (net, length) = (block.network(), block.prefix_len());
+        let route = match net {
+            IpAddr::V4(net) => RouteMessageBuilder::<std::net::Ipv4Addr>::new()
+                .destination_prefix(net, length)
+                .output_interface(index)
+                .scope(RouteScope::Link)
+                .build(),
+            IpAddr::V6(net) => RouteMessageBuilder::<std::net::Ipv6Addr>::new()
+                .destination_prefix(net, length)
+                .output_interface(index)
+                .build(),
+        };
+        match self.wait(self.handle.route().add(route).execute()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            added => added,
+        }
+    }
+
+    pub(super) fn add_default_route(&self, gateway: IpAddr) -> io::Result<()> {
+        let route = match gateway {
+            IpAddr::V4(gateway) => RouteMessageBuilder::<std::net::Ipv4Addr>::new().gateway(gateway).build(),
+            IpAddr::V6(gateway) => RouteMessageBuilder::<std::net::Ipv6Addr>::new().gateway(gateway).build(),
+        };
+        self.wait(self.handle.route().add(route).execute())
+    }
+
+    /// Removes an interface, with its other end if it has one; fine if it is gone.
+    pub(super) fn delete(&self, index: u32) -> io::Result<()> {
+        match self.wait(self.handle.link().del(index).execute()) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(()),
+            deleted => deleted,
+        }
+    }
+}
+
+fn explain(error: rtnetlink::Error) -> io::Error {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io(),
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,194 @@
+//! In network and mount namespaces of their own: what a test makes ends with it, and tests do not see each other.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+
+use super::*;
+use crate::namespaces;
+
+mod mixed;
+
+fn is_possible() -> bool {
+    let missing = if !rustix::process::geteuid().is_root() {
+        "network namespaces take root"
+    } else if Command::new("nft").arg("--version").output().is_err() {
+        "nft is not installed"
+    } else {
+        return true;
+    };
+    assert!(std::env::var_os("NACELLE_TEST_REQUIRE_ALL").is_none(), "required, but: {missing}");
+    eprintln!("SKIPPED: {missing}");
+    false
+}
+
+/// Runs where nothing of the machine's network is.
+fn apart<T: Send>(work: impl FnOnce(&Path, Networks) -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            namespaces::own_network().unwrap();
+            namespaces::own_mounts().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            work(dir.path(), networks(dir.path()))
+        });
+        thread.join().unwrap()
+    })
+}
+
+fn networks(dir: &Path) -> Networks {
+    Networks::new(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap(), "fd00:88::/64".parse().unwrap()])
+}
+
+fn links() -> Vec<String> {
+    let links = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    let mut names: Vec<_> =
+        links.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect();
+    names.retain(|name| name.starts_with("nac"));
+    names.sort();
+    names
+}
+
+fn rules() -> String {
+    let output = Command::new("nft").args(["list", "ruleset"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn nothing_is_left(dir: &Path) {
+    assert_eq!(links(), [String::new(); 0]);
+    assert_eq!(rules(), "");
+    assert_eq!(mounts::below(&dir.canonicalize().unwrap()).unwrap(), [PathBuf::new(); 0]);
+    assert_eq!(std::fs::read_dir(dir.join("run/pods")).map_or(0, Iterator::count), 0);
+}
+
+fn ips(last: u8) -> [IpAddr; 2] {
+    [[10, 88, 0, last].into(), [0xfd00, 0x88, 0, 0, 0, 0, 0, u16::from(last)].into()]
+}
+
+/// A listener in a pod that greets everybody who comes; gives who came.
+fn greet(network: &dyn KernelNetwork, address: IpAddr) -> std::thread::JoinHandle<SocketAddr> {
+    let socket = network.socket(Family::V4, Protocol::Tcp).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::new(address, 80)).unwrap();
+    rustix::net::listen(&socket, 1).unwrap();
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, from) = listener.accept().unwrap();
+        stream.write_all(b"hello").unwrap();
+        from
+    })
+}
+
+fn read(mut stream: TcpStream) -> String {
+    stream.set_nonblocking(false).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn connect(network: &dyn KernelNetwork, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = network.socket(Family::V4, Protocol::Tcp)?;
+    rustix::io::ioctl_fionbio(&socket, false)?;
+    rustix::net::connect(&socket, &to)?;
+    Ok(TcpStream::from(socket))
+}
+
+#[test]
+fn pods_reach_each_other_and_the_host_reaches_them() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        let one = networks.create("pod-one", &ips(2)).unwrap();
+        let two = networks.create("pod-two", &ips(3)).unwrap();
+        assert_eq!(links().len(), 3, "{:?}", links());
+        assert!(one.path().exists());
+
+        let greeter = greet(&*one, ips(2)[0]);
+        assert_eq!(read(connect(&*two, "10.88.0.2:80".parse().unwrap()).unwrap()), "hello");
+        assert_eq!(greeter.join().unwrap().ip(), ips(3)[0], "a pod is seen by its address");
+        let greeter = greet(&*one, [0, 0, 0, 0].into());
+        assert_eq!(read(TcpStream::connect("10.88.0.2:80").unwrap()), "hello");
+        assert_eq!(greeter.join().unwrap().ip(), IpAddr::from([10, 88, 0, 1]), "the host is seen as the gateway");
+        // Its own loopback works, and is nobody else's.
+        let greeter = greet(&*two, [127, 0, 0, 1].into());
+        let refused = connect(&*one, "127.0.0.1:80".parse().unwrap()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(read(connect(&*two, "127.0.0.1:80".parse().unwrap()).unwrap()), "hello");
+        greeter.join().unwrap();
+        // Both families.
+        let v6 = one.socket(Family::V6, Protocol::Udp).unwrap();
+        rustix::net::bind(&v6, &SocketAddr::new(ips(2)[1], 53)).unwrap();
+        assert!(rules().contains("masquerade"), "{}", rules());
+
+        one.remove().unwrap();
+        one.remove().unwrap();
+        assert_eq!(one.socket(Family::V4, Protocol::Tcp).unwrap_err().kind(), io::ErrorKind::NetworkDown);
+        assert_eq!(links().len(), 2, "the bridge stays as long as there is a pod");
+        drop(two);
+        nothing_is_left(dir);
+    });
+}
+
+#[test]
+fn a_pod_that_is_there_is_not_made_again_nor_swept() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        let pod = networks.create("pod", &ips(2)).unwrap();
+        let error = networks.create("pod", &ips(2)).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::ResourceBusy);
+        networks.sweep(&|_| false).unwrap();
+        assert_eq!(links().len(), 2);
+        assert!(networks.create("../pod", &ips(2)).is_err());
+        drop(pod);
+        nothing_is_left(dir);
+    });
+}
+
+/// As a kill leaves it: made so far, and the lock gone.
+fn abandon(networks: &Networks, uid: &str, ips: &[IpAddr]) {
+    let shared = &networks.shared;
+    std::fs::create_dir_all(shared.pod_dir(uid).unwrap()).unwrap();
+    shared.bridge().unwrap();
+    shared.namespace(uid, ips).unwrap();
+}
+
+#[test]
+fn what_a_killed_process_left_is_found_and_removed() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        abandon(&networks, "killed", &ips(2));
+        abandon(&networks, "kept", &ips(3));
+        // Killed before it had made anything.
+        std::fs::create_dir_all(networks.shared.pod_dir("early").unwrap()).unwrap();
+        networks.sweep(&|uid| uid == "kept").unwrap();
+        assert_eq!(networks.shared.pods().unwrap(), ["kept"]);
+        assert_eq!(links().len(), 2);
+        // The same uid again.
+        let again = networks.create("kept", &ips(3)).unwrap();
+        assert_eq!(links().len(), 2);
+        drop(again);
+        nothing_is_left(dir);
+        networks.sweep(&|_| false).unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_made_leaves_nothing() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        // An interface of that name is in the way of the pod's.
+        let netlink = Netlink::open().unwrap();
+        let pod = networks.create("other", &ips(9)).unwrap();
+        let broken = Networks::new(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap()]);
+        std::fs::create_dir_all(broken.shared.file("broken")).unwrap();
+        assert!(broken.create("broken", &ips(2)).is_err());
+        drop(pod);
+        assert!(netlink.index("nacelle0").unwrap().is_none() || !links().is_empty());
+    });
+}
