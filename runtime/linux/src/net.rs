@@ -94,8 +94,29 @@ impl Networks {
     }
 }
 
+/// Does something on a thread of its own, in the caller's namespaces: netlink waits as tokio does, and the caller may be on
+/// one of tokio's threads, where nothing may wait.
+fn aside<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, work) {
+        Ok(thread) => thread.join().unwrap_or_else(|_| {
+            Err(KernelNetworkError::new("work on a network namespace", io::Error::other("the thread failed")))
+        }),
+        Err(error) => Err(error).step("start a thread"),
+    })
+}
+
 impl KernelNetworks for Networks {
     fn create(&self, uid: &str, ips: &[IpAddr]) -> Result<Arc<dyn KernelNetwork>> {
+        aside(|| self.make(uid, ips))
+    }
+
+    fn sweep(&self, keep: &(dyn Fn(&str) -> bool + Sync)) -> Result<()> {
+        aside(|| self.clean(keep))
+    }
+}
+
+impl Networks {
+    fn make(&self, uid: &str, ips: &[IpAddr]) -> Result<Arc<dyn KernelNetwork>> {
         let dir = self.shared.pod_dir(uid)?;
         let guard = self.shared.lock()?;
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).step("make the directory of a pod's network")?;
@@ -124,7 +145,7 @@ impl KernelNetworks for Networks {
         }))
     }
 
-    fn sweep(&self, keep: &dyn Fn(&str) -> bool) -> Result<()> {
+    fn clean(&self, keep: &(dyn Fn(&str) -> bool + Sync)) -> Result<()> {
         let pods = self.shared.run.join("pods");
         if !pods.exists() {
             return Ok(());
@@ -191,7 +212,7 @@ impl KernelNetwork for PodNetwork {
         // The thread first: it keeps the namespace alive. The lock last.
         let State::Present { thread, _lock } = std::mem::replace(&mut *state, State::Removed) else { return Ok(()) };
         drop(thread);
-        self.shared.remove(&self.uid)
+        aside(|| self.shared.remove(&self.uid))
     }
 }
 

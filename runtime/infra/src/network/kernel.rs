@@ -25,7 +25,7 @@ pub trait KernelNetworks: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`KernelNetworkError`] of the first that could not be removed; the others are gone.
-    fn sweep(&self, keep: &dyn Fn(&str) -> bool) -> Result<(), KernelNetworkError>;
+    fn sweep(&self, keep: &(dyn Fn(&str) -> bool + Sync)) -> Result<(), KernelNetworkError>;
 }
 
 /// A network namespace of the kernel's. It stays until [`Self::remove`], or until the last handle is dropped.

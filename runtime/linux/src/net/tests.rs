@@ -67,6 +67,7 @@ fn ips(last: u8) -> [IpAddr; 2] {
 /// A listener in a pod that greets everybody who comes; gives who came.
 fn greet(network: &dyn KernelNetwork, address: IpAddr) -> std::thread::JoinHandle<SocketAddr> {
     let socket = network.socket(Family::V4, Protocol::Tcp).unwrap();
+    rustix::net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
     rustix::net::bind(&socket, &SocketAddr::new(address, 80)).unwrap();
     rustix::net::listen(&socket, 1).unwrap();
     let listener = TcpListener::from(socket);
@@ -190,5 +191,43 @@ fn what_cannot_be_made_leaves_nothing() {
         assert!(broken.create("broken", &ips(2)).is_err());
         drop(pod);
         assert!(netlink.index("nacelle0").unwrap().is_none() || !links().is_empty());
+    });
+}
+
+/// Where the victim of [`a_kill_at_any_point_leaves_nothing`] makes its networks.
+const VICTIM: &str = "NACELLE_TEST_NETWORKS";
+
+/// Not a test: what is killed, over and over, makes and removes pods until then.
+#[test]
+fn victim() {
+    let Some(dir) = std::env::var_os(VICTIM) else { return };
+    let networks = networks(Path::new(&dir));
+    for round in 0_u32.. {
+        let one = networks.create(&format!("one-{round}"), &ips(2)).unwrap();
+        let two = networks.create("two", &[]).unwrap();
+        two.add_addresses(&ips(3)).unwrap();
+        one.remove().unwrap();
+        two.remove_addresses(&ips(3)).unwrap();
+    }
+}
+
+#[test]
+fn a_kill_at_any_point_leaves_nothing() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        for kill in 0..20_u64 {
+            let mut victim = Command::new(std::env::current_exe().unwrap());
+            victim.args(["--exact", "net::tests::victim"]).env(VICTIM, dir);
+            victim.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+            let mut victim = victim.spawn().unwrap();
+            // Anywhere in its rounds of some 50 ms: the points differ from run to run, and none may leave anything.
+            std::thread::sleep(std::time::Duration::from_micros(10_000 + kill * 7_919));
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            networks.sweep(&|_| false).unwrap();
+            nothing_is_left(dir);
+        }
     });
 }

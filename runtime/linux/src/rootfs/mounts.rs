@@ -25,7 +25,7 @@ pub fn detach(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Unmounts all that is mounted below `dir` in this process's mount namespace, the innermost first.
+/// Unmounts all that is mounted below `dir` in the calling thread's mount namespace, the innermost first.
 ///
 /// # Errors
 /// When the kernel refuses to, or does not say what is mounted.
@@ -44,13 +44,13 @@ pub fn detach_below(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// When the kernel does not say.
 pub fn below(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = std::fs::read("/proc/self/mountinfo")?;
+    let table = std::fs::read("/proc/thread-self/mountinfo")?;
     let points = table.split(|byte| *byte == b'\n').filter_map(mount_point);
     Ok(points.filter(|point| point.starts_with(dir) && point != dir).collect())
 }
 
 fn is_mounted(path: &Path) -> io::Result<bool> {
-    let table = std::fs::read("/proc/self/mountinfo")?;
+    let table = std::fs::read("/proc/thread-self/mountinfo")?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(mount_point).any(|point| point == path))
 }
 
