@@ -44,6 +44,7 @@ mod udp;
 mod visitors;
 mod wire;
 
+pub use addresses::AddressPart;
 pub use config::{
     DialSource, Family, NamedPort, NetworkMode, NodeNetworkConfig, PodIdentity, PodNetworkConfig, Protocol,
 };

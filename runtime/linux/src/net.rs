@@ -14,12 +14,15 @@
 //! | name | is |
 //! |---|---|
 //! | `RUN/network.lock` | held while any of this is made or removed |
+//! | `RUN/parts/N.lock` | held by a process that begins in this part of the pod CIDRs |
+//! | `RUN/pods/UID/addresses` | which addresses the pod has on the bridge |
 //! | `RUN/pods/UID/lock` | held by the process that runs the pod |
 //! | `RUN/pods/UID/net` | the namespace |
 //! | `nacelle0` | the bridge |
 //! | `nac` and 12 hexadecimal digits of the uid's hash | the host's end of the pod's interface |
 //! | `table ip nacelle`, `table ip6 nacelle` | masquerading, link-local addresses |
 
+mod claims;
 mod names;
 mod netlink;
 mod nft;
@@ -31,13 +34,14 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ipnet::IpNet;
-use nacelle_infra::network::{Family, KernelNetwork, KernelNetworkError, KernelNetworks, Protocol};
+use nacelle_infra::network::{AddressPart, Family, KernelNetwork, KernelNetworkError, KernelNetworks, Protocol};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::rootfs::mounts;
+use claims::Part;
 use names::{BRIDGE, host_end};
 use netlink::Netlink;
 use thread::NamespaceThread;
@@ -64,6 +68,8 @@ pub struct Networks {
 #[derive(Debug)]
 struct Shared {
     run: PathBuf,
+    /// Once it has been asked for.
+    part: OnceLock<Part>,
     /// Where pods' addresses come from; the first address of each is the bridge's.
     cidrs: Vec<IpNet>,
 }
@@ -90,7 +96,7 @@ impl Networks {
     /// `run`: a directory of the machine's that all processes share, such as `/run/nacelle`, made when it is needed.
     /// `cidrs`: where the addresses of pods come from. Makes nothing yet.
     pub fn new(run: PathBuf, cidrs: Vec<IpNet>) -> Self {
-        Self { shared: Arc::new(Shared { run, cidrs }) }
+        Self { shared: Arc::new(Shared { run, part: OnceLock::new(), cidrs }) }
     }
 }
 
@@ -106,6 +112,10 @@ fn aside<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
 }
 
 impl KernelNetworks for Networks {
+    fn part(&self) -> AddressPart {
+        self.shared.part.get_or_init(|| Part::take(&self.shared.run)).address_part()
+    }
+
     fn create(&self, uid: &str, ips: &[IpAddr]) -> Result<Arc<dyn KernelNetwork>> {
         aside(|| self.make(uid, ips))
     }
@@ -125,7 +135,8 @@ impl Networks {
             .step("make a network namespace")?;
         // What is there was left by a process that died.
         self.shared.clear(uid)?;
-        let made = self.shared.bridge().and_then(|()| self.shared.namespace(uid, ips));
+        let made = self.shared.claim(uid, ips).and_then(|()| self.shared.bridge());
+        let made = made.and_then(|()| self.shared.namespace(uid, ips));
         drop(guard);
         let thread = match made {
             Ok(thread) => thread,
@@ -185,6 +196,10 @@ impl KernelNetwork for PodNetwork {
     }
 
     fn add_addresses(&self, ips: &[IpAddr]) -> Result<()> {
+        {
+            let _guard = self.shared.lock()?;
+            self.shared.claim(&self.uid, ips)?;
+        }
         let addresses = self.shared.addresses(ips);
         self.inside(move |netlink, eth0| {
             if addresses.iter().any(|(ip, _)| ip.is_ipv6()) {
@@ -201,10 +216,12 @@ impl KernelNetwork for PodNetwork {
     }
 
     fn remove_addresses(&self, ips: &[IpAddr]) -> Result<()> {
-        let ips = ips.to_vec();
+        let (gone, ips) = (ips, ips.to_vec());
         self.inside(move |netlink, eth0| {
-            ips.into_iter().try_for_each(|ip| netlink.remove_address(eth0, ip).step("take a pod's address away"))
-        })
+            ips.iter().try_for_each(|ip| netlink.remove_address(eth0, *ip).step("take a pod's address away"))
+        })?;
+        let _guard = self.shared.lock()?;
+        self.shared.give_back(&self.uid, gone)
     }
 
     fn remove(&self) -> Result<()> {

@@ -9,12 +9,15 @@
 //!   10.88.255.255  broadcast       never given out (IPv4)
 //! ```
 //!
+//! Where several processes of a machine share a CIDR, each begins in another part of it ([`Addresses::begin`]).
+//!
 //! Going round means that what still speaks to a pod that has gone does not reach another one that just came.
 //!
 //! Pure. Memory is bounded by the pods that live, and by [`REMEMBERED`].
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use ipnet::IpNet;
 
@@ -26,6 +29,15 @@ const REMEMBERED: usize = 65_536;
 
 /// Addresses of a CIDR that are no pod's: the network's own, the node's, and for IPv4 the broadcast address.
 const FIRST_HOST: u128 = 2;
+
+/// A part of a CIDR: the `index`th of `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressPart {
+    /// From 0.
+    pub index: u32,
+    /// At least 1.
+    pub count: u32,
+}
 
 /// The pod CIDRs of a node.
 #[derive(Debug)]
@@ -46,6 +58,11 @@ impl Addresses {
             }
         }
         Ok(Self { pools: cidrs.iter().map(|cidr| Pool::new(cidr.trunc())).collect() })
+    }
+
+    /// Begins in the given part of each CIDR, and goes on to the others when that is used up. Before the first is taken.
+    pub(crate) fn begin(&mut self, part: AddressPart) {
+        self.pools.iter_mut().for_each(|pool| pool.begin(part));
     }
 
     /// One address from each CIDR.
@@ -94,8 +111,10 @@ impl Addresses {
 #[derive(Debug)]
 struct Pool {
     cidr: IpNet,
-    /// The first that was never given out.
-    fresh: u128,
+    /// Those that were never given out, and come next.
+    fresh: Range<u128>,
+    /// Those that were never given out, and come after them.
+    later: Range<u128>,
     /// One past the last that can be given out.
     end: u128,
     /// Given back, longest ago first.
@@ -109,15 +128,23 @@ impl Pool {
         // All addresses but the broadcast one. A whole family's address space is no pod CIDR: `check` has seen to it.
         let last = if hosts >= 128 { u128::MAX } else { (1 << hosts) - 1 };
         let end = if cidr.addr().is_ipv4() { last } else { last.saturating_add(1) };
-        Self { cidr, fresh: FIRST_HOST, end, free: VecDeque::new(), taken: HashSet::new() }
+        let (fresh, later) = (FIRST_HOST..end, end..end);
+        Self { cidr, fresh, later, end, free: VecDeque::new(), taken: HashSet::new() }
+    }
+
+    fn begin(&mut self, part: AddressPart) {
+        let size = self.end.saturating_sub(FIRST_HOST) / u128::from(part.count.max(1));
+        let start = FIRST_HOST + size * u128::from(part.index.min(part.count.saturating_sub(1)));
+        (self.fresh, self.later) = (start..self.end, FIRST_HOST..start);
     }
 
     fn take(&mut self) -> Option<IpAddr> {
-        let offset = if self.fresh < self.end {
-            self.fresh += 1;
-            self.fresh - 1
-        } else {
-            self.free.pop_front().or_else(|| self.forgotten())?
+        if self.fresh.is_empty() {
+            self.fresh = std::mem::replace(&mut self.later, self.end..self.end);
+        }
+        let offset = match self.fresh.next() {
+            Some(offset) => offset,
+            None => self.free.pop_front().or_else(|| self.forgotten())?,
         };
         self.taken.insert(offset);
         Some(self.address(offset))
@@ -133,8 +160,8 @@ impl Pool {
     fn untake(&mut self, ip: IpAddr) {
         let offset = self.offset(ip);
         if self.taken.remove(&offset) {
-            if offset + 1 == self.fresh {
-                self.fresh = offset;
+            if offset + 1 == self.fresh.start {
+                self.fresh.start = offset;
             } else {
                 self.free.push_front(offset);
             }
@@ -213,6 +240,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn parts_of_a_block_begin_apart_and_are_all_used_in_the_end() {
+        let take = |index, count, takes: usize| -> Vec<String> {
+            let mut addresses = Addresses::new(&["10.0.0.0/29".parse().unwrap()]).unwrap();
+            addresses.begin(AddressPart { index, count });
+            (0..takes).map_while(|_| addresses.take().ok()).map(|ips| ips[0].to_string()).collect()
+        };
+        assert_eq!(take(0, 2, 9), ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+        assert_eq!(take(1, 2, 9), ["10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.2", "10.0.0.3"]);
+        assert_eq!(take(15, 16, 2), ["10.0.0.2", "10.0.0.3"], "too small to be shared");
+    }
 
     fn addresses(cidrs: &[&str]) -> Addresses {
         let cidrs: Vec<_> = cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();

@@ -10,10 +10,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Family, Protocol};
+use super::{AddressPart, Family, Protocol};
 
 /// Makes network namespaces for pods.
 pub trait KernelNetworks: Debug + Send + Sync {
+    /// Which part of the pod CIDRs this process begins in: all that make namespaces on this machine share a bridge. Blocks.
+    fn part(&self) -> AddressPart;
+
     /// Makes one for the pod with this uid: with a loopback, and an interface that has `ips`, through which it reaches the
     /// other pods of the node and, masqueraded, everything else. Blocks.
     ///

@@ -74,9 +74,13 @@ impl NodeNetwork {
         }))
     }
 
-    /// Where network namespaces for Linux containers come from. The first call decides; without one, they have none.
+    /// Where network namespaces for Linux containers come from. The first call decides; without one, they have none. To be
+    /// called before the first pod is attached. Blocks.
     pub fn set_kernel_networks(&self, networks: Arc<dyn KernelNetworks>) {
-        let _ = self.kernel.set(networks);
+        let part = networks.part();
+        if self.kernel.set(networks).is_ok() {
+            lock(&self.addresses).begin(part);
+        }
     }
 
     /// What [`Self::set_kernel_networks`] was given.

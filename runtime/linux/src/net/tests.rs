@@ -142,6 +142,16 @@ fn a_pod_that_is_there_is_not_made_again_nor_swept() {
         networks.sweep(&|_| false).unwrap();
         assert_eq!(links().len(), 2);
         assert!(networks.create("../pod", &ips(2)).is_err());
+        // Nor is its address given to another one, by whatever process.
+        let other = Networks::new(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let error = other.create("other", &ips(2)).unwrap_err();
+        assert!(error.to_string().contains("--pod-cidr"), "{error}");
+        let shared = other.create("shared", &[]).unwrap();
+        assert!(shared.add_addresses(&ips(2)).is_err());
+        shared.add_addresses(&ips(3)).unwrap();
+        shared.remove_addresses(&ips(3)).unwrap();
+        drop(other.create("other", &ips(3)).unwrap());
+        drop(shared);
         drop(pod);
         nothing_is_left(dir);
     });
