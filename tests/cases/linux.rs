@@ -124,7 +124,8 @@ fn volumes_and_managed_files_are_there() -> Result<()> {
 #[test]
 fn it_stops_within_its_grace_period() -> Result<()> {
     let Some(nacelle) = ground()? else { return Ok(()) };
-    let mut running = start(&nacelle, &shell("trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.1; done", ""))?;
+    let mut running =
+        start(&nacelle, &shell("trap 'echo bye; exit 0' TERM; echo ready; while true; do sleep 0.1; done", ""))?;
     running.wait_for_line("ready")?;
     running.signal("TERM")?;
     let finished = running.finish()?;

@@ -1,7 +1,9 @@
 //! A container's way from a request to its end.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -39,7 +41,7 @@ pub(crate) struct Running {
     infra: Mutex<Option<Incarnation>>,
     pub(crate) stdin: Option<Stdin>,
     pub(crate) log_path: PathBuf,
-    termination_log: Option<String>,
+    termination_log: TerminationLog,
     execs: Semaphore,
     container_id: String,
     started_at: Timestamp,
@@ -59,6 +61,25 @@ impl fmt::Debug for Running {
     }
 }
 
+/// Where a container may leave a last word.
+enum TerminationLog {
+    Nowhere,
+    /// A path in its tree.
+    InTree(String),
+    /// A file of the host, which a Linux container has at that path.
+    OnHost(PathBuf),
+}
+
+impl TerminationLog {
+    fn of(path: Option<String>, program: &Program, own: &Incarnation) -> Self {
+        match (path, program) {
+            (None, _) => Self::Nowhere,
+            (Some(path), Program::Linux(_)) => own.host_termination_log().map_or(Self::InTree(path), Self::OnHost),
+            (Some(path), Program::Wasm { .. }) => Self::InTree(path),
+        }
+    }
+}
+
 /// Starts a container. Whatever fails, nothing of it is left but its log.
 pub(crate) async fn start(
     pod: Arc<Pod>,
@@ -70,7 +91,7 @@ pub(crate) async fn start(
 ) -> Result<Started, StartError> {
     let id = request.id.clone();
     let stdin_mode = request.stdin;
-    let termination_log = request.termination_log.clone();
+    let termination_path = request.termination_log.clone();
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
 
@@ -92,6 +113,7 @@ pub(crate) async fn start(
             }
         },
     };
+    let termination_log = TerminationLog::of(termination_path, &config.program, &own);
     let (stdin, reader) = connect_stdin(stdin_mode, attach.stdin);
     let (sender, receiver) = output::channel();
     let log_path = log.path().to_owned();
@@ -182,6 +204,17 @@ fn connect_stdin(mode: StdinMode, attached: Option<Reader>) -> (Option<Stdin>, O
     }
 }
 
+/// The end of a file of the host.
+fn last_bytes(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let max = u64::try_from(max).unwrap_or(u64::MAX);
+    let start = file.metadata()?.len().saturating_sub(max);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Of the form that Kubernetes shows: `TYPE://ID`.
 fn container_id(id: &ContainerId, started_at: Timestamp) -> String {
     let unique = format!("{id} {}", started_at.as_nanosecond());
@@ -270,7 +303,16 @@ impl Running {
     /// The last `max` bytes of what the container left in its termination log. Blocks on file I/O.
     pub(crate) fn last_words(&self, max: usize) -> Vec<u8> {
         let files = self.infra().as_ref().map(|own| Arc::clone(&own.files));
-        let (Some(files), Some(path)) = (files, &self.termination_log) else { return Vec::new() };
+        let (files, path) = match (files, &self.termination_log) {
+            (Some(files), TerminationLog::InTree(path)) => (files, path),
+            (Some(_), TerminationLog::OnHost(path)) => {
+                return last_bytes(path, max).unwrap_or_else(|error| {
+                    tracing::debug!(path = %path.display(), %error, "cannot read a termination log");
+                    Vec::new()
+                });
+            }
+            (None, _) | (_, TerminationLog::Nowhere) => return Vec::new(),
+        };
         let read = || {
             let how = OpenHow { read: true, follow: true, ..OpenHow::default() };
             let file = files.open(&normalize_path(path), how)?;

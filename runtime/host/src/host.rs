@@ -19,10 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::container::{self, Running};
+use crate::linux;
 use crate::pod::Pod;
 use crate::prepare::PodShare;
 use crate::program::Digests;
-use crate::linux;
 use crate::{
     ContainerRequest, ExecFailed, HostConfig, HostEvent, MemoryUsage, NoSuchContainer, PodCreated, PodError,
     PodRequest, PodResources, PodStats, RemoveError, StartError, Started, Stdin, UpdateFailed,

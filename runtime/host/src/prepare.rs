@@ -56,8 +56,7 @@ pub(crate) fn prepare(
         ImageSource::Linux { layers, .. } => linux::program(pod, &shared.linux, &infra, &request, &fs, layers),
         _ => find_program(&infra, &request, &working_dir, &env, digests),
     };
-    let rest = program
-        .and_then(|program| Ok((program, open_log(pod, &request, log, &infra.logs)?)));
+    let rest = program.and_then(|program| Ok((program, open_log(pod, &request, log, &infra.logs)?)));
     let (program, log) = match rest {
         Ok(rest) => rest,
         Err(error) => {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use nacelle_container::log::LogConfig;
-use nacelle_container::{ContainerId, Cpu, HttpConfig, LinuxOptions, LinuxPodOptions, PodUid, Propagation, Resources, StdinMode};
+use nacelle_container::{
+    ContainerId, Cpu, HttpConfig, LinuxOptions, LinuxPodOptions, PodUid, Propagation, Resources, StdinMode,
+};
 use nacelle_infra::VolumeConfig;
 use nacelle_infra::network::PodNetworkConfig;
 use serde::{Deserialize, Serialize};

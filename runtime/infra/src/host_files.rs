@@ -53,6 +53,11 @@ pub enum Propagation {
     Bidirectional,
 }
 
+/// The directory of managed files in an incarnation's own.
+const MANAGED: &str = "managed";
+/// The file of a termination log in it.
+const TERMINATION_LOG: &str = "termination-log";
+
 /// The bytes of a pod's `/dev/shm`, as of container runtimes.
 const SHARED_MEMORY: u64 = 64 << 20;
 /// The most files of the kinds of tmpfs here.
@@ -67,6 +72,15 @@ pub(crate) struct SharedMounts {
     content: PathBuf,
 }
 
+impl Incarnation {
+    /// The host's file that a Linux container has for its termination log; there is none where a volume is mounted at its
+    /// place. A container can change what is in it, and nothing else.
+    pub fn host_termination_log(&self) -> Option<PathBuf> {
+        let path = self.home().join(MANAGED).join(TERMINATION_LOG);
+        path.is_file().then_some(path)
+    }
+}
+
 impl Infra {
     /// What is mounted into a Linux container, in the order in which mounts are made: managed files, the termination
     /// log, volumes. `own` is its incarnation, made from the same `config`. Blocks on file I/O.
@@ -74,7 +88,7 @@ impl Infra {
     /// # Errors
     /// [`FsError`] when a mount does not fit the pod.
     pub fn host_mounts(&self, config: &FsConfig, own: &Incarnation) -> Result<Vec<HostMount>, FsError> {
-        let managed = own.home().join("managed");
+        let managed = own.home().join(MANAGED);
         std::fs::create_dir(&managed).context("create", &managed)?;
         let mut mounts = Vec::new();
         let content = self.network.managed_files();
@@ -86,7 +100,7 @@ impl Infra {
             mounts.extend(own_file(&managed, name, bytes.as_bytes(), target, config)?);
         }
         if let Some(target) = config.termination_log.as_deref().map(normalize_path) {
-            let log = own_file(&managed, "termination-log", &[], &target, config)?;
+            let log = own_file(&managed, TERMINATION_LOG, &[], &target, config)?;
             if let Some(mount) = &log {
                 // Whatever user the container is.
                 crate::dirs::set_mode(&mount.source, 0o666)?;
@@ -104,8 +118,9 @@ impl Infra {
                 path: target.clone(),
                 source: MountError::NoVolume(mount.volume.clone()),
             })?;
-            let source = host_source(volume, &self.state.path().join("volumes"), &shared)?
-                .ok_or_else(|| FsError::Mount { path: target.clone(), source: MountError::NotOnHost(volume.name.clone()) })?;
+            let source = host_source(volume, &self.state.path().join("volumes"), &shared)?.ok_or_else(|| {
+                FsError::Mount { path: target.clone(), source: MountError::NotOnHost(volume.name.clone()) }
+            })?;
             let MountConfig { recursive_read_only, propagation, .. } = *mount;
             let read_only = mount.read_only || !volume.is_writable();
             let sub_path = mount.sub_path.clone().filter(|sub_path| !sub_path.is_empty());

@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::host_files::Propagation;
 use crate::Infra;
 use crate::dirs::check_name;
 use crate::error::{DirsError, FsError, IoContext as _, MountError};
 use crate::fs::{DiskUsage, Errno, MountNamespace, NamespaceBuilder, RootLimits, Tree};
+use crate::host_files::Propagation;
 use crate::memory::{ContainerMemory, Part};
 use crate::network::ContainerNetwork;
 use crate::removal::remove_tree;

@@ -11,9 +11,8 @@ use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{Errno, FileKind, MountNamespace, OpenHow};
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::{
-    Propagation,
     FsConfig, FsError, HostPathKind, Incarnation, Infra, InfraConfig, Medium, MountConfig, MountError, NodeDirs,
-    StorageExceeded, VolumeConfig, VolumeFile, VolumeSource,
+    Propagation, StorageExceeded, VolumeConfig, VolumeFile, VolumeSource,
 };
 
 /// A pod with one volume of each kind, and a host around it.
@@ -97,7 +96,14 @@ fn bare() -> FsConfig {
 }
 
 fn mount(volume: &str, path: &str) -> MountConfig {
-    MountConfig { volume: volume.into(), path: path.into(), sub_path: None, read_only: false, recursive_read_only: false, propagation: Propagation::Private }
+    MountConfig {
+        volume: volume.into(),
+        path: path.into(),
+        sub_path: None,
+        read_only: false,
+        recursive_read_only: false,
+        propagation: Propagation::Private,
+    }
 }
 
 fn part(volume: &str, path: &str, sub_path: &str) -> MountConfig {

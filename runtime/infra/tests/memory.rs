@@ -10,8 +10,8 @@ use nacelle_infra::fs::{Errno, OpenHow};
 use nacelle_infra::memory::Part;
 use nacelle_infra::network::{Family, NodeNetwork, NodeNetworkConfig};
 use nacelle_infra::{
-    Propagation,
-    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, VolumeConfig, VolumeFile, VolumeSource,
+    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, Propagation, VolumeConfig, VolumeFile,
+    VolumeSource,
 };
 
 struct Pod {

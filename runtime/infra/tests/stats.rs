@@ -7,8 +7,8 @@ use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::stats::{FileSpace, FileUsage, VolumeStats};
 use nacelle_infra::{
-    Propagation,
-    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, VolumeConfig, VolumeFile, VolumeSource,
+    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, Propagation, VolumeConfig, VolumeFile,
+    VolumeSource,
 };
 
 const KIB: u64 = 1024;

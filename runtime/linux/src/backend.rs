@@ -190,9 +190,7 @@ impl Backend for LinuxBackend {
     async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
         let Ok(hierarchy) = Hierarchy::detect(&self.cgroups) else { return };
         let has_monitor = self.pods.lock().unwrap_or_else(PoisonError::into_inner).contains_key(pod);
-        if has_monitor
-            && let Err(error) = hierarchy.pod(pod.as_str()).apply(&limits::pod_cpu(hierarchy.version, cpu))
-        {
+        if has_monitor && let Err(error) = hierarchy.pod(pod.as_str()).apply(&limits::pod_cpu(hierarchy.version, cpu)) {
             tracing::warn!(%pod, %error, "cannot change what a pod may use");
         }
     }

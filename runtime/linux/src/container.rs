@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Weak, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
@@ -92,10 +92,7 @@ impl LinuxContainer {
     }
 
     /// Asks its monitor.
-    pub(crate) async fn call(
-        &self,
-        request: impl FnOnce(Key) -> Request,
-    ) -> Result<(Reply, Vec<OwnedFd>), Failure> {
+    pub(crate) async fn call(&self, request: impl FnOnce(Key) -> Request) -> Result<(Reply, Vec<OwnedFd>), Failure> {
         self.client.call(request(self.key.clone())).await
     }
 

@@ -9,9 +9,7 @@ mod mounts;
 
 use std::path::{Path, PathBuf};
 
-use nacelle_container::{
-    ContainerConfig, LinuxProgram, ProcessNamespace, SecurityProfile, UserNamespace,
-};
+use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, SecurityProfile, UserNamespace};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
@@ -96,7 +94,9 @@ pub(crate) enum SpecError {
     NoSeLinux,
     #[error("spec.hostUsers: false needs a user namespace, which Linux containers cannot be given here yet")]
     NoUserNamespace,
-    #[error("volumeMounts[].mountPropagation: Bidirectional is not supported: what a container mounts is its pod's own")]
+    #[error(
+        "volumeMounts[].mountPropagation: Bidirectional is not supported: what a container mounts is its pod's own"
+    )]
     Bidirectional,
 }
 

@@ -42,7 +42,6 @@ use self::reload::Reloader;
 use self::stuck::Wait;
 use self::supervisor::{Action, Event, Signal, Supervisor};
 use self::view::PodView;
-use crate::{COMPILE_WORKER, LINUX_MONITOR};
 use crate::args::OutputFormat;
 use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::RunOptions;
@@ -51,6 +50,7 @@ use crate::output::log::{ContainerName, Prefixes};
 use crate::output::progress::PullBars;
 use crate::publish::PublishedPort;
 use crate::tracing_setup::Verbosity;
+use crate::{COMPILE_WORKER, LINUX_MONITOR};
 
 /// How many notices wait for the printer; with lines of at most 16 KiB, 16 MiB at the very most.
 const QUEUE: usize = 1024;

@@ -236,7 +236,12 @@ impl Fixture {
 fn host(temp: &tempfile::TempDir, backend: &Arc<FakeBackend>) -> Host {
     let config = HostConfig { state_dir: temp.path().join("state"), log: LogConfig::default() };
     let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-    Host::new(config, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend>, linux: None }, network, Budget::unlimited())
+    Host::new(
+        config,
+        Backends { wasm: Arc::clone(backend) as Arc<dyn Backend>, linux: None },
+        network,
+        Budget::unlimited(),
+    )
 }
 
 pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {

@@ -8,7 +8,7 @@ use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodUid, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
 use nacelle_infra::fs::Errno;
 use nacelle_infra::network::{DialSource, Family, NetError};
-use nacelle_infra::{Propagation, Medium, StorageExceeded, VolumeConfig, VolumeFile, VolumeSource};
+use nacelle_infra::{Medium, Propagation, StorageExceeded, VolumeConfig, VolumeFile, VolumeSource};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -26,7 +26,14 @@ fn empty_dir(name: &str) -> VolumeConfig {
 }
 
 fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount { volume: volume.into(), path: path.into(), sub_path: None, read_only: false, recursive_read_only: false, propagation: Propagation::Private }
+    VolumeMount {
+        volume: volume.into(),
+        path: path.into(),
+        sub_path: None,
+        read_only: false,
+        recursive_read_only: false,
+        propagation: Propagation::Private,
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use nacelle_container::Program;
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, VolumeMount};
-use nacelle_infra::{Propagation, Medium, VolumeConfig, VolumeSource};
+use nacelle_infra::{Medium, Propagation, VolumeConfig, VolumeSource};
 
 use crate::fake::{Fixture, id, request};
 
@@ -48,7 +48,14 @@ impl Image {
             argv: vec![program.into()],
             env: path.map(|path| ("PATH".into(), path.into())).into_iter().collect(),
             working_dir: "/srv".into(),
-            mounts: vec![VolumeMount { volume: "data".into(), path: "/data".into(), sub_path: None, read_only: false, recursive_read_only: false, propagation: Propagation::Private }],
+            mounts: vec![VolumeMount {
+                volume: "data".into(),
+                path: "/data".into(),
+                sub_path: None,
+                read_only: false,
+                recursive_read_only: false,
+                propagation: Propagation::Private,
+            }],
             ..request(id("uid", 0))
         };
         self.fixture.host.start_container(request, Attach::default()).await?;

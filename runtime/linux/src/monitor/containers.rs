@@ -254,9 +254,10 @@ impl Table {
         if !matches!(container.phase, Phase::Running { .. }) {
             return Err(Failure::NotRunning);
         }
-        let ground = self.ground(&container.config, &container.program, &container.ids, &container.root, &container.cgroup);
-        let mut process = spec::process(&ground, argv, terminal.is_some())
-            .map_err(|error| Failure::Config(error.to_string()))?;
+        let ground =
+            self.ground(&container.config, &container.program, &container.ids, &container.root, &container.cgroup);
+        let mut process =
+            spec::process(&ground, argv, terminal.is_some()).map_err(|error| Failure::Config(error.to_string()))?;
         add_capabilities(&mut process, &container.executor.extra);
         let dir = container.bundle.join(format!("exec-{exec}"));
         fs::create_dir_all(&dir).map_err(other("make a directory"))?;

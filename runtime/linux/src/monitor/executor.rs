@@ -42,7 +42,8 @@ impl Executor for Program {
         });
         let env = env.collect::<Result<Vec<_>, _>>()?;
         sys::reset_signals();
-        let failed = |what: &str, error: &dyn std::fmt::Display| ExecutorError::Other(format!("cannot {what}: {error}"));
+        let failed =
+            |what: &str, error: &dyn std::fmt::Display| ExecutorError::Other(format!("cannot {what}: {error}"));
         for filter in &self.filters {
             sys::install_filter(filter).map_err(|error| failed("install the system call filter", &error))?;
         }

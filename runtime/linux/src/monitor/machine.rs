@@ -21,12 +21,7 @@ pub(super) fn inspect(cgroups: Version) -> Machine {
     let app_armor = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
     let mut devices = Vec::new();
     find_devices(Path::new("/dev"), 0, &mut devices);
-    Machine {
-        cgroups,
-        capabilities,
-        app_armor: app_armor.is_ok_and(|enabled| enabled.starts_with('Y')),
-        devices,
-    }
+    Machine { cgroups, capabilities, app_armor: app_armor.is_ok_and(|enabled| enabled.starts_with('Y')), devices }
 }
 
 /// Device files, but those that every container has of its own.

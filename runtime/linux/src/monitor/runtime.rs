@@ -48,9 +48,7 @@ fn builder(
         .with_console_socket(console);
     Ok(match stdio {
         Stdio::Terminal => builder,
-        Stdio::Pipes { stdin, stdout, stderr } => {
-            builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr)
-        }
+        Stdio::Pipes { stdin, stdout, stderr } => builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr),
     })
 }
 

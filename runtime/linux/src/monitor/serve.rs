@@ -64,8 +64,7 @@ impl Server {
             let ready = {
                 let fds = [self.listener.as_fd(), self.children.as_fd()];
                 let all = fds.into_iter().chain(self.connections.iter().map(|fd| fd.as_fd()));
-                let mut polled: Vec<PollFd<'_>> =
-                    all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+                let mut polled: Vec<PollFd<'_>> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
                 match poll(&mut polled, None) {
                     Ok(_) => {}
                     Err(rustix::io::Errno::INTR) => continue,

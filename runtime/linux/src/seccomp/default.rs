@@ -84,16 +84,7 @@ const PRIVILEGED: &[(&[&str], &[&str])] = &[
     (&["CAP_SYS_MODULE"], &["delete_module", "finit_module", "init_module"]),
     (&["CAP_SYS_NICE"], &["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"]),
     (&["CAP_SYS_PACCT"], &["acct"]),
-    (
-        &["CAP_SYS_PTRACE"],
-        &[
-            "kcmp",
-            "pidfd_getfd",
-            "process_madvise",
-            "process_vm_readv",
-            "process_vm_writev",
-        ],
-    ),
+    (&["CAP_SYS_PTRACE"], &["kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev"]),
     (&["CAP_SYS_TIME"], &["clock_settime", "clock_adjtime", "settimeofday", "adjtimex"]),
     (&["CAP_SYS_TTY_CONFIG"], &["vhangup"]),
     (&["CAP_SYS_RAWIO"], &["ioperm", "iopl"]),

@@ -1,8 +1,8 @@
 //! Specifications for security contexts, pinned as snapshots, and what no snapshot shows at a glance.
 
 use nacelle_container::{
-    ContainerId, HostMount, HttpConfig, LinuxFiles, LinuxOptions, LinuxPod, LinuxPodOptions, NetworkNamespace, PodUid, Program,
-    Propagation, Resources, Security, StdinMode,
+    ContainerId, HostMount, HttpConfig, LinuxFiles, LinuxOptions, LinuxPod, LinuxPodOptions, NetworkNamespace, PodUid,
+    Program, Propagation, Resources, Security, StdinMode,
 };
 
 use super::*;

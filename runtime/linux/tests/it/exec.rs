@@ -14,7 +14,12 @@ async fn a_program_runs_in_the_same_container() {
     let mut made = world.start(config).await;
     made.line().await;
     let ran = made.exec(&["sh", "-c", "ls /tmp; id -u; hostname; grep NoNewPrivs /proc/self/status; exit 3"]).await;
-    assert_eq!((ran.cause, ran.stdout.as_str()), (exited(3), "here\n1000\npod-name\nNoNewPrivs:\t1\n"), "{}", ran.stderr);
+    assert_eq!(
+        (ran.cause, ran.stdout.as_str()),
+        (exited(3), "here\n1000\npod-name\nNoNewPrivs:\t1\n"),
+        "{}",
+        ran.stderr
+    );
     let ran = made.exec(&["ps", "-o", "pid,args"]).await;
     assert!(ran.stdout.contains("sleep 1000"), "{}", ran.stdout);
     made.container.remove().await;

@@ -3,7 +3,14 @@
 //! They need root, control groups and a static busybox. Where one is missing a test says so and is skipped; with
 //! `NACELLE_TEST_REQUIRE_ALL=1` it fails.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 mod adoption;
 mod exec;

@@ -2,14 +2,14 @@
 
 use nacelle_container::{ContainerId, HttpConfig, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
-use nacelle_infra::Propagation;
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
+use nacelle_infra::Propagation;
 use nacelle_lifecycle::{EventKind, PodEvent, StartFailure, Subject};
-use nacelle_spec::{ByteSize, CheckedPod};
 use nacelle_spec::command::{ImageCommand, resolve_argv};
 use nacelle_spec::env::resolve_env;
 use nacelle_spec::k8s_openapi::api::core::v1::Container;
 use nacelle_spec::volume::expand_sub_path;
+use nacelle_spec::{ByteSize, CheckedPod};
 
 use super::context::Context;
 use super::live::Live;

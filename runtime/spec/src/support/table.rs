@@ -20,9 +20,11 @@ const NO_USER_NAMESPACE: Support =
 const PRIVILEGES: Support = Honoured(
     "of Linux programs; a WebAssembly guest has no privileges to gain or give up: it reaches what its pod lists, nothing else",
 );
-const SYSCALLS: Support = Honoured("of Linux programs; a WebAssembly guest makes no system calls, the engine confines it");
-const NO_LABELS: Support =
-    Warned("a WebAssembly guest makes no system calls; a Linux program with it is not started, because nothing is labelled");
+const SYSCALLS: Support =
+    Honoured("of Linux programs; a WebAssembly guest makes no system calls, the engine confines it");
+const NO_LABELS: Support = Warned(
+    "a WebAssembly guest makes no system calls; a Linux program with it is not started, because nothing is labelled",
+);
 const NO_WINDOWS: Support = Warned("this is not Windows");
 const NO_TOKENS: Support = Rejected("there is no API server that could issue it");
 const NO_CLUSTER: Support = Rejected("a single node without a cluster has no such storage; use hostPath, or emptyDir");
@@ -253,7 +255,10 @@ const CONTAINER: &[Row] = &[
     row("lifecycle.preStop.httpGet.**", YES),
     row("lifecycle.preStop.sleep.**", YES),
     row("lifecycle.preStop.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
-    row("lifecycle.stopSignal", Honoured("of Linux programs; a WebAssembly guest is asked to stop in the same way whatever it is")),
+    row(
+        "lifecycle.stopSignal",
+        Honoured("of Linux programs; a WebAssembly guest is asked to stop in the same way whatever it is"),
+    ),
     row("startupProbe.exec.**", NO_EXEC),
     row("startupProbe.httpGet.**", PROBE_HTTP),
     row("startupProbe.tcpSocket.**", YES),
