@@ -243,8 +243,13 @@ impl Cgroup {
 
     /// Removes it with all groups below it. There need not be one; there must be no process in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        let dirs = match self.hierarchy.version {
+            // libcontainer makes it in every tree, those included that nothing here is about.
+            Version::V1 => child_dirs(&self.hierarchy.root).iter().map(|tree| tree.join(&self.path)).collect(),
+            Version::V2 => self.dirs(),
+        };
         let mut result = Ok(());
-        for dir in self.dirs() {
+        for dir in dirs {
             result = result.and(remove_below(&dir));
         }
         result

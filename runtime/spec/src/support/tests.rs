@@ -85,12 +85,13 @@ const NOTHING: [String; 0] = [];
 
 #[test]
 fn a_field_without_effect_is_a_warning_with_its_reason() {
-    let said = said("  nodeSelector: {disk: ssd}\n  containers:\n  - {name: app, image: app, tty: true}\n");
+    let said = said("  nodeSelector: {disk: ssd}\n  hostUsers: false\n  containers:\n  - {name: app, image: app}\n");
     assert_eq!(
         said,
         [
             "p:6:3: warning: spec.nodeSelector: has no effect here: there is one node, and the pod runs on it",
-            "p:8:29: warning: spec.containers[0].tty: has no effect here: a WebAssembly guest has no terminal",
+            "p:7:3: warning: spec.hostUsers: has no effect here: a WebAssembly guest has no user or group ids; a Linux \
+             program with it is not started",
         ]
     );
 }
