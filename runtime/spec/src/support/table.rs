@@ -13,7 +13,7 @@ const ONE_NODE: Support = Warned("there is one node, and the pod runs on it");
 const SERVER: Support = Warned("an API server maintains it");
 const NO_ACCOUNTS: Support = Warned("there is no API server to be authorised at");
 const PROCESSES: Support = Honoured("of Linux programs; WebAssembly guests are not processes");
-const NO_USERS: Support = Warned("a WebAssembly guest has no user or group ids, and the files belong to root");
+const NO_USERS: Support = Warned("a WebAssembly guest has no user or group ids");
 const USERS: Support = Honoured("of Linux programs; a WebAssembly guest has no user or group ids");
 const NO_USER_NAMESPACE: Support =
     Warned("a WebAssembly guest has no user or group ids; a Linux program with it is not started");
