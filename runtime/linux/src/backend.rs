@@ -79,6 +79,11 @@ impl LinuxBackend {
         let cell = self.cell(&id.pod);
         let client = cell.get_or_try_init(|| Client::connect(dir)).await;
         let client = Arc::clone(client.map_err(|error| no_monitor(error.to_string()))?);
+        // It may die at any time.
+        let failed = |failure: Failure| match failure {
+            Failure::Gone => no_monitor(failure.to_string()),
+            failure => damaged(failure.to_string()),
+        };
         let key = key(id);
         let path = dir.join("containers").join(&key).join(CONFIG);
         let bytes = tokio::fs::read(&path).await.map_err(|_| AdoptError::NotStarted(id.clone()))?;
@@ -91,10 +96,10 @@ impl LinuxBackend {
         // Watched first: an end from here on is not missed.
         let (reply, fds) = container.call(|key| Request::Attach { key }).await.map_err(|failure| match failure {
             Failure::NotRunning => AdoptError::NotStarted(id.clone()),
-            failure => damaged(failure.to_string()),
+            failure => failed(failure),
         })?;
         let Reply::Started { streams } = reply else { return Err(damaged("unexpected answer".to_owned())) };
-        let (known, _) = container.call(|_| Request::List).await.map_err(|failure| damaged(failure.to_string()))?;
+        let (known, _) = container.call(|_| Request::List).await.map_err(failed)?;
         let end = match known {
             Reply::Containers(all) => all.into_iter().find_map(|known| match known.state {
                 State::Ended(end) if known.key == container.key() => Some(end),

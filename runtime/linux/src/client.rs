@@ -21,6 +21,7 @@ use crate::config::MonitorCommand;
 use crate::monitor::{LOCK, READY, SETUP, SOCKET, Setup};
 use crate::packet;
 use crate::protocol::{Call, End, Failure, Key, Message, Reply, Request};
+use crate::sys;
 
 /// The most bytes of a monitor's words about why it cannot run.
 const MAX_WORDS: u64 = 4096;
@@ -98,7 +99,7 @@ impl Client {
         let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let socket = packet::socket(SocketFlags::NONBLOCK)?;
         rustix::net::connect(&socket, &packet::address(dir.as_fd(), SOCKET)?)?;
-        let socket = Arc::new(AsyncFd::register(socket)?);
+        let socket = Arc::new(sys::watched(socket)?);
         let shared = Arc::new(Mutex::new(Shared::default()));
         let (left, gone) = watch::channel(false);
         let reader = Reader { socket: Arc::clone(&socket), shared: Arc::clone(&shared) };
@@ -121,13 +122,12 @@ impl Client {
 
     /// Asks, and waits for the answer.
     pub(crate) async fn call(&self, request: Request) -> Result<(Reply, Vec<OwnedFd>), Failure> {
-        let gone = || Failure::Other("the pod's monitor has died".to_owned());
         let id = self.unique();
         let (sender, answer) = oneshot::channel();
         {
             let mut shared = lock(&self.shared);
             if shared.is_gone {
-                return Err(gone());
+                return Err(Failure::Gone);
             }
             shared.calls.insert(id, sender);
         }
@@ -140,13 +140,14 @@ impl Client {
                     let ready = self.socket.writable().await;
                     ready.map_err(|error| Failure::Other(error.to_string()))?.clear_ready();
                 }
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(Failure::Gone),
                 Err(error) => return Err(Failure::Other(format!("cannot ask the pod's monitor: {error}"))),
             }
         }
         match answer.await {
             Ok((Reply::Failed(failure), _)) => Err(failure),
             Ok(answer) => Ok(answer),
-            Err(_) => Err(gone()),
+            Err(_) => Err(Failure::Gone),
         }
     }
 

@@ -205,6 +205,7 @@ impl Container for LinuxContainer {
         let (reply, fds) = started.map_err(|failure| match failure {
             Failure::NotFound(_) => ExecError::NotFound(program),
             Failure::NotRunning => ExecError::NotRunning,
+            Failure::Gone => ExecError::NotRunning,
             Failure::Config(message) | Failure::Other(message) => ExecError::Unsupported(message),
         })?;
         let Reply::Started { streams } = reply else {
@@ -241,7 +242,7 @@ impl Container for LinuxContainer {
         *lock(&self.asked) = Asked::Killed;
         match self.call(|key| Request::Kill { key }).await {
             // Its creation has failed.
-            Ok(_) | Err(Failure::NotRunning) => {}
+            Ok(_) | Err(Failure::NotRunning | Failure::Gone) => {}
             Err(failure) => tracing::warn!(container = self.key, %failure, "cannot kill a container"),
         }
     }

@@ -137,6 +137,9 @@ pub(crate) enum Failure {
     /// There is no such container, or it is not in a state for this.
     #[error("container is not running")]
     NotRunning,
+    /// The pod's monitor has died.
+    #[error("the pod's monitor has died")]
+    Gone,
     /// Anything else.
     #[error("{0}")]
     Other(String),

@@ -120,7 +120,7 @@ pub(crate) fn build(ground: &Ground<'_>) -> Result<Value, SpecError> {
             "namespaces": namespaces(ground),
             "cgroupsPath": ground.cgroup,
             // Mounts of the host come in where a volume asks for it; none get out.
-            "rootfsPropagation": "rslave",
+            "rootfsPropagation": "slave",
             "resources": resources(ground),
             "devices": devices(security.privileged, machine),
             "maskedPaths": if security.privileged || security.unmasked_proc { &[][..] } else { &MASKED[..] },

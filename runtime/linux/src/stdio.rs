@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::protocol::{Size, Streams};
+use crate::sys;
 
 /// One end of a pipe, or a terminal.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ struct End(AsyncFd<OwnedFd>);
 impl End {
     fn new(fd: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(Self(AsyncFd::register(fd)?))
+        Ok(Self(sys::watched(fd)?))
     }
 
     async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -7,11 +7,12 @@
 use std::convert::Infallible;
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 use seccompiler::BpfProgram;
+use tokio::io::unix::AsyncFd;
 
 /// Puts the calling process into new namespaces.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -60,6 +61,12 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> 
     // SAFETY: the descriptor lives through the call, and a null siginfo is allowed (pidfd_send_signal(2)).
     let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has tokio watch a descriptor. Must be called within a tokio runtime.
+pub(crate) fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd stays open, and stays the same, for as long as the AsyncFd has it.
+    Ok(unsafe { AsyncFd::register(fd) }?)
 }
 
 /// Switches the loopback of the calling process' network namespace on.

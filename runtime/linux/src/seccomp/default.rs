@@ -42,6 +42,8 @@ const FORBIDDEN: [&str; 20] = [
     // Memory of other programs and of nodes.
     "migrate_pages",
     "move_pages",
+    // Its root filesystem is the runtime's.
+    "pivot_root",
     // Obsolete.
     "nfsservctl",
     "vserver",
@@ -49,7 +51,6 @@ const FORBIDDEN: [&str; 20] = [
     "security",
     "getpmsg",
     "putpmsg",
-    "pivot_root",
 ];
 
 /// Calls that only make sense with one of some capabilities.

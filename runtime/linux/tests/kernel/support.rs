@@ -1,6 +1,7 @@
 //! A pod, and containers of busybox in it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -90,6 +91,7 @@ impl World {
         for dir in ["bin", "etc", "tmp", "proc", "dev", "sys", "root", "data"] {
             fs::create_dir_all(layer.join(dir)).unwrap();
         }
+        fs::set_permissions(layer.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
         fs::copy(busybox().unwrap(), layer.join("bin/busybox")).unwrap();
         for applet in APPLETS {
             std::os::unix::fs::symlink("busybox", layer.join("bin").join(applet)).unwrap();
