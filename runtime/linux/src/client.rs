@@ -140,7 +140,7 @@ impl Client {
                     let ready = self.socket.writable().await;
                     ready.map_err(|error| Failure::Other(error.to_string()))?.clear_ready();
                 }
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(Failure::Gone),
+                Err(error) if is_gone(&error) => return Err(Failure::Gone),
                 Err(error) => return Err(Failure::Other(format!("cannot ask the pod's monitor: {error}"))),
             }
         }
@@ -187,6 +187,12 @@ impl Client {
         });
         stopped.await.unwrap_or_else(|_| Err(Failure::Other("the pod's monitor does not answer".to_owned())))
     }
+}
+
+/// Whether a socket says that there is nobody at its other end.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionRefused | ConnectionReset | NotConnected)
 }
 
 /// Takes a call back that nobody waits for any more.

@@ -63,10 +63,11 @@ pub fn monitor_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::FAILURE;
     };
     match start(&dir) {
-        Ok(server) => {
+        Ok(mut server) => {
             if answer(READY).and_then(|()| detach()).is_ok() {
                 server.run();
-                ExitCode::SUCCESS
+                // Its connections end with the process: whoever sees their end knows that nothing of it is left.
+                std::process::exit(0);
             } else {
                 // Whoever asked for this pod is gone, and does not know that it is there.
                 server.abandon();

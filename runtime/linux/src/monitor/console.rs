@@ -1,7 +1,7 @@
 //! A container's terminal: libcontainer sends its controlling end over a socket.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -67,7 +67,7 @@ impl Drop for Console {
 }
 
 /// Says how large a terminal is.
-pub(super) fn resize(terminal: &OwnedFd, size: Size) -> io::Result<()> {
+pub(super) fn resize(terminal: impl AsFd, size: Size) -> io::Result<()> {
     let Size { columns, rows } = size;
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)

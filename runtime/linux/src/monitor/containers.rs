@@ -18,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use seccompiler::BpfProgram;
 use serde_json::Value;
 
-use super::console::{self, Console};
+use super::console::Console;
 use super::executor::Program;
 use super::pod::Pod;
 use super::runtime::{self, ErrorLog, Place, Stdio};
@@ -221,7 +221,7 @@ impl Table {
         let run = |stdio, console: Option<&Path>| {
             runtime::start(place, stdio, console, container.executor.clone(), &self.errors)
         };
-        let started = connected(&container.bundle, stdin, terminal.then_some(None), run);
+        let started = connected(&container.bundle, stdin, terminal, run);
         let (pid, held) = match started {
             Ok(started) => started,
             Err(failure) => {
@@ -264,10 +264,10 @@ impl Table {
         let file = dir.join("process.json");
         write(&file, &process)?;
         let place = Place { state: &state, key, bundle: &container.bundle };
-        let run = |stdio, console: Option<&Path>| {
-            runtime::exec(place, &file, stdio, console, container.executor.clone(), &self.errors)
-        };
-        let started = connected(&dir, stdin, terminal.map(Some), run);
+        let executor = Program { size: terminal, ..container.executor.clone() };
+        let run =
+            |stdio, console: Option<&Path>| runtime::exec(place, &file, stdio, console, executor.clone(), &self.errors);
+        let started = connected(&dir, stdin, terminal.is_some(), run);
         let _ = fs::remove_dir_all(&dir);
         let (pid, held) = started?;
         let exec_of = Exec { key: key.to_owned(), pid, pidfd: open_pidfd(pid)? };
@@ -390,7 +390,7 @@ fn executor(filters: Vec<BpfProgram>, capabilities: &Capabilities, no_new_privil
     if !filters.is_empty() && !no_new_privileges {
         extra.extend(FILTER_CAPABILITIES.into_iter().filter(|needed| !capabilities.has(&needed.to_string())));
     }
-    Program { filters, extra }
+    Program { filters, extra, size: None }
 }
 
 fn add_capabilities(process: &mut Value, extra: &[Capability]) {
@@ -428,21 +428,17 @@ fn clean(bundle: &Path, scratch: &Path) {
     let _ = fs::remove_dir_all(bundle);
 }
 
-/// Makes the streams of a process, runs it, and keeps the other ends. `terminal` is there when it has one, with the size
-/// if that is known.
+/// Makes the streams of a process, runs it, and keeps the other ends.
 fn connected(
     dir: &Path,
     stdin: bool,
-    terminal: Option<Option<Size>>,
+    terminal: bool,
     run: impl FnOnce(Stdio, Option<&Path>) -> Result<Pid, Failure>,
 ) -> Result<(Pid, Held), Failure> {
-    if let Some(size) = terminal {
+    if terminal {
         let console = Console::listen(dir).map_err(other("listen for the terminal"))?;
         let pid = run(Stdio::Terminal, Some(console.path()))?;
         let terminal = console.terminal().map_err(other("take the terminal"))?;
-        if let Some(size) = size {
-            console::resize(&terminal, size).map_err(other("set the size of the terminal"))?;
-        }
         return Ok((pid, Held { stdin: None, rest: vec![terminal] }));
     }
     let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| other("make a pipe")(error.into()));

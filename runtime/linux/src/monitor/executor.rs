@@ -9,6 +9,8 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use seccompiler::BpfProgram;
 
+use super::console;
+use crate::protocol::Size;
 use crate::sys;
 
 /// What a message about a program that is not there begins with: it comes back as text, through a pipe.
@@ -21,6 +23,8 @@ pub(super) struct Program {
     pub(super) filters: Vec<BpfProgram>,
     /// Capabilities that the process has only to install its filters.
     pub(super) extra: Vec<Capability>,
+    /// How large its terminal is, if that is known: said before the program could look.
+    pub(super) size: Option<Size>,
 }
 
 impl Executor for Program {
@@ -41,6 +45,10 @@ impl Executor for Program {
             c_string(&pair)
         });
         let env = env.collect::<Result<Vec<_>, _>>()?;
+        if let Some(size) = self.size {
+            // It can be said again later.
+            let _ = console::resize(rustix::stdio::stdin(), size);
+        }
         sys::reset_signals();
         let failed =
             |what: &str, error: &dyn std::fmt::Display| ExecutorError::Other(format!("cannot {what}: {error}"));

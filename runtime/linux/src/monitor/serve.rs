@@ -59,7 +59,7 @@ impl Server {
     }
 
     /// Works until it is told to stop, or cannot any more.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(&mut self) {
         loop {
             let ready = {
                 let fds = [self.listener.as_fd(), self.children.as_fd()];

@@ -127,7 +127,8 @@ async fn when_program_and_monitor_are_killed_everything_is_found_and_removed() {
     let heir = backend(&orphan.dir);
     let (sender, _receiver) = output::channel();
     let adopted = heir.adopt(&orphan.id, &orphan.dir, None, sender).await;
-    assert!(matches!(adopted, Err(AdoptError::NoMonitor { .. })));
+    let error = adopted.err().unwrap();
+    assert!(matches!(error, AdoptError::NoMonitor { .. }), "{error:?}");
     orphan.remove().await;
 }
 

@@ -242,6 +242,12 @@ impl Made {
         Ran { cause, stdout, stderr }
     }
 
+    /// The next piece of its output.
+    pub(crate) async fn chunk(&mut self) -> String {
+        let chunk = self.output.recv().await.expect("the output has not ended");
+        String::from_utf8(chunk.bytes.to_vec()).unwrap()
+    }
+
     /// The next line of its output.
     pub(crate) async fn line(&mut self) -> String {
         let mut line = Vec::new();
