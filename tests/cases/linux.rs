@@ -8,7 +8,7 @@ use nacelle_tests::{Finished, Layout, Nacelle, Pod, Running, have, skip};
 use serde_json::json;
 
 /// A place to run in, with an image of busybox; `None` when this machine cannot run Linux containers.
-fn ground() -> Result<Option<Nacelle>> {
+pub(super) fn ground() -> Result<Option<Nacelle>> {
     if !have("busybox") {
         return Ok(None);
     }
@@ -31,7 +31,7 @@ fn busybox(dir: &Path) -> Result<()> {
     let which = Command::new("sh").args(["-c", "command -v busybox"]).output()?.stdout;
     let path = String::from_utf8(which)?;
     std::fs::copy(path.trim(), root.join("bin/busybox"))?;
-    for applet in ["sh", "cat", "echo", "id", "sleep", "env", "hostname", "unshare", "test", "true"] {
+    for applet in ["sh", "cat", "echo", "id", "sleep", "env", "hostname", "ip", "nc", "unshare", "test", "true"] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet))?;
     }
     std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")?;
@@ -49,16 +49,16 @@ fn busybox(dir: &Path) -> Result<()> {
     layout.image("1", &config, &[layer])
 }
 
-fn start(nacelle: &Nacelle, pod: &Pod) -> Result<Running> {
+pub(super) fn start(nacelle: &Nacelle, pod: &Pod) -> Result<Running> {
     let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
     nacelle.spawn(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])
 }
 
-fn run(nacelle: &Nacelle, pod: &Pod) -> Result<Finished> {
+pub(super) fn run(nacelle: &Nacelle, pod: &Pod) -> Result<Finished> {
     start(nacelle, pod)?.finish()
 }
 
-fn shell(script: &str, more: &str) -> Pod {
+pub(super) fn shell(script: &str, more: &str) -> Pod {
     Pod::new("p").image("c", "oci:busybox:1", &[script], more)
 }
 

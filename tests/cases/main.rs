@@ -5,6 +5,7 @@ mod guests;
 mod images;
 mod lifecycle;
 mod linux;
+mod linux_pods;
 mod network;
 mod probes;
 mod resize;

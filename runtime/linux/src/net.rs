@@ -85,10 +85,7 @@ struct PodNetwork {
 
 #[derive(Debug)]
 enum State {
-    Present {
-        thread: NamespaceThread,
-        _lock: File,
-    },
+    Present { thread: NamespaceThread, _lock: File },
     Removed,
 }
 
@@ -339,7 +336,9 @@ impl Shared {
     fn remove_dir(&self, uid: &str) -> Result<()> {
         self.clear(uid)?;
         match std::fs::remove_dir_all(self.pod_dir(uid)?) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).step("remove a pod's network directory"),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).step("remove a pod's network directory")
+            }
             _ => Ok(()),
         }
     }

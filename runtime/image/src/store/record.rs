@@ -26,7 +26,11 @@ pub(crate) struct SizedBlob {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Content {
     Component(SizedBlob),
-    RootFs { chain: Digest, layers: Vec<SizedBlob>, diff_ids: Vec<Digest> },
+    RootFs {
+        chain: Digest,
+        layers: Vec<SizedBlob>,
+        diff_ids: Vec<Digest>,
+    },
     Linux {
         chain: Digest,
         layers: Vec<SizedBlob>,

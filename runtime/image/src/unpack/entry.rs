@@ -94,8 +94,7 @@ fn one<R: Read>(
         };
     }
     let name = OsString::from_vec(name.to_vec());
-    let link =
-        said.link.clone().or_else(|| entry.link_name_bytes().map(|name| name.into_owned())).unwrap_or_default();
+    let link = said.link.clone().or_else(|| entry.link_name_bytes().map(|name| name.into_owned())).unwrap_or_default();
     let device = (header.device_major().ok().flatten(), header.device_minor().ok().flatten());
     let attributes = attributes(header, said);
     match kind {

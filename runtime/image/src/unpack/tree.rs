@@ -19,9 +19,9 @@ use rustix::io::Errno;
 
 use super::attributes::{Attributes, Keep, set_mtime};
 pub(super) use union::is_possible;
+use union::{Dir, Found, is_opaque, is_whiteout, make_opaque, make_whiteout, stat};
 #[cfg(test)]
 pub(super) use union::{Shown, shown};
-use union::{Dir, Found, is_opaque, is_whiteout, make_opaque, make_whiteout, stat};
 
 /// Symbolic links on the way to one entry; the kernel's own limit.
 const LINKS: usize = 40;

@@ -15,8 +15,8 @@ use super::policy::Policies;
 use super::resolver::DnsClients;
 use super::sync::lock;
 use super::{
-    AttachError, Family, KernelNetworks, NetworkConfigError, NetworkLimits, NetworkMode, NetworkPolicy, NodeNetworkConfig, PodNetwork,
-    PodNetworkConfig,
+    AttachError, Family, KernelNetworks, NetworkConfigError, NetworkLimits, NetworkMode, NetworkPolicy,
+    NodeNetworkConfig, PodNetwork, PodNetworkConfig,
 };
 use crate::budget::Budget;
 use crate::descriptors::share;

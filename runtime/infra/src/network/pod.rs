@@ -10,10 +10,10 @@ use super::account::Account;
 use super::binding::{SharedPorts, unbound_source};
 use super::decide::{Plane, Use, decide};
 use super::host_port::OpenPorts;
-use super::plug::Plug;
 use super::names::host_hosts;
 use super::node::Lease;
 use super::owner::Owner;
+use super::plug::Plug;
 use super::resolver::PodResolver;
 use super::sync::lock;
 use super::tcp::{Caller, Opening, TcpOptions, dial_by, dial_host, open};
@@ -141,7 +141,9 @@ impl PodNetwork {
                         let options = TcpOptions::new(self.node.limits());
                         dial_by(socket, to, &self.account, self.visitors.slot()?, &self.runtime, &options).await
                     }
-                    None => self.dial_virtual(to, self.apparent_source(from, to.ip()), Crossing::into(self, to.ip())).await,
+                    None => {
+                        self.dial_virtual(to, self.apparent_source(from, to.ip()), Crossing::into(self, to.ip())).await
+                    }
                 }
             }
         }

@@ -100,13 +100,15 @@ impl Wire {
     /// Takes a TCP port in the namespace.
     pub(super) fn bind_tcp(&self, local: SocketAddr, v6_only: bool) -> Result<Presence, NetError> {
         let bind = |place: Place| self.bind(place, Protocol::Tcp).transpose();
-        let sockets: Vec<_> = self.scope.places(local, v6_only).into_iter().filter_map(bind).collect::<Result<_, _>>()?;
+        let sockets: Vec<_> =
+            self.scope.places(local, v6_only).into_iter().filter_map(bind).collect::<Result<_, _>>()?;
         Ok(if sockets.is_empty() { Presence::Memory } else { Presence::Bound(sockets) })
     }
 
     /// Lets connections in, to whoever listens at `port` in memory.
     pub(super) fn listen(self: &Arc<Self>, sockets: Vec<OwnedFd>, port: u16) -> Result<Presence, NetError> {
-        Streams::serve(sockets, port, Weak::clone(&self.pod), &self.runtime, &self.room).map(|streams| Presence::Listening { _streams: streams })
+        Streams::serve(sockets, port, Weak::clone(&self.pod), &self.runtime, &self.room)
+            .map(|streams| Presence::Listening { _streams: streams })
     }
 
     /// Takes a UDP port in the namespace; what comes goes to `mailbox`.
@@ -117,7 +119,8 @@ impl Wire {
         mailbox: &Arc<Mailbox>,
     ) -> Result<Presence, NetError> {
         let bind = |place: Place| self.bind(place, Protocol::Udp).transpose();
-        let sockets: Vec<_> = self.scope.places(local, v6_only).into_iter().filter_map(bind).collect::<Result<_, _>>()?;
+        let sockets: Vec<_> =
+            self.scope.places(local, v6_only).into_iter().filter_map(bind).collect::<Result<_, _>>()?;
         if sockets.is_empty() {
             return Ok(Presence::Memory);
         }

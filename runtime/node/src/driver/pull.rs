@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nacelle_image::{
-    DockerConfig, Progress, ProgressEvent, PullError, PullOptions, PullPolicy, PulledImage, Reference,
+    DiskMarks, DockerConfig, Progress, ProgressEvent, PullError, PullOptions, PullPolicy, PulledImage, Reference,
 };
 use nacelle_lifecycle::{Event, ImageSource, PullFailure};
 
@@ -28,6 +28,7 @@ pub(super) async fn for_container(context: &Arc<Context>, container: Arc<str>) -
     match pull(context, &image, policy, Arc::clone(&watch)).await {
         Ok(pulled) => {
             let source = if watch.fetched.load(Ordering::Relaxed) {
+                make_room(context).await;
                 let took = context.clock.now().duration_since(began);
                 ImageSource::Fetched { took: took.unsigned_abs(), bytes: pulled.size }
             } else {
@@ -47,6 +48,29 @@ pub(super) async fn for_container(context: &Arc<Context>, container: Arc<str>) -
             };
             Event::ImagePullFailed { container, reason, message: error.to_string() }
         }
+    }
+}
+
+/// Removes unused images if the disk has become too full by what was fetched: nothing else fills the store.
+async fn make_room(context: &Context) {
+    let images = Arc::clone(&context.node.images);
+    match tokio::task::spawn_blocking(move || images.collect(&DiskMarks::default(), &[])).await {
+        Ok(Ok(collected)) if collected.wanted == 0 => {}
+        Ok(Ok(collected)) => {
+            let (images, bytes) = (collected.pruned.images.len(), collected.pruned.bytes);
+            if bytes < collected.wanted {
+                tracing::warn!(
+                    images,
+                    bytes,
+                    wanted = collected.wanted,
+                    "the disk stays fuller than images may make it"
+                );
+            } else {
+                tracing::info!(images, bytes, "removed unused images: the disk was nearly full");
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "cannot remove unused images"),
+        Err(error) => tracing::warn!(%error, "cannot remove unused images"),
     }
 }
 

@@ -94,7 +94,14 @@ fn layers_show_what_one_tree_holds() {
         return;
     }
     let shown = both(&[
-        archive(&[(D, "a", ""), (F, "a/x", "1"), (F, "a/y", "1"), (F, "b/deep/z", "1"), (F, "c", "1"), (F, "d/e", "1")]),
+        archive(&[
+            (D, "a", ""),
+            (F, "a/x", "1"),
+            (F, "a/y", "1"),
+            (F, "b/deep/z", "1"),
+            (F, "c", "1"),
+            (F, "d/e", "1"),
+        ]),
         archive(&[
             (F, "a/x", "2"),
             (F, "a/.wh.y", ""),

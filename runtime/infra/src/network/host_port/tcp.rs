@@ -39,7 +39,12 @@ impl Room {
 type Accepted = Option<io::Result<(TcpStream, SocketAddr)>>;
 
 /// Accepts until the listener is closed or the target is gone; all connections end with it.
-pub(in crate::network) async fn serve<T: Target>(listener: Arc<Closable<TcpListener>>, target: Weak<T>, port: u16, room: Room) {
+pub(in crate::network) async fn serve<T: Target>(
+    listener: Arc<Closable<TcpListener>>,
+    target: Weak<T>,
+    port: u16,
+    room: Room,
+) {
     let accept = |cx: &mut Context<'_>| match listener.with(|listener| listener.poll_accept(cx)) {
         Some(poll) => poll.map(Some),
         None => Poll::Ready(None),

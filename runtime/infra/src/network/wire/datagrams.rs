@@ -14,8 +14,8 @@ use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::network::host_port::Closable;
 use crate::network::decide::{Use, decide};
+use crate::network::host_port::Closable;
 use crate::network::udp::{Delivery, Mailbox};
 use crate::network::{DialSource, Family, NetError, PodNetwork, Protocol};
 

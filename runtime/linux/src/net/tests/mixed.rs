@@ -7,7 +7,8 @@ use bytes::Bytes;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{
     ContainerNetwork, DialSource, KernelNamespace, NetError, NetworkPolicy, NodeNetwork, NodeNetworkConfig,
-    PodIdentity, PodNetwork, PodNetworkConfig, PolicyRule, Selector, TcpRead, TcpSocket, TcpStream as Stream, UdpSocket,
+    PodIdentity, PodNetwork, PodNetworkConfig, PolicyRule, Selector, TcpRead, TcpSocket, TcpStream as Stream,
+    UdpSocket,
 };
 
 use super::*;
