@@ -43,6 +43,7 @@ impl World {
             address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
+            cni_configurations: None,
             // What a case asks for is a weight, whatever the machine has.
             resources: ResourceConfig { requests: HeldAgainst::Settings, ..ResourceConfig::default() },
         };

@@ -71,6 +71,8 @@ pub(crate) struct RunOptions {
     pub(crate) address_space: AddressSpace,
     /// Empty means the node's own default.
     pub(crate) pod_cidrs: Vec<IpNet>,
+    /// Where CNI configurations are, if plugins connect pods.
+    pub(crate) cni_conf_dir: Option<PathBuf>,
     pub(crate) resources: NodeOptions,
 }
 
@@ -107,6 +109,7 @@ impl RunOptions {
                     node_name,
                     publish,
                     pod_cidrs,
+                    cni_conf_dir: args.cni_conf_dir.clone(),
                     resources,
                 })
             }

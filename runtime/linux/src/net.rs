@@ -11,11 +11,14 @@
 //! a holder was left by a process that died: [`Networks::sweep`] finds it by name and removes it. The bridge and the rules
 //! belong to all pods of the machine together: they come with the first directory and go with the last.
 //!
+//! With a directory of CNI configurations ([`Networks::with_cni`]), plugins take the place of the bridge and the rules.
+//!
 //! | name | is |
 //! |---|---|
 //! | `RUN/network.lock` | held while any of this is made or removed |
 //! | `RUN/parts/N.lock` | held by a process that begins in this part of the pod CIDRs |
 //! | `RUN/pods/UID/addresses` | which addresses the pod has on the bridge |
+//! | `RUN/pods/UID/cni.json` | what CNI plugins were asked for |
 //! | `RUN/pods/UID/lock` | held by the process that runs the pod |
 //! | `RUN/pods/UID/net` | the namespace |
 //! | `nacelle0` | the bridge |
@@ -23,6 +26,7 @@
 //! | `table ip nacelle`, `table ip6 nacelle` | masquerading, link-local addresses |
 
 mod claims;
+mod cni;
 mod names;
 mod netlink;
 mod nft;
@@ -42,6 +46,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::rootfs::mounts;
 use claims::Part;
+use cni::{Attachment, Cni, Subject};
 use names::{BRIDGE, host_end};
 use netlink::Netlink;
 use thread::NamespaceThread;
@@ -68,6 +73,8 @@ pub struct Networks {
 #[derive(Debug)]
 struct Shared {
     run: PathBuf,
+    /// Plugins that make interfaces, in place of the bridge.
+    cni: Option<Cni>,
     /// Once it has been asked for.
     part: OnceLock<Part>,
     /// Where pods' addresses come from; the first address of each is the bridge's.
@@ -93,7 +100,13 @@ impl Networks {
     /// `run`: a directory of the machine's that all processes share, such as `/run/nacelle`, made when it is needed.
     /// `cidrs`: where the addresses of pods come from. Makes nothing yet.
     pub fn new(run: PathBuf, cidrs: Vec<IpNet>) -> Self {
-        Self { shared: Arc::new(Shared { run, part: OnceLock::new(), cidrs }) }
+        Self { shared: Arc::new(Shared { run, cni: None, part: OnceLock::new(), cidrs }) }
+    }
+
+    /// As [`Self::new`], with the plugins of the first CNI configuration in `configurations` in place of the bridge.
+    pub fn with_cni(run: PathBuf, cidrs: Vec<IpNet>, configurations: PathBuf) -> Self {
+        let cni = Some(Cni { configurations });
+        Self { shared: Arc::new(Shared { run, cni, part: OnceLock::new(), cidrs }) }
     }
 }
 
@@ -132,8 +145,10 @@ impl Networks {
             .step("make a network namespace")?;
         // What is there was left by a process that died.
         self.shared.clear(uid)?;
-        let made = self.shared.claim(uid, ips).and_then(|()| self.shared.bridge());
-        let made = made.and_then(|()| self.shared.namespace(uid, ips));
+        let made = self.shared.claim(uid, ips).and_then(|()| match &self.shared.cni {
+            None => self.shared.bridge().and_then(|()| self.shared.namespace(uid, ips)),
+            Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips),
+        });
         drop(guard);
         let thread = match made {
             Ok(thread) => thread,
@@ -319,6 +334,44 @@ impl Shared {
         Ok(thread)
     }
 
+    /// A namespace with what plugins put into it. The lock is held.
+    fn namespace_by_plugins(&self, cni: &Cni, uid: &str, ips: &[IpAddr]) -> Result<NamespaceThread> {
+        let mut attachment = cni.load()?;
+        let thread = NamespaceThread::with_new_namespace(&self.file(uid)).step("make a network namespace")?;
+        thread.run(loopback).step("work in a network namespace")??;
+        // Before it is done, so that it can be taken back whenever this ends.
+        self.note_attachment(uid, &attachment)?;
+        let (namespace, addresses) = (self.file(uid), self.addresses(ips));
+        attachment.add(&Subject { id: uid, namespace: &namespace, addresses: &addresses })?;
+        self.note_attachment(uid, &attachment)?;
+        Ok(thread)
+    }
+
+    fn note_attachment(&self, uid: &str, attachment: &Attachment) -> Result<()> {
+        let text = serde_json::to_vec(attachment).step("note what CNI plugins were asked for")?;
+        std::fs::write(self.attachment_file(uid), text).step("note what CNI plugins were asked for")
+    }
+
+    fn attachment_file(&self, uid: &str) -> PathBuf {
+        self.run.join("pods").join(uid).join("cni.json")
+    }
+
+    /// Has plugins take back what they did for a pod, if they did anything.
+    fn detach(&self, uid: &str) -> Result<()> {
+        let (path, namespace) = (self.attachment_file(uid), self.file(uid));
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).step("read what CNI plugins were asked for"),
+        };
+        // Cut short by a kill: then none was asked.
+        if let Ok(attachment) = serde_json::from_slice::<Attachment>(&text) {
+            let addresses = self.addresses(&self.claimed(uid));
+            attachment.delete(&Subject { id: uid, namespace: &namespace, addresses: &addresses })?;
+        }
+        std::fs::remove_file(&path).step("forget what CNI plugins were asked for")
+    }
+
     /// The pod's addresses with the block that each is of, and the gateway there.
     fn addresses(&self, ips: &[IpAddr]) -> Vec<(IpAddr, IpNet)> {
         let block = |ip: &IpAddr| self.cidrs.iter().find(|cidr| cidr.contains(ip)).map(|cidr| (*ip, *cidr));
@@ -345,6 +398,7 @@ impl Shared {
 
     /// Removes a pod's interface and namespace, but not the directory. The lock is held.
     fn clear(&self, uid: &str) -> Result<()> {
+        self.detach(uid)?;
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
         if let Some(index) = netlink.index(&host_end(uid)).step("look for a pod's interface")? {
             netlink.delete(index).step("remove a pod's interface")?;
@@ -372,6 +426,14 @@ impl Shared {
     }
 }
 
+/// Turns on the loopback, from inside.
+fn loopback() -> Result<()> {
+    let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
+    let index = netlink.index("lo").step("look for a pod's loopback")?;
+    let index = index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find a pod's loopback")?;
+    netlink.up(index).step("turn on a pod's loopback")
+}
+
 /// Sets up a new namespace from inside: `name` becomes the end of its interface that is in `host`.
 fn furnish(name: &str, host: &File, addresses: &[(IpAddr, IpNet)]) -> Result<()> {
     let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
@@ -379,7 +441,7 @@ fn furnish(name: &str, host: &File, addresses: &[(IpAddr, IpNet)]) -> Result<()>
         let found = netlink.index(name).step("look for an interface")?;
         found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step(&format!("find the interface {name}"))
     };
-    netlink.up(index("lo")?).step("turn on a pod's loopback")?;
+    loopback()?;
     netlink.add_veth("eth0", name).step("make a pod's interface")?;
     netlink.give_away(index(name)?, host.as_fd().as_raw_fd()).step("give the host its end of a pod's interface")?;
     let eth0 = index("eth0")?;

@@ -27,6 +27,9 @@ pub struct NodeConfig {
     pub insecure_registries: Vec<String>,
     /// Where pods' addresses come from: one block, or one of each IP version; 10.88.0.0/16 when there is none.
     pub pod_cidrs: Vec<IpNet>,
+    /// A directory with the configurations of CNI plugins that connect pods with Linux containers; `None` for a bridge of
+    /// the node's own.
+    pub cni_configurations: Option<PathBuf>,
     /// What it has for pods, and when it puts them out.
     pub resources: ResourceConfig,
 }

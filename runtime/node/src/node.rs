@@ -113,7 +113,11 @@ impl Node {
         let network = NodeNetwork::new(blocks)?;
         // Making network namespaces takes root; without it, Linux containers get a loopback only.
         if backends.linux.is_some() && rustix::process::geteuid().is_root() {
-            network.set_kernel_networks(Arc::new(Networks::new(PathBuf::from(NETWORKS), cidrs)));
+            let run = PathBuf::from(NETWORKS);
+            network.set_kernel_networks(Arc::new(match config.cni_configurations {
+                Some(configurations) => Networks::with_cni(run, cidrs, configurations),
+                None => Networks::new(run, cidrs),
+            }));
         }
         let plan = Plan::new(&config.resources, &Machine::this(&config.state_dir));
         let clock = Clock::start();

@@ -1,5 +1,7 @@
 //! Flags of `nacelle run`.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
@@ -49,6 +51,11 @@ pub(crate) struct RunArgs {
     /// [default: 10.88.0.0/16]
     #[arg(long, value_name = "CIDR")]
     pub(crate) pod_cidr: Vec<String>,
+
+    /// Connect pods with Linux containers by CNI plugins, as the first configuration in this folder says, in place of
+    /// the bridge nacelle0; its block of addresses must be the pods'
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cni_conf_dir: Option<PathBuf>,
 
     /// Let the pods ask for so many CPUs in all, such as 2 or 1500m; pods that do not fit wait [default: any number]
     #[arg(long, value_name = "CPUS")]

@@ -280,6 +280,7 @@ fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
         address_space: options.address_space,
         insecure_registries: options.insecure_registries.clone(),
         pod_cidrs: options.pod_cidrs.clone(),
+        cni_configurations: options.cni_conf_dir.clone(),
         resources: options.resources.config(),
     };
     Node::open(config).map_err(|error| CliError::new(ErrorKind::Node, "cannot run pods").because(error))

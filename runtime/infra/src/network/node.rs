@@ -141,6 +141,16 @@ impl NodeNetwork {
         found
     }
 
+    /// Addresses that no pod has, for something else on the bridge; none where all are taken.
+    pub(super) fn take_addresses(&self) -> Vec<IpAddr> {
+        lock(&self.addresses).take().unwrap_or_default()
+    }
+
+    /// Gives them back.
+    pub(super) fn give_addresses_back(&self, ips: &[IpAddr]) {
+        lock(&self.addresses).give_back(ips);
+    }
+
     /// What pods without Linux containers share.
     pub(super) fn switch(&self) -> &Mutex<Switch> {
         &self.switchboard.switch

@@ -15,7 +15,7 @@
 //!
 //! Locks: the node's switch, then a pod's plug, then its ports.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
@@ -46,6 +46,8 @@ pub(super) enum Plug {
 #[derive(Debug, Default)]
 pub(super) struct Switch {
     network: Option<Arc<dyn KernelNetwork>>,
+    /// Addresses of its own, so that whatever makes it can give it one.
+    ips: Vec<IpAddr>,
     /// Pods with a namespace of their own.
     own: usize,
 }
@@ -123,7 +125,7 @@ impl PodNetwork {
                 set_wire(self.ports(), None);
                 switch.own = switch.own.saturating_sub(1);
                 let removed = network.remove();
-                removed.and(if switch.own == 0 { switch.take_away(&others) } else { Ok(()) })
+                removed.and(if switch.own == 0 { switch.take_away(self.node(), &others) } else { Ok(()) })
             }
         };
         if let Err(error) = left {
@@ -205,16 +207,22 @@ impl Switch {
     ) -> Result<(), KernelNetworkError> {
         let network = match &self.network {
             Some(network) => Arc::clone(network),
-            None => Arc::clone(self.network.insert(kernel.create(node.switch_name(), &[])?)),
+            None => {
+                self.ips = node.take_addresses();
+                let made = kernel.create(node.switch_name(), &self.ips);
+                Arc::clone(self.network.insert(made.inspect_err(|_| node.give_addresses_back(&self.ips))?))
+            }
         };
         pods.iter().filter(|pod| pod.mode() == NetworkMode::Virtual).try_for_each(|pod| pod.join(&network))
     }
 
     /// Removes the namespace, after all pods have left it.
-    fn take_away(&mut self, pods: &[Arc<PodNetwork>]) -> Result<(), KernelNetworkError> {
+    fn take_away(&mut self, node: &NodeNetwork, pods: &[Arc<PodNetwork>]) -> Result<(), KernelNetworkError> {
         let Some(network) = self.network.take() else { return Ok(()) };
         pods.iter().for_each(|pod| pod.leave());
-        network.remove()
+        let removed = network.remove();
+        node.give_addresses_back(&std::mem::take(&mut self.ips));
+        removed
     }
 }
 

@@ -55,6 +55,12 @@ impl PodNetwork {
         .unwrap_or(false)
     }
 
+    /// Sends what a Linux container has answered back to a client of a host port.
+    pub(super) fn answer(&self, port: u16, client: SocketAddr, bytes: &[u8]) {
+        // One that is no client any more is not answered.
+        self.with_host_ports(|ports| ports.reply(port, client, bytes));
+    }
+
     fn entrance(&self, port: u16, client: SocketAddr) -> Option<SocketAddr> {
         let own = self.address(Family::of(client.ip().to_canonical())).or_else(|| self.ips().first().copied())?;
         Some(SocketAddr::new(own, port))
@@ -77,6 +83,9 @@ impl Target for PodNetwork {
             return;
         }
         let Some(mailbox) = binding::mailbox(self.ports(), to) else {
+            if let Some(wire) = self.wire().filter(|wire| wire.is_own()) {
+                wire.forward(client, to, &bytes);
+            }
             return;
         };
         let seen = self.apparent_client(client, to.ip());

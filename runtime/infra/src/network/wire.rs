@@ -19,6 +19,7 @@
 //! Must not decide what is allowed: connections that come in are [`PodNetwork`]'s to let in.
 
 mod datagrams;
+mod forward;
 mod streams;
 
 use std::io;
@@ -33,6 +34,7 @@ use tokio::sync::Semaphore;
 use super::udp::Mailbox;
 use super::{Family, KernelNetwork, NetError, PodNetwork, Protocol};
 use datagrams::Datagrams;
+use forward::Forwards;
 use streams::Streams;
 
 /// A pod's way into a network namespace.
@@ -44,6 +46,8 @@ pub(crate) struct Wire {
     runtime: Handle,
     /// Connections from the namespace at a time.
     room: Arc<Semaphore>,
+    /// Clients of host ports that speak to Linux containers by datagrams.
+    forwards: Forwards,
 }
 
 /// Whose the namespace is.
@@ -89,7 +93,14 @@ impl Wire {
         runtime: Handle,
         connections: usize,
     ) -> Arc<Self> {
-        Arc::new(Self { kernel, scope, pod, runtime, room: Arc::new(Semaphore::new(connections)) })
+        Arc::new(Self {
+            kernel,
+            scope,
+            pod,
+            runtime,
+            room: Arc::new(Semaphore::new(connections)),
+            forwards: Forwards::default(),
+        })
     }
 
     /// Whether the pod's Linux containers, if it has any, listen on this wire.

@@ -73,7 +73,8 @@ impl Shared {
         self.note(uid, &left)
     }
 
-    fn claimed(&self, uid: &str) -> Vec<IpAddr> {
+    /// What a pod has noted.
+    pub(super) fn claimed(&self, uid: &str) -> Vec<IpAddr> {
         let text = std::fs::read_to_string(self.run.join("pods").join(uid).join("addresses")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }

@@ -204,6 +204,55 @@ fn what_cannot_be_made_leaves_nothing() {
     });
 }
 
+/// A configuration of Debian's plugins for the block of the tests.
+fn cni(dir: &Path) -> Option<Networks> {
+    if !Path::new("/usr/lib/cni/bridge").exists() && !Path::new("/opt/cni/bin/bridge").exists() {
+        assert!(std::env::var_os("NACELLE_TEST_REQUIRE_ALL").is_none(), "CNI's plugins are not installed");
+        eprintln!("SKIPPED: CNI's plugins are not installed");
+        return None;
+    }
+    let configurations = dir.join("net.d");
+    std::fs::create_dir(&configurations).unwrap();
+    let list = format!(
+        r#"{{"cniVersion": "0.4.0", "name": "pods", "plugins": [{{
+            "type": "bridge", "bridge": "nactest0", "isGateway": true,
+            "ipam": {{"type": "host-local", "dataDir": {:?}, "ranges": [[{{"subnet": "10.88.0.0/16"}}]],
+                     "routes": [{{"dst": "0.0.0.0/0"}}]}}}}]}}"#,
+        dir.join("ipam")
+    );
+    std::fs::write(configurations.join("10-pods.conflist"), list).unwrap();
+    Some(Networks::with_cni(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap()], configurations))
+}
+
+#[test]
+fn plugins_can_take_the_place_of_the_bridge() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, _| {
+        let Some(networks) = cni(dir) else { return };
+        let given = || std::fs::read_dir(dir.join("ipam/pods")).unwrap().flatten();
+        let is_given = |ip: &str| given().any(|entry| entry.file_name() == ip);
+        let one = networks.create("one", &ips(7)[..1]).unwrap();
+        let two = networks.create("two", &ips(8)[..1]).unwrap();
+        assert!(is_given("10.88.0.7") && is_given("10.88.0.8"));
+        let greeter = greet(&*one, ips(7)[0]);
+        assert_eq!(read(connect(&*two, "10.88.0.7:80".parse().unwrap()).unwrap()), "hello");
+        assert_eq!(greeter.join().unwrap().ip(), ips(8)[0]);
+        one.remove().unwrap();
+        assert!(!is_given("10.88.0.7"));
+        // What a kill leaves is taken back as well.
+        std::mem::forget(two);
+        drop(std::fs::remove_file(dir.join("run/pods/two/lock")));
+        networks.sweep(&|_| false).unwrap();
+        assert!(!is_given("10.88.0.8"));
+        // An address that the plugins do not give.
+        let error = networks.create("three", &[[10, 88, 0, 1].into()]).unwrap_err();
+        assert!(error.to_string().contains("CNI plugin bridge"), "{error}");
+        assert_eq!(networks.shared.pods().unwrap(), [String::new(); 0]);
+    });
+}
+
 /// Where the victim of [`a_kill_at_any_point_leaves_nothing`] makes its networks.
 const VICTIM: &str = "NACELLE_TEST_NETWORKS";
 

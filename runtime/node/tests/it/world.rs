@@ -45,6 +45,7 @@ impl World {
             address_space: AddressSpace::Detect,
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
+            cni_configurations: None,
             resources,
         };
         let wasm = Arc::clone(&backend) as Arc<dyn Backend>;

@@ -6,9 +6,9 @@ use std::net::UdpSocket as KernelUdp;
 use bytes::Bytes;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{
-    ContainerNetwork, DialSource, KernelNamespace, NetError, NetworkPolicy, NodeNetwork, NodeNetworkConfig,
-    PodIdentity, PodNetwork, PodNetworkConfig, PolicyRule, Selector, TcpRead, TcpSocket, TcpStream as Stream,
-    UdpSocket,
+    ContainerNetwork, DialSource, HostPortConfig, KernelNamespace, NetError, NetworkPolicy, NodeNetwork,
+    NodeNetworkConfig, PodIdentity, PodNetwork, PodNetworkConfig, PolicyRule, Selector, TcpRead, TcpSocket,
+    TcpStream as Stream, UdpSocket,
 };
 
 use super::*;
@@ -263,6 +263,51 @@ fn datagrams_go_all_ways_and_back() {
         drop(kernel);
         plain.close();
         mixed.close();
+        drop(linux);
+        nothing_is_left(dir);
+    });
+}
+
+#[test]
+fn host_ports_lead_to_linux_containers() {
+    if !is_possible() {
+        return;
+    }
+    node(async |dir, node| {
+        let port = |protocol| HostPortConfig { host_ip: None, host_port: 8080, container_port: 80, protocol };
+        let config = PodNetworkConfig {
+            uid: "published".into(),
+            host_ports: vec![port(Protocol::Tcp), port(Protocol::Udp)],
+            ..PodNetworkConfig::default()
+        };
+        // The loopback of this place, which clients come by.
+        let lo = std::thread::scope(|scope| scope.spawn(loopback).join().unwrap());
+        lo.unwrap();
+        let pod = node.attach(config, Budget::unlimited()).await.unwrap();
+        let linux = Linux::container(&pod);
+        linux.serve("0.0.0.0:80").unwrap();
+        let server = linux.run(|| KernelUdp::bind("0.0.0.0:80")).unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 100];
+            while let Ok((count, from)) = server.recv_from(&mut buffer) {
+                let _ = server.send_to(&buffer[..count], from);
+            }
+        });
+        let clients = tokio::task::spawn_blocking(|| {
+            let tcp = read(TcpStream::connect("127.0.0.1:8080").unwrap());
+            let udp = KernelUdp::bind("127.0.0.1:0").unwrap();
+            let mut answers = Vec::new();
+            for text in ["one", "two"] {
+                udp.send_to(text.as_bytes(), "127.0.0.1:8080").unwrap();
+                let mut buffer = [0; 100];
+                let (count, _) = udp.recv_from(&mut buffer).unwrap();
+                answers.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
+            }
+            (tcp, answers)
+        });
+        let (tcp, udp) = clients.await.unwrap();
+        assert_eq!((tcp.as_str(), udp), ("10.88.0.1", vec!["one".to_owned(), "two".to_owned()]));
+        pod.close();
         drop(linux);
         nothing_is_left(dir);
     });
