@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DirsError, FsError, IoContext as _, MountError};
 use crate::incarnation::{Incarnation, MountConfig, normalize_path};
-use crate::tmpfs::{self, Mounted};
+use crate::tmpfs::{self, Mounted, Programs};
 use crate::volume::{Volume, VolumeKind};
 use crate::{FsConfig, Infra};
 
@@ -137,8 +137,9 @@ impl Infra {
         if let Some(shared) = &*shared {
             return Ok(shared.clone());
         }
-        let mount = |name, mode, bytes| {
-            Ok(match tmpfs::mount(&self.state, name, mode, tmpfs::Limits { bytes, inodes: INODES })? {
+        let mount = |name, mode, bytes, programs| {
+            let limits = tmpfs::Limits { bytes, inodes: INODES, programs };
+            Ok(match tmpfs::mount(&self.state, name, mode, limits)? {
                 Mounted::Tmpfs(path) => path,
                 Mounted::NotAllowed(path) => {
                     // A plain directory, closed to other users by the state directory's mode.
@@ -148,8 +149,9 @@ impl Infra {
             })
         };
         let made = SharedMounts {
-            shared_memory: mount("shm", 0o1777, Some(SHARED_MEMORY))?,
-            content: mount("content", 0o755, None)?,
+            shared_memory: mount("shm", 0o1777, Some(SHARED_MEMORY), Programs::Refused)?,
+            // A ConfigMap may hold scripts.
+            content: mount("content", 0o755, None, Programs::Run)?,
         };
         Ok(shared.insert(made).clone())
     }

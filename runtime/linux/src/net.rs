@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `RUN/network.lock` | held while any of this is made or removed |
 //! | `RUN/parts/N.lock` | held by a process that begins in this part of the pod CIDRs |
+//! | `RUN/pods/UID/home` | the pod's directory among those of the process that made it |
 //! | `RUN/pods/UID/addresses` | which addresses the pod has on the bridge |
 //! | `RUN/pods/UID/cni.json` | what CNI plugins were asked for |
 //! | `RUN/pods/UID/lock` | held by the process that runs the pod |
@@ -36,6 +37,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -73,6 +75,8 @@ pub struct Networks {
 #[derive(Debug)]
 struct Shared {
     run: PathBuf,
+    /// The directory of the pods that this process knows.
+    state: PathBuf,
     /// Plugins that make interfaces, in place of the bridge.
     cni: Option<Cni>,
     /// Once it has been asked for.
@@ -98,15 +102,16 @@ enum State {
 
 impl Networks {
     /// `run`: a directory of the machine's that all processes share, such as `/run/nacelle`, made when it is needed.
-    /// `cidrs`: where the addresses of pods come from. Makes nothing yet.
-    pub fn new(run: PathBuf, cidrs: Vec<IpNet>) -> Self {
-        Self { shared: Arc::new(Shared { run, cni: None, part: OnceLock::new(), cidrs }) }
+    /// `state`: the directory with a directory for each pod that this process, or one after it, may know. `cidrs`: where the
+    /// addresses of pods come from. Makes nothing yet.
+    pub fn new(run: PathBuf, state: PathBuf, cidrs: Vec<IpNet>) -> Self {
+        Self { shared: Arc::new(Shared { run, state, cni: None, part: OnceLock::new(), cidrs }) }
     }
 
     /// As [`Self::new`], with the plugins of the first CNI configuration in `configurations` in place of the bridge.
-    pub fn with_cni(run: PathBuf, cidrs: Vec<IpNet>, configurations: PathBuf) -> Self {
+    pub fn with_cni(run: PathBuf, state: PathBuf, cidrs: Vec<IpNet>, configurations: PathBuf) -> Self {
         let cni = Some(Cni { configurations });
-        Self { shared: Arc::new(Shared { run, cni, part: OnceLock::new(), cidrs }) }
+        Self { shared: Arc::new(Shared { run, state, cni, part: OnceLock::new(), cidrs }) }
     }
 }
 
@@ -145,7 +150,8 @@ impl Networks {
             .step("make a network namespace")?;
         // What is there was left by a process that died.
         self.shared.clear(uid)?;
-        let made = self.shared.claim(uid, ips).and_then(|()| match &self.shared.cni {
+        let noted = self.shared.note_home(uid).and_then(|()| self.shared.claim(uid, ips));
+        let made = noted.and_then(|()| match &self.shared.cni {
             None => self.shared.bridge().and_then(|()| self.shared.namespace(uid, ips)),
             Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips),
         });
@@ -176,7 +182,7 @@ impl Networks {
         let _guard = self.shared.lock()?;
         let mut result = Ok(());
         for uid in self.shared.pods()? {
-            if keep(&uid) {
+            if keep(&uid) || self.shared.is_anothers(&uid) {
                 continue;
             }
             // One that is locked is somebody's.
@@ -282,6 +288,20 @@ impl Shared {
             true => Ok(self.run.join("pods").join(uid)),
             false => Err(io::Error::from(io::ErrorKind::InvalidInput)).step("name a network namespace after its pod"),
         }
+    }
+
+    /// Notes whose pod it is. The lock is held.
+    fn note_home(&self, uid: &str) -> Result<()> {
+        let home = self.state.join(uid);
+        std::fs::write(self.run.join("pods").join(uid).join("home"), home.as_os_str().as_encoded_bytes())
+            .step("note whose network it is")
+    }
+
+    /// Whether a pod without a process is in the directory of another one, which may take it over when it starts again.
+    fn is_anothers(&self, uid: &str) -> bool {
+        let home = std::fs::read(self.run.join("pods").join(uid).join("home")).unwrap_or_default();
+        let home = PathBuf::from(std::ffi::OsString::from_vec(home));
+        home.is_absolute() && home != self.state.join(uid) && home.exists()
     }
 
     fn file(&self, uid: &str) -> PathBuf {

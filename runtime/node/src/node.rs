@@ -113,10 +113,10 @@ impl Node {
         let network = NodeNetwork::new(blocks)?;
         // Making network namespaces takes root; without it, Linux containers get a loopback only.
         if backends.linux.is_some() && rustix::process::geteuid().is_root() {
-            let run = PathBuf::from(NETWORKS);
+            let (run, pods) = (PathBuf::from(NETWORKS), config.state_dir.join("pods"));
             network.set_kernel_networks(Arc::new(match config.cni_configurations {
-                Some(configurations) => Networks::with_cni(run, cidrs, configurations),
-                None => Networks::new(run, cidrs),
+                Some(configurations) => Networks::with_cni(run, pods, cidrs, configurations),
+                None => Networks::new(run, pods, cidrs),
             }));
         }
         let plan = Plan::new(&config.resources, &Machine::this(&config.state_dir));

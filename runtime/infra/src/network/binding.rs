@@ -93,7 +93,7 @@ impl Binding {
         loop {
             tries -= 1;
             let (binding, wire) = in_memory()?;
-            match wire.map_or(Ok(()), |wire| binding.join(&wire)) {
+            match wire.map_or(Ok(()), |wire| binding.join_current(wire)) {
                 Ok(()) => return Ok(binding),
                 Err(NetError::AddressInUse) if tries > 0 => {}
                 Err(error) => return Err(error),
@@ -113,6 +113,23 @@ impl Binding {
             ports.wire.clone()
         };
         wire.map_or(Ok(()), |wire| self.open(&wire))
+    }
+
+    /// Takes the port on the wire that the pod has by now: it may be plugged in elsewhere while this binds.
+    fn join_current(&self, mut wire: Arc<Wire>) -> Result<(), NetError> {
+        loop {
+            self.join(&wire)?;
+            let now = lock(&self.ports).wire.clone();
+            match now {
+                Some(now) if Arc::ptr_eq(&now, &wire) => return Ok(()),
+                Some(now) => wire = now,
+                None => {
+                    self.leave(Presence::Memory);
+                    return Ok(());
+                }
+            }
+            self.leave(Presence::Memory);
+        }
     }
 
     /// Takes the port in the wire's namespace as well. Once it is there, or has ended, nothing happens.
@@ -142,10 +159,17 @@ impl Binding {
         Ok(())
     }
 
-    /// Leaves the wire: the ports in its namespace are free.
+    /// Leaves the wire: the ports in its namespace are free. What has ended stays so.
     fn leave(&self, after: Presence) {
-        let left = std::mem::replace(&mut *lock(&self.presence), after);
-        drop(left);
+        let mut presence = lock(&self.presence);
+        if !matches!(*presence, Presence::Ended) {
+            *presence = after;
+        }
+    }
+
+    /// Whether somebody listens.
+    fn listens(&self) -> bool {
+        self.protocol == Protocol::Tcp && lock(&self.ports).tcp.receiver_of(self.id).is_some()
     }
 
     /// The socket that holds the port in a namespace, to connect with.
@@ -196,17 +220,13 @@ pub(crate) fn set_wire(ports: &SharedPorts, wire: Option<Arc<Wire>>) {
     let bound: Vec<_> = {
         let mut ports = lock(ports);
         ports.wire.clone_from(&wire);
-        let Ports { bound, tcp, .. } = &*ports;
-        let listens = |protocol, id| protocol == Protocol::Tcp && tcp.receiver_of(id).is_some();
-        bound
-            .iter()
-            .filter_map(|((protocol, id), binding)| Some((binding.upgrade()?, listens(*protocol, *id))))
-            .collect()
+        ports.bound.values().filter_map(Weak::upgrade).collect()
     };
-    for (binding, listens) in bound {
+    for binding in bound {
         binding.leave(Presence::Memory);
         let Some(wire) = &wire else { continue };
-        let joined = binding.join(wire).and_then(|()| if listens { binding.open(wire) } else { Ok(()) });
+        // Asked after it has joined: who begins to listen later finds the place to open.
+        let joined = binding.join(wire).and_then(|()| if binding.listens() { binding.open(wire) } else { Ok(()) });
         if let Err(error) = joined {
             let Binding { protocol, local, .. } = &*binding;
             tracing::warn!(%error, %protocol, %local, "Linux containers do not reach a port of a pod");

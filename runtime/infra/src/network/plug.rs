@@ -63,9 +63,11 @@ impl PodNetwork {
             return Ok(KernelNamespace::Host);
         }
         let Some(kernel) = self.node().kernel_networks() else { return Ok(KernelNamespace::None) };
-        // Dropped after the locks: dropping the last handle of a pod takes them.
-        let others = self.node().attached();
+        // Dropped after the locks, as dropping the last handle of a pod takes them; asked under them, so that none that
+        // comes meanwhile is left out.
+        let mut others = Vec::new();
         let mut switch = lock(self.node().switch());
+        others.extend(self.node().attached());
         let mut plug = lock(self.plug());
         match &*plug {
             Plug::Own(network) => return Ok(KernelNamespace::Path(network.path().to_owned())),
@@ -77,11 +79,24 @@ impl PodNetwork {
             Plug::Switch(network) => {
                 // One address cannot be in two places.
                 set_wire(self.ports(), None);
-                network.remove_addresses(self.ips())?;
+                if let Err(error) = network.remove_addresses(self.ips()) {
+                    set_wire(self.ports(), Some(self.wire_in(network, Scope::Switch(self.ips().to_vec()))));
+                    return Err(error);
+                }
                 *plug = Plug::Memory;
             }
         }
-        let network = kernel.create(self.uid(), self.ips())?;
+        let network = match kernel.create(self.uid(), self.ips()) {
+            Ok(network) => network,
+            Err(error) => {
+                drop(plug);
+                // Back to where it was.
+                if let Some(Err(error)) = switch.network.as_ref().map(|network| self.join(network)) {
+                    tracing::warn!(%error, "Linux containers do not reach a pod without any");
+                }
+                return Err(error);
+            }
+        };
         let path = network.path().to_owned();
         set_wire(self.ports(), Some(self.wire_in(&network, Scope::Own)));
         *plug = Plug::Own(network);
@@ -112,8 +127,10 @@ impl PodNetwork {
         if self.node().kernel_networks().is_none() {
             return;
         }
-        let others = self.node().attached();
+        // Dropped after the lock, as above.
+        let mut others = Vec::new();
         let mut switch = lock(self.node().switch());
+        others.extend(self.node().attached());
         let before = std::mem::replace(&mut *lock(self.plug()), Plug::Closed);
         let left = match before {
             Plug::Memory | Plug::Closed => return,

@@ -36,7 +36,11 @@ fn apart<T: Send>(work: impl FnOnce(&Path, Networks) -> T + Send) -> T {
 }
 
 fn networks(dir: &Path) -> Networks {
-    Networks::new(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap(), "fd00:88::/64".parse().unwrap()])
+    Networks::new(
+        dir.join("run"),
+        dir.join("state"),
+        vec!["10.88.0.0/16".parse().unwrap(), "fd00:88::/64".parse().unwrap()],
+    )
 }
 
 fn links() -> Vec<String> {
@@ -143,7 +147,7 @@ fn a_pod_that_is_there_is_not_made_again_nor_swept() {
         assert_eq!(links().len(), 2);
         assert!(networks.create("../pod", &ips(2)).is_err());
         // Nor is its address given to another one, by whatever process.
-        let other = Networks::new(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let other = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
         let error = other.create("other", &ips(2)).unwrap_err();
         assert!(error.to_string().contains("--pod-cidr"), "{error}");
         let shared = other.create("shared", &[]).unwrap();
@@ -173,10 +177,22 @@ fn what_a_killed_process_left_is_found_and_removed() {
     apart(|dir, networks| {
         abandon(&networks, "killed", &ips(2));
         abandon(&networks, "kept", &ips(3));
+        // One that another process may take over, and one that nobody will.
+        for uid in ["anothers", "nobodys"] {
+            std::fs::create_dir_all(dir.join("elsewhere").join(uid)).unwrap();
+            let elsewhere = Networks::new(dir.join("run"), dir.join("elsewhere"), networks.shared.cidrs.clone());
+            std::fs::create_dir_all(elsewhere.shared.pod_dir(uid).unwrap()).unwrap();
+            elsewhere.shared.note_home(uid).unwrap();
+        }
+        std::fs::remove_dir(dir.join("elsewhere/nobodys")).unwrap();
         // Killed before it had made anything.
         std::fs::create_dir_all(networks.shared.pod_dir("early").unwrap()).unwrap();
         networks.sweep(&|uid| uid == "kept").unwrap();
-        assert_eq!(networks.shared.pods().unwrap(), ["kept"]);
+        let mut left = networks.shared.pods().unwrap();
+        left.sort();
+        assert_eq!(left, ["anothers", "kept"]);
+        std::fs::remove_dir(dir.join("elsewhere/anothers")).unwrap();
+        networks.sweep(&|uid| uid == "kept").unwrap();
         assert_eq!(links().len(), 2);
         // The same uid again.
         let again = networks.create("kept", &ips(3)).unwrap();
@@ -196,7 +212,7 @@ fn what_cannot_be_made_leaves_nothing() {
         // An interface of that name is in the way of the pod's.
         let netlink = Netlink::open().unwrap();
         let pod = networks.create("other", &ips(9)).unwrap();
-        let broken = Networks::new(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let broken = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
         std::fs::create_dir_all(broken.shared.file("broken")).unwrap();
         assert!(broken.create("broken", &ips(2)).is_err());
         drop(pod);
@@ -221,7 +237,7 @@ fn cni(dir: &Path) -> Option<Networks> {
         dir.join("ipam")
     );
     std::fs::write(configurations.join("10-pods.conflist"), list).unwrap();
-    Some(Networks::with_cni(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap()], configurations))
+    Some(Networks::with_cni(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()], configurations))
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::*;
 /// A node whose pods get namespaces, and nothing else of this machine.
 fn node<T: Send>(work: impl AsyncFnOnce(&Path, Arc<NodeNetwork>) -> T + Send) -> T {
     apart(|dir, _| {
-        let networks = Networks::new(dir.join("run"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let networks = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
