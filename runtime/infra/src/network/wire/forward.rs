@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use rustix::net::SendFlags;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -42,7 +43,8 @@ impl Wire {
     /// Sends a client's datagram to the Linux container at `to`, an address of the pod. What cannot be sent is lost.
     pub(in crate::network) fn forward(self: &Arc<Self>, client: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         match self.way((to.port(), client), to) {
-            Ok(Some(way)) => drop(way.socket.try_send(bytes)),
+            // Not by tokio, which believes a new socket to be unwritable until its reactor has run.
+            Ok(Some(way)) => drop(rustix::net::send(&way.socket, bytes, SendFlags::empty())),
             Ok(None) => {}
             Err(error) => tracing::debug!(%error, %client, "a datagram through a host port was lost"),
         }

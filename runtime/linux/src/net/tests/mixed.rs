@@ -296,6 +296,8 @@ fn host_ports_lead_to_linux_containers() {
         let clients = tokio::task::spawn_blocking(|| {
             let tcp = read(TcpStream::connect("127.0.0.1:8080").unwrap());
             let udp = KernelUdp::bind("127.0.0.1:0").unwrap();
+            // A loss fails the test instead of holding it up.
+            udp.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
             let mut answers = Vec::new();
             for text in ["one", "two"] {
                 udp.send_to(text.as_bytes(), "127.0.0.1:8080").unwrap();
