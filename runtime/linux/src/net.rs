@@ -105,12 +105,17 @@ impl Networks {
     /// `state`: the directory with a directory for each pod that this process, or one after it, may know. `cidrs`: where the
     /// addresses of pods come from. Makes nothing yet.
     pub fn new(run: PathBuf, state: PathBuf, cidrs: Vec<IpNet>) -> Self {
-        Self { shared: Arc::new(Shared { run, state, cni: None, part: OnceLock::new(), cidrs }) }
+        Self::with(run, state, cidrs, None)
     }
 
     /// As [`Self::new`], with the plugins of the first CNI configuration in `configurations` in place of the bridge.
     pub fn with_cni(run: PathBuf, state: PathBuf, cidrs: Vec<IpNet>, configurations: PathBuf) -> Self {
-        let cni = Some(Cni { configurations });
+        Self::with(run, state, cidrs, Some(Cni { configurations }))
+    }
+
+    fn with(run: PathBuf, state: PathBuf, cidrs: Vec<IpNet>, cni: Option<Cni>) -> Self {
+        // Other processes read it.
+        let state = std::path::absolute(&state).unwrap_or(state);
         Self { shared: Arc::new(Shared { run, state, cni, part: OnceLock::new(), cidrs }) }
     }
 }

@@ -107,7 +107,7 @@ pub(super) async fn may_be_linux(context: &Arc<Context>) -> bool {
                 pulled.ok().map(|pulled| pulled.platform)
             }
         };
-        if !platform.is_some_and(|platform| platform.is_wasm()) {
+        if platform.is_none_or(|platform| !platform.is_wasm()) {
             return true;
         }
     }
