@@ -31,7 +31,8 @@ fn busybox(dir: &Path) -> Result<()> {
     let which = Command::new("sh").args(["-c", "command -v busybox"]).output()?.stdout;
     let path = String::from_utf8(which)?;
     std::fs::copy(path.trim(), root.join("bin/busybox"))?;
-    for applet in ["sh", "cat", "echo", "id", "sleep", "env", "hostname", "ip", "nc", "unshare", "test", "true"] {
+    for applet in ["sh", "cat", "echo", "id", "sleep", "env", "grep", "hostname", "ip", "nc", "unshare", "test", "true"]
+    {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet))?;
     }
     std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")?;
