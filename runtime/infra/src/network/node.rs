@@ -114,11 +114,12 @@ impl NodeNetwork {
         };
         let ips = lease.ips.clone();
         let attached = PodNetwork::new(Arc::clone(self), lease, pod, memory, runtime);
-        let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
-        for ip in ips {
-            pods.insert(ip, Arc::downgrade(&attached));
+        {
+            let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
+            for ip in ips {
+                pods.insert(ip, Arc::downgrade(&attached));
+            }
         }
-        drop(pods);
         if self.kernel.get().is_some() {
             let new = Arc::clone(&attached);
             if let Err(error) = tokio::task::spawn_blocking(move || new.plug_in()).await {
