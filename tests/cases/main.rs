@@ -9,5 +9,6 @@ mod probes;
 mod resize;
 mod room;
 mod security;
+mod stats;
 mod stop;
 mod volumes;

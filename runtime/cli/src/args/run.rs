@@ -82,6 +82,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) stats: bool,
 
+    /// Serve what the pods use over HTTP, for Prometheus (/metrics, /metrics/cadvisor, /metrics/resource) and as the
+    /// kubelet's /stats/summary; whoever can connect to the address can read it
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) metrics: Option<String>,
+
     /// How much address space guests may take: small reserves nothing in advance, which machines with 39-bit or 32-bit
     /// addresses, a `ulimit -v` or little memory need; auto finds out
     #[arg(long, value_enum, default_value_t, value_name = "SIZE")]
