@@ -19,7 +19,8 @@ fn get(port: u16, path: &str) -> Result<String> {
 fn metrics_are_served_as_the_kubelet_serves_them() -> Result<()> {
     let nacelle = Nacelle::new()?;
     let limited = "resources: {limits: {memory: 64Mi, cpu: 500m}}";
-    let manifest = nacelle.write("pod.yaml", &Pod::new("counted").container("c", "counter", &["/tmp/n"], limited).yaml())?;
+    let manifest =
+        nacelle.write("pod.yaml", &Pod::new("counted").container("c", "counter", &["/tmp/n"], limited).yaml())?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");
     let mut running = nacelle.spawn(["run", "--metrics", &address, "-f", &manifest.to_string_lossy()])?;
@@ -28,9 +29,9 @@ fn metrics_are_served_as_the_kubelet_serves_them() -> Result<()> {
     let metrics = get(port, "/metrics")?;
     assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
     assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{metrics}");
-    let limit = metrics.lines().find(|line| {
-        line.starts_with("container_spec_memory_limit_bytes{") && line.contains(r#"container="c""#)
-    });
+    let limit = metrics
+        .lines()
+        .find(|line| line.starts_with("container_spec_memory_limit_bytes{") && line.contains(r#"container="c""#));
     assert!(limit.with_context(|| metrics.clone())?.contains("} 67108864"), "{metrics}");
     assert!(get(port, "/metrics/resource")?.contains("\npod_memory_working_set_bytes{"));
 

@@ -92,7 +92,8 @@ impl RunOptions {
         let node_name = node_name(args.node_name.as_deref(), &around.host_name).map_err(&mut keep).ok();
         let publish = publish::parse(&args.publish).map_err(&mut keep).ok();
         let pod_cidrs = cidrs(&args.pod_cidr).map_err(&mut keep).ok();
-        let metrics = args.metrics.as_deref().and_then(|text| listen_address("--metrics", text).map_err(&mut keep).ok());
+        let metrics =
+            args.metrics.as_deref().and_then(|text| listen_address("--metrics", text).map_err(&mut keep).ok());
         match (state_dir, insecure_registries, node_name, publish.zip(pod_cidrs)) {
             (Some(state_dir), Some(insecure_registries), Some(node_name), Some((publish, pod_cidrs)))
                 if errors.is_empty() =>
@@ -193,7 +194,10 @@ fn listen_address(flag: &str, text: &str) -> Result<SocketAddr, CliError> {
 }
 
 /// A duration as Go and systemd write it: `90s`, `1h30m`, `1m 30s`, `250ms`.
-fn duration(flag: &str, text: &str) -> Result<Duration, CliError> {
+///
+/// # Errors
+/// When it has no unit, is something else, or not longer than zero.
+pub(crate) fn duration(flag: &str, text: &str) -> Result<Duration, CliError> {
     let wrong = |why: String| {
         CliError::new(ErrorKind::Usage, format!("{flag} {text:?} {why}")).hint("write it as 90s, 5m or 1h30m")
     };

@@ -9,7 +9,7 @@ use nacelle_lifecycle::{Event, ResizeVerdict};
 use nacelle_spec::CheckedPod;
 use tokio::sync::{mpsc, watch};
 
-use crate::admission::{Applicant, Decision, ResizeFit, Scheduler, Wait};
+use crate::admission::{Applicant, Decision, Pressures, ResizeFit, Scheduler, Wait};
 use crate::capacity::NodeResources;
 use crate::clock::Clock;
 
@@ -92,10 +92,10 @@ impl Desk {
         self.books().guests.remove(uid);
     }
 
-    /// The node has come to be short of memory, or is no longer.
-    pub(crate) fn set_pressure(&self, under_pressure: bool) {
+    /// What the node is short of now.
+    pub(crate) fn set_pressures(&self, pressures: Pressures) {
         let mut books = self.books();
-        let decisions = books.scheduler.set_pressure(under_pressure, self.clock.now());
+        let decisions = books.scheduler.set_pressures(pressures, self.clock.now());
         self.tell(&books, decisions);
     }
 

@@ -34,8 +34,8 @@ pub use nacelle_infra::network::{DirectionStats, InterfaceStats, NetworkStats};
 pub use nacelle_infra::stats::{FileSpace, FileUsage, InfraStats, PodMemoryStats, VolumeStats};
 pub use nacelle_spec::QosClass;
 pub use rates::{CpuRate, Rates};
-pub use serve::serve;
 pub use sample::{HostInterface, MachineMemory, MachineSample, PodInfo, PodSample, ProcessSample, Sample};
+pub use serve::serve;
 
 pub(crate) use collect::Registry;
 

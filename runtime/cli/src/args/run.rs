@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
+use super::{EvictionArgs, OutputFormat, RegistryArgs, SourceArgs, StateArgs};
 
 /// How much address space guests may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -63,10 +63,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_pods: Option<String>,
 
-    /// Evict pods when less than this is left, such as memory.available<100Mi or nodefs.available<5%; several with
-    /// commas; repeatable [default: memory.available<100Mi, or a twentieth of the memory where that is less]
-    #[arg(long, value_name = "SIGNAL<VALUE")]
-    pub(crate) eviction_hard: Vec<String>,
+    #[command(flatten)]
+    pub(crate) eviction: EvictionArgs,
 
     /// Stop another `nacelle run` that runs one of these pods, instead of refusing
     #[arg(long)]

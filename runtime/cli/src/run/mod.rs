@@ -9,6 +9,7 @@
 //! ```
 
 mod claim;
+mod eviction;
 mod failure;
 mod narrate;
 mod print;
@@ -201,9 +202,9 @@ async fn metrics_listener(
         let address = listener.local_addr()?;
         Ok::<_, io::Error>((listener, address))
     };
-    let (listener, address) = bound.await.map_err(|error| {
-        CliError::new(ErrorKind::Io, format!("cannot serve metrics at {address}")).because(error)
-    })?;
+    let (listener, address) = bound
+        .await
+        .map_err(|error| CliError::new(ErrorKind::Io, format!("cannot serve metrics at {address}")).because(error))?;
     if verbosity != Verbosity::Quiet {
         streams.say(&format!("metrics at http://{address}/metrics"));
     }

@@ -196,7 +196,10 @@ mod tests {
         assert!(render("/metrics/resource").text.contains("\npod_cpu_usage_seconds_total{"));
         let summary = render("/stats/summary");
         assert_eq!(summary.media_type, "application/json");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&summary.text).unwrap()["pods"][0]["podRef"]["name"], "web");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&summary.text).unwrap()["pods"][0]["podRef"]["name"],
+            "web"
+        );
     }
 
     #[test]

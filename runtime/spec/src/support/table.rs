@@ -105,7 +105,7 @@ const POD: &[Row] = &[
     row(
         "tolerations[].key",
         Honoured(
-            "`node.kubernetes.io/memory-pressure` lets a BestEffort pod in under pressure; there are no other taints",
+            "`node.kubernetes.io/memory-pressure` lets a BestEffort pod in under pressure; the only other taint is `node.kubernetes.io/disk-pressure`",
         ),
     ),
     row("tolerations[].operator", YES),
