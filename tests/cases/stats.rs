@@ -19,8 +19,9 @@ fn get(port: u16, path: &str) -> Result<String> {
 fn metrics_are_served_as_the_kubelet_serves_them() -> Result<()> {
     let nacelle = Nacelle::new()?;
     let limited = "resources: {limits: {memory: 64Mi, cpu: 500m}}";
-    let manifest =
-        nacelle.write("pod.yaml", &Pod::new("counted").container("c", "counter", &["/tmp/n"], limited).yaml())?;
+    let pod = Pod::new("counted").spec("terminationGracePeriodSeconds: 1");
+    let pod = pod.container("c", "counter", &["/tmp/n"], limited);
+    let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");
     let mut running = nacelle.spawn(["run", "--metrics", &address, "-f", &manifest.to_string_lossy()])?;
