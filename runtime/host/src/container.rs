@@ -193,7 +193,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn run(self, events: mpsc::UnboundedSender<HostEvent>) {
+    async fn run(self, events: mpsc::UnboundedSender<Box<HostEvent>>) {
         let cause = self.container.wait().await;
         // Peers see it at once, and the next incarnation finds its ports free.
         self.network.close();
@@ -209,7 +209,7 @@ impl Watch {
         }
         let exited = ContainerExited { id: self.id, cause, started_at: self.started_at, finished_at };
         // A front end that went away needs no event.
-        let _ = events.send(HostEvent::ContainerExited(exited));
+        let _ = events.send(Box::new(HostEvent::ContainerExited(exited)));
         self.settle.send_replace(true);
     }
 }

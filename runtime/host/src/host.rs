@@ -103,7 +103,7 @@ impl Host {
     pub async fn create_pod(
         &self,
         request: PodRequest,
-        events: mpsc::UnboundedSender<HostEvent>,
+        events: mpsc::UnboundedSender<Box<HostEvent>>,
     ) -> Result<PodCreated, PodError> {
         let this = self.clone();
         // In a task of its own: a caller that goes away leaves a pod that is known, not one half made.

@@ -21,7 +21,7 @@ use crate::{HostEvent, MemoryUsage, PodStats, StartError};
 pub(crate) struct Pod {
     pub(crate) network: Arc<PodNetwork>,
     memory: Arc<Budget>,
-    pub(crate) events: mpsc::UnboundedSender<HostEvent>,
+    pub(crate) events: mpsc::UnboundedSender<Box<HostEvent>>,
     /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
     /// for starts that are under way, and no start follows it.
     infra: Arc<RwLock<Option<Infra>>>,
@@ -67,14 +67,15 @@ enum Slot {
 
 impl Pod {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
+    pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<Box<HostEvent>>) -> Self {
         let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
             let Some(mut told) = told else { return };
             while let Some(exceeded) = told.recv().await {
                 // A front end that went away needs no event.
-                let _ = sender.send(HostEvent::StorageExceeded { pod: uid.clone(), exceeded });
+                let event = HostEvent::StorageExceeded { pod: uid.clone(), exceeded: *exceeded };
+                let _ = sender.send(Box::new(event));
             }
         });
         let (teller, containers, cpu) = (teller.abort_handle(), Mutex::default(), Mutex::new(cpu));

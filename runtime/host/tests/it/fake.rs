@@ -201,7 +201,7 @@ impl Fixture {
         host(&self.temp, &self.backend)
     }
 
-    pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mpsc::UnboundedReceiver<HostEvent> {
+    pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mpsc::UnboundedReceiver<Box<HostEvent>> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.host.create_pod(pod(uid, volumes), sender).await.unwrap();
         receiver
