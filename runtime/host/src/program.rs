@@ -87,7 +87,8 @@ pub(crate) fn find(
     }
     let (path, digest) = match found.store_path() {
         Some(stored) => {
-            let digest = digests.get(image, stored.clone(), || lookup::digest(&found, None, MAX_PROGRAM)).map_err(read)?;
+            let digest =
+                digests.get(image, stored.clone(), || lookup::digest(&found, None, MAX_PROGRAM)).map_err(read)?;
             (stored, digest)
         }
         None => {

@@ -49,7 +49,8 @@ impl Programs for Commands {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let tree = |bytes| FileTree::memory(MemLimits { bytes, inodes: 10_000 }, Ownership::default(), Budget::unlimited());
+        let tree =
+            |bytes| FileTree::memory(MemLimits { bytes, inodes: 10_000 }, Ownership::default(), Budget::unlimited());
         let data = tree(Some(64 * 1024));
         let etc = tree(None);
         let files = NamespaceBuilder::new(tree(None), false)

@@ -53,7 +53,8 @@ async fn list(process: &Process, options: &Options<'_>, path: &str, heading: Opt
         // It may be gone by now.
         let Ok(stat) = dir.stat_at(&name, false) else { continue };
         describe(&mut line, options, &stat, &name);
-        if options.has('l') && stat.kind == FileKind::Symlink
+        if options.has('l')
+            && stat.kind == FileKind::Symlink
             && let Ok(target) = dir.readlink_at(&name)
         {
             line.truncate(line.trim_end().len());
@@ -66,7 +67,12 @@ async fn list(process: &Process, options: &Options<'_>, path: &str, heading: Opt
     Ok(())
 }
 
-async fn names(dir: &Descriptor, options: &Options<'_>, held: &mut Ledger, pace: &Pace) -> Result<Vec<String>, Failure> {
+async fn names(
+    dir: &Descriptor,
+    options: &Options<'_>,
+    held: &mut Ledger,
+    pace: &Pace,
+) -> Result<Vec<String>, Failure> {
     let words = |errno| Failure::new(crate::failure::words(errno));
     let mut names = Vec::new();
     let mut bytes = 0;

@@ -46,8 +46,6 @@ fn unary(process: &Process, operator: &str, word: &str) -> Result<bool, Failure>
         "-r" => process.tree.open_to_read(word).is_ok(),
         "-w" => is_writable(process, word),
         "-x" => stat(true).is_some_and(|Stat { kind, mode, .. }| kind == FileKind::Directory || mode & 0o111 != 0),
-        // No terminal here is a file's.
-        "-t" => false,
         _ => return Err(Failure::usage(format!("{operator}: this operator is not supported"))),
     })
 }

@@ -46,7 +46,10 @@ async fn paths_start_from_the_working_directory() {
     fixture.symlink("../../data", "/tmp/dir/link");
     assert_eq!(fixture.run(&["touch", "link/x"]).await.code, 0);
     assert_eq!(fixture.run(&["ls", "/data"]).await.text(), (0, "x\n", ""));
-    assert_eq!(fixture.run(&["cat", "../../../data/x"]).await.text().2, "cat: ../../../data/x: Operation not permitted\n");
+    assert_eq!(
+        fixture.run(&["cat", "../../../data/x"]).await.text().2,
+        "cat: ../../../data/x: Operation not permitted\n"
+    );
 }
 
 #[tokio::test]
@@ -62,7 +65,9 @@ async fn echo_env_true_and_false() {
 #[tokio::test]
 async fn what_is_read_only_stays_as_it_is() {
     let fixture = Fixture::new();
-    for argv in [&["touch", "/etc/x"][..], &["tar", "-xf", "/tmp/archive", "-C", "/etc"], &["sh", "-c", "echo > /etc/x"]] {
+    for argv in
+        [&["touch", "/etc/x"][..], &["tar", "-xf", "/tmp/archive", "-C", "/etc"], &["sh", "-c", "echo > /etc/x"]]
+    {
         let ran = fixture.run(argv).await;
         assert_ne!(ran.code, 0, "{argv:?}");
     }

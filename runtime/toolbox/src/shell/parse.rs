@@ -19,10 +19,22 @@ pub(super) enum Node {
     /// The second if the first fails.
     Or(Box<Node>, Box<Node>),
     Not(Box<Node>),
-    If { condition: Box<Node>, then: Box<Node>, otherwise: Option<Box<Node>> },
+    If {
+        condition: Box<Node>,
+        then: Box<Node>,
+        otherwise: Option<Box<Node>>,
+    },
     /// `while`, or `until`.
-    Loop { condition: Box<Node>, until: bool, body: Box<Node> },
-    For { name: String, words: Vec<Word>, body: Box<Node> },
+    Loop {
+        condition: Box<Node>,
+        until: bool,
+        body: Box<Node>,
+    },
+    For {
+        name: String,
+        words: Vec<Word>,
+        body: Box<Node>,
+    },
 }
 
 /// A command.

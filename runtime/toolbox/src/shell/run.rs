@@ -224,7 +224,8 @@ impl Shell<'_> {
                     self.variables.export(name);
                 }
             }
-            ("exec", [_, _, ..]) | ("cd" | "export" | "exec" | "set" | "." | "eval" | "trap" | "unset" | "read" | "wait", _) => {
+            ("exec", [_, _, ..])
+            | ("cd" | "export" | "exec" | "set" | "." | "eval" | "trap" | "unset" | "read" | "wait", _) => {
                 let what = format!("`{name}` as it is used here is not supported by this built-in shell");
                 return Err(Failure::usage(what));
             }
@@ -250,13 +251,8 @@ impl Shell<'_> {
                 }
                 Redirection::Out { from, append, to } => {
                     let path = self.variables.text(to)?;
-                    let how = OpenHow {
-                        write: true,
-                        create: true,
-                        truncate: !append,
-                        follow: true,
-                        ..OpenHow::default()
-                    };
+                    let how =
+                        OpenHow { write: true, create: true, truncate: !append, follow: true, ..OpenHow::default() };
                     let sink = match self.tree.open(&path, how) {
                         Ok(file) => match file.device() {
                             Some(Device::Stdout) => stdout.clone(),

@@ -11,14 +11,22 @@ async fn sh(fixture: &Fixture, script: &str) -> (u8, String, String) {
 async fn scripts_of_manifests_run() {
     let fixture = Fixture::new();
     let cases = [
-        ("echo Hello from the postStart handler > /tmp/message; cat /tmp/message", 0, "Hello from the postStart handler\n"),
+        (
+            "echo Hello from the postStart handler > /tmp/message; cat /tmp/message",
+            0,
+            "Hello from the postStart handler\n",
+        ),
         ("touch /tmp/healthy; sleep 30; rm -f /tmp/healthy; test ! -e /tmp/healthy", 0, ""),
         ("nginx -s quit; while killall -0 nginx; do sleep 1; done", 0, ""),
         ("false && echo no || echo yes", 0, "yes\n"),
         ("true || echo no; echo $?", 0, "0\n"),
         ("! true; echo $?", 0, "1\n"),
         ("if [ -f /none ]; then echo a; elif test -d /tmp; then echo b; else echo c; fi", 0, "b\n"),
-        ("for i in 1 2 3 4; do if [ $i = 2 ]; then continue; fi; if [ $i = 4 ]; then break; fi; echo $i; done", 0, "1\n3\n"),
+        (
+            "for i in 1 2 3 4; do if [ $i = 2 ]; then continue; fi; if [ $i = 4 ]; then break; fi; echo $i; done",
+            0,
+            "1\n3\n",
+        ),
         ("until test -f /tmp/flag; do touch /tmp/flag; echo waiting; done", 0, "waiting\n"),
         ("for a in x y; do for b in 1 2; do echo $a$b; break 2; done; done", 0, "x1\n"),
         ("exit 3; echo no", 3, ""),
@@ -54,15 +62,46 @@ async fn scripts_of_manifests_run() {
 async fn what_is_not_supported_is_refused_before_anything_runs() {
     let fixture = Fixture::new();
     for script in [
-        "ls | cat", "sleep 1 &", "(ls)", "f() { ls; }", "echo $(ls)", "echo `ls`", "echo *", "case x in esac", "cat << X",
-        "echo ${A:-x}", "echo $@", "echo $$", "ls 3> x", "ls &> x", "[[ a ]]", "cat ~/x", "echo $((1+1))", "if true; then x; fi > y",
+        "ls | cat",
+        "sleep 1 &",
+        "(ls)",
+        "f() { ls; }",
+        "echo $(ls)",
+        "echo `ls`",
+        "echo *",
+        "case x in esac",
+        "cat << X",
+        "echo ${A:-x}",
+        "echo $@",
+        "echo $$",
+        "ls 3> x",
+        "ls &> x",
+        "[[ a ]]",
+        "cat ~/x",
+        "echo $((1+1))",
+        "if true; then x; fi > y",
     ] {
         let (code, stdout, stderr) = sh(&fixture, &format!("touch /tmp/ran; {script}")).await;
         assert_eq!((code, stdout.as_str()), (2, ""), "{script}");
-        assert!(stderr.starts_with("sh: ") && stderr.contains("is not supported by this built-in shell"), "{script}: {stderr}");
+        assert!(
+            stderr.starts_with("sh: ") && stderr.contains("is not supported by this built-in shell"),
+            "{script}: {stderr}"
+        );
         assert_eq!(fixture.read("/tmp/ran"), None, "{script}");
     }
-    for script in ["echo 'a", "echo \"a", "if true", "while true; do", "do", "true &&", "; ls", "echo ${A", "echo >", "for 1 in a; do b; done", "fi"] {
+    for script in [
+        "echo 'a",
+        "echo \"a",
+        "if true",
+        "while true; do",
+        "do",
+        "true &&",
+        "; ls",
+        "echo ${A",
+        "echo >",
+        "for 1 in a; do b; done",
+        "fi",
+    ] {
         let (code, _, stderr) = sh(&fixture, script).await;
         assert_eq!(code, 2, "{script}");
         assert!(stderr.starts_with("sh: syntax error: "), "{script}: {stderr}");

@@ -210,7 +210,9 @@ impl Lexer<'_> {
                     self.variable(false)?
                 }
                 '`' => return Err(ScriptError::unsupported("a command substitution (`` ` ``)")),
-                '*' | '?' => return Err(ScriptError::unsupported(format!("a pattern (`{next}`; quote it if it is none)"))),
+                '*' | '?' => {
+                    return Err(ScriptError::unsupported(format!("a pattern (`{next}`; quote it if it is none)")));
+                }
                 '~' if plain.is_empty() && word.0.is_empty() => {
                     return Err(ScriptError::unsupported("`~` (quote it if it is no home directory)"));
                 }

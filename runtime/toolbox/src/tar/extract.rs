@@ -18,13 +18,7 @@ struct Reader {
     pace: Pace,
 }
 
-pub(super) async fn run(
-    process: &Process,
-    tree: &Tree,
-    request: &Request,
-    archive: Input,
-    mode: Mode,
-) -> Outcome {
+pub(super) async fn run(process: &Process, tree: &Tree, request: &Request, archive: Input, mode: Mode) -> Outcome {
     let mut reader = Reader { input: archive, pace: Pace::default() };
     let target = tree.open_dir(".").map_err(|errno| Failure::at(&tree.working_dir, errno))?;
     let mut code = 0;
@@ -175,12 +169,8 @@ impl Reader {
             }
             let header = check(&block)?;
             let kind = header.entry_type();
-            let extends = [
-                EntryType::GNULongName,
-                EntryType::GNULongLink,
-                EntryType::XHeader,
-                EntryType::XGlobalHeader,
-            ];
+            let extends =
+                [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader];
             if !extends.contains(&kind) {
                 return Ok(Some(extensions.member(&header)?));
             }

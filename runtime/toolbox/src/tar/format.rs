@@ -107,7 +107,8 @@ pub(super) fn check(block: &[u8; BLOCK]) -> Result<Header, BadArchive> {
     }
     let header = Header::from_byte_slice(block);
     // The checksum takes its own field for blanks.
-    let sum: u32 = block.iter().enumerate().map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
+    let sum: u32 =
+        block.iter().enumerate().map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
     if header.cksum().ok() != Some(sum) {
         return Err(BadArchive::NotTar);
     }

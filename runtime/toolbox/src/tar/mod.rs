@@ -95,11 +95,16 @@ impl Request {
                 match long {
                     // What is asked for is what is done anyway.
                     "no-same-permissions" | "no-same-owner" => continue,
-                    _ => return Err(Failure::usage(format!("option --{long} is not supported by this built-in command"))),
+                    _ => {
+                        return Err(Failure::usage(format!(
+                            "option --{long} is not supported by this built-in command"
+                        )));
+                    }
                 }
             }
             for letter in cluster.chars() {
-                let mut value = || rest.next().cloned().ok_or_else(|| Failure::usage(format!("-{letter} needs a value")));
+                let mut value =
+                    || rest.next().cloned().ok_or_else(|| Failure::usage(format!("-{letter} needs a value")));
                 match letter {
                     'c' => request.set(Mode::Create)?,
                     'x' => request.set(Mode::Extract)?,
@@ -109,7 +114,11 @@ impl Request {
                     'm' => request.keep_times = false,
                     'v' => request.verbose = true,
                     'o' | 'p' => {}
-                    _ => return Err(Failure::usage(format!("option -{letter} is not supported by this built-in command"))),
+                    _ => {
+                        return Err(Failure::usage(format!(
+                            "option -{letter} is not supported by this built-in command"
+                        )));
+                    }
                 }
             }
         }

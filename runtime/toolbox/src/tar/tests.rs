@@ -73,7 +73,8 @@ async fn what_goes_in_comes_out() {
         names.push((entry.path().unwrap().display().to_string(), content.len()));
     }
     names.sort();
-    let expected = [("tmp/tree/", 0), ("tmp/tree/link", 0), (&long[1..], 1000), ("tmp/tree/sub/", 0), ("tmp/tree/sub/file", 7)];
+    let expected =
+        [("tmp/tree/", 0), ("tmp/tree/link", 0), (&long[1..], 1000), ("tmp/tree/sub/", 0), ("tmp/tree/sub/file", 7)];
     assert_eq!(names, expected.map(|(name, size)| (name.to_owned(), size)));
 
     fixture.mkdir("/tmp/out");
@@ -130,9 +131,14 @@ async fn members_do_not_get_out_of_their_directory() {
     ];
     for members in cases {
         let ran = fixture.run_with(&["tar", "-xf", "-", "-C", "/tmp/out"], input(archive(members))).await;
-        let replaced = members.last().is_some_and(|last| last.1 == EntryType::Regular) && members[0].0 == members.last().unwrap().0;
+        let replaced = members.last().is_some_and(|last| last.1 == EntryType::Regular)
+            && members[0].0 == members.last().unwrap().0;
         assert_eq!(ran.code == 0, replaced && members[0].1 == EntryType::Symlink, "{members:?}: {ran:?}");
-        assert_eq!(fixture.run(&["ls", "/data", "/tmp"]).await.text().1, "/data:\nvictim\n\n/tmp:\nout\n", "{members:?}");
+        assert_eq!(
+            fixture.run(&["ls", "/data", "/tmp"]).await.text().1,
+            "/data:\nvictim\n\n/tmp:\nout\n",
+            "{members:?}"
+        );
         assert_eq!(fixture.read("/data/victim").as_deref(), Some("safe"), "{members:?}");
         assert_eq!(fixture.run(&["rm", "-rf", "/tmp/out"]).await.code, 0);
         fixture.mkdir("/tmp/out");
@@ -175,7 +181,10 @@ async fn archives_that_lie_about_their_size_end_where_they_end() {
         assert_eq!(ran.text(), (2, "", "tar: a header's extension is larger than 65536 bytes\n"));
     }
     for (bytes, words) in [
-        (b"\x1f\x8b".iter().copied().chain([0; 510]).collect(), "tar: compressed archives are not supported by this built-in command\n"),
+        (
+            b"\x1f\x8b".iter().copied().chain([0; 510]).collect(),
+            "tar: compressed archives are not supported by this built-in command\n",
+        ),
         (vec![b'x'; 512], "tar: this is not a tar archive\n"),
         (vec![b'x'; 100], "tar: unexpected end of archive\n"),
     ] {

@@ -91,20 +91,8 @@ impl Execs {
     pub(crate) fn new(surroundings: Surroundings) -> Self {
         let Surroundings { engines, main, config, infra, outgoing, fuel, instances, cpu, executor } = surroundings;
         let (ended, digests, compiling) = (Flag::new(), Digests::default(), AsyncMutex::default());
-        let site = Site {
-            engines,
-            main,
-            config,
-            infra,
-            outgoing,
-            fuel,
-            instances,
-            cpu,
-            executor,
-            ended,
-            digests,
-            compiling,
-        };
+        let site =
+            Site { engines, main, config, infra, outgoing, fuel, instances, cpu, executor, ended, digests, compiling };
         let (alive, all_gone) = mpsc::channel(1);
         Self { state: Mutex::new(State::Created(Arc::new(site), alive)), all_gone: AsyncMutex::new(all_gone) }
     }

@@ -91,8 +91,9 @@ impl Runner {
     /// a script has redirected it.
     async fn instance(&self, ready: Ready, process: Process) -> Result<Ended, ExecError> {
         let Process { argv, env, tree, stdin, stdout, stderr, .. } = process;
-        let files = ContainerFiles::open(&tree.files, &tree.working_dir).map_err(|error| {
-            ExecError::NotExecutable { program: argv.first().cloned().unwrap_or_default(), reason: error.to_string() }
+        let files = ContainerFiles::open(&tree.files, &tree.working_dir).map_err(|error| ExecError::NotExecutable {
+            program: argv.first().cloned().unwrap_or_default(),
+            reason: error.to_string(),
         })?;
         let mut config = self.site.config.clone();
         (config.argv, config.env, config.working_dir) = (argv, env, tree.working_dir);
