@@ -83,6 +83,7 @@ async fn limits_of_files_hold_for_commands() {
     running.write("/bin/big", &vec![b'x'; 1 << 20]);
     let (code, words) = running.code(&["sh", "-c", "cat /bin/big > /tmp/copy"]).await;
     assert_eq!((code, words.as_str()), (1, "cat: write error: No space left on device\n"));
+    assert_eq!(running.code(&["rm", "/tmp/copy"]).await.0, 0);
     running.install("/bin/waits", WAITS);
     assert_eq!(running.code(&["waits"]).await.0, 0);
 }
