@@ -44,9 +44,7 @@ pub(super) async fn run(process: &Process, tree: &Tree, request: &Request, archi
             (EntryType::Directory, Some((parents, name))) => {
                 make_dir(&parent(&target, &parents).map_err(failed)?, name).map_err(failed)?;
             }
-            (EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse, Some(_))
-                if member.kind == EntryType::GNUSparse =>
-            {
+            (EntryType::GNUSparse, Some(_)) => {
                 process.complain("tar", &format!("{}: sparse members are not supported", member.name)).await;
                 code = 1;
                 reader.skip(member.size).await?;

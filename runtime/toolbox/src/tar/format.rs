@@ -89,7 +89,11 @@ impl Extensions {
             (None, Some(bytes)) => text(&bytes)?,
             (None, None) => String::new(),
         };
-        let kind = header.entry_type();
+        let kind = match header.entry_type() {
+            // As very old archives have it.
+            EntryType::Regular if name.ends_with('/') => EntryType::Directory,
+            kind => kind,
+        };
         let size = match kind {
             // Links and directories have none, whatever is written there.
             EntryType::Link | EntryType::Symlink | EntryType::Directory => 0,
@@ -126,7 +130,9 @@ pub(super) fn headers(member: &Member, mode: u32, uid: u32, gid: u32) -> Vec<u8>
             let _ = long.set_path("././@LongLink");
             long.set_entry_type(kind);
             long.set_mode(0o644);
-            (long.set_uid(0), long.set_gid(0), long.set_mtime(0));
+            long.set_uid(0);
+            long.set_gid(0);
+            long.set_mtime(0);
             long.set_size(u64::try_from(text.len() + 1).unwrap_or(u64::MAX));
             long.set_cksum();
             blocks.extend_from_slice(long.as_bytes());
