@@ -46,9 +46,10 @@ async fn remove(tree: &Tree, path: &str, recursive: bool, pace: &Pace) -> Result
     if !recursive {
         return Err((path.to_owned(), Errno::ISDIR));
     }
-    // The directories from `path` down to where it works at the moment.
-    let mut below = vec![path.to_owned()];
-    while let Some(dir) = below.last().cloned() {
+    // The directory where it works at the moment, and how long the names of those above are.
+    let mut dir = path.to_owned();
+    let mut above = Vec::new();
+    loop {
         let failed = |errno| (dir.clone(), errno);
         let entries = batch(tree, &dir).map_err(failed)?;
         let next = entries.iter().find(|(_, kind)| *kind == FileKind::Directory).map(|(name, _)| name.clone());
@@ -60,18 +61,24 @@ async fn remove(tree: &Tree, path: &str, recursive: bool, pace: &Pace) -> Result
             pace.step().await;
         }
         match next {
-            Some(_) if below.len() >= DEPTH => return Err((dir, Errno::LOOP)),
-            Some(name) => below.push(format!("{dir}/{name}")),
+            Some(_) if above.len() >= DEPTH => return Err((dir, Errno::LOOP)),
+            Some(name) => {
+                above.push(dir.len());
+                dir.push('/');
+                dir.push_str(&name);
+            }
             None if entries.is_empty() => {
                 let (root, relative) = tree.from_root(&dir).map_err(failed)?;
                 root.remove_directory_at(&relative).map_err(failed)?;
-                below.pop();
+                match above.pop() {
+                    Some(length) => dir.truncate(length),
+                    None => return Ok(()),
+                }
             }
             None => {}
         }
         pace.step().await;
     }
-    Ok(())
 }
 
 fn unlink(tree: &Tree, path: &str) -> FsResult<()> {

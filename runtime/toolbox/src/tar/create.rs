@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use nacelle_container::output::MAX_CHUNK;
+use nacelle_infra::budget::Ledger;
 use nacelle_infra::fs::{Descriptor, Errno, FileKind, OpenHow, ReadDir, Stat};
 use tar::EntryType;
 
@@ -15,6 +16,8 @@ use crate::streams::Sink;
 
 /// How deep a tree may be.
 const DEPTH: usize = 256;
+/// What a directory is charged with while it is being read, in bytes: names that were read ahead.
+const LEVEL: u64 = 32 * 1024;
 
 /// An archive that is being written.
 struct Writer<'a> {
@@ -29,7 +32,9 @@ struct Writer<'a> {
 struct Level {
     dir: Descriptor,
     entries: ReadDir,
-    name: String,
+    /// How long its parent's name is.
+    parent: usize,
+    depth: usize,
 }
 
 pub(super) async fn run(process: &Process, tree: &Tree, request: &Request, archive: &Sink) -> Outcome {
@@ -69,23 +74,34 @@ impl Writer<'_> {
     async fn add_tree(&mut self, tree: &Tree, path: &str, name: &str) -> Result<(), Failure> {
         let failed = |errno| Failure::at(path, errno);
         let (root, relative) = tree.from_root(path).map_err(failed)?;
-        let Some(level) = self.add(&root, &relative, name).await? else { return Ok(()) };
-        let mut levels = vec![level];
+        let Some(first) = self.add(&root, &relative, name).await? else { return Ok(()) };
+        let mut levels = vec![first];
+        let mut held = Ledger::new(self.process.memory.clone());
+        // Of the directory that is worked at.
+        let mut name = name.to_owned();
         while let Some(level) = levels.last_mut() {
+            held.cover(LEVEL * u64::try_from(level.depth).unwrap_or(u64::MAX))?;
             let Some(entry) = level.entries.next() else {
+                name.truncate(level.parent);
                 levels.pop();
                 continue;
             };
-            let entry = entry.map_err(|errno| Failure::at(&level.name, errno))?;
-            let name = format!("{}/{}", level.name, entry.name);
-            let dir = level.dir.clone();
-            match self.add(&dir, &entry.name, &name).await {
-                Ok(Some(_)) if levels.len() >= DEPTH => self.complain(&format!("{name}: too deep")).await,
-                Ok(Some(level)) => levels.push(level),
+            let entry = entry.map_err(|errno| Failure::at(&name, errno))?;
+            let (dir, parent, depth) = (level.dir.clone(), name.len(), level.depth + 1);
+            name.push('/');
+            name.push_str(&entry.name);
+            let added = self.add(&dir, &entry.name, &name).await;
+            match added {
+                Ok(Some(_)) if depth > DEPTH => self.complain(&format!("{name}: too deep")).await,
+                Ok(Some(level)) => {
+                    levels.push(Level { parent, depth, ..level });
+                    continue;
+                }
                 Ok(None) => {}
                 Err(Failure::Message { message, .. }) => self.complain(&message).await,
                 Err(failure) => return Err(failure),
             }
+            name.truncate(parent);
             self.pace.step().await;
         }
         Ok(())
@@ -104,7 +120,7 @@ impl Writer<'_> {
                 let opened = dir.open_at(path, how).map_err(failed)?;
                 self.header(&stat, format!("{name}/"), EntryType::Directory, 0, String::new()).await?;
                 let entries = opened.read_dir().map_err(failed)?;
-                Ok(Some(Level { dir: opened, entries, name: name.to_owned() }))
+                Ok(Some(Level { dir: opened, entries, parent: 0, depth: 1 }))
             }
             FileKind::File => {
                 let file = dir.open_at(path, OpenHow { read: true, ..OpenHow::default() }).map_err(failed)?;

@@ -5,7 +5,7 @@ use tar::{EntryType, Header};
 /// Headers are of this size, and data is padded to a multiple of it.
 pub(super) const BLOCK: usize = 512;
 /// The most bytes of an extension: a name, or attributes.
-pub(super) const MAX_EXTENSION: u64 = 64 * 1024;
+pub(super) const MAX_EXTENSION: u64 = 32 * 1024;
 
 /// What is to be known of a member before its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
