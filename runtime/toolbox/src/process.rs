@@ -103,7 +103,9 @@ impl Tree {
 
     /// open(2).
     pub(crate) fn open(&self, path: &str, how: OpenHow) -> FsResult<Descriptor> {
-        self.files.open(&self.absolute(path)?, how)
+        // From the root and not as an absolute path: `..` above it is refused, as it is to the guest.
+        let (root, relative) = self.from_root(path)?;
+        root.open_at(&relative, how)
     }
 
     /// Opens a file or a directory to be read.
@@ -113,7 +115,8 @@ impl Tree {
 
     /// Opens a directory to be listed and changed.
     pub(crate) fn open_dir(&self, path: &str) -> FsResult<Descriptor> {
-        self.files.open_dir(&self.absolute(path)?)
+        let how = OpenHow { directory: true, follow: true, read: true, mutate_directory: true, ..OpenHow::default() };
+        self.open(path, how)
     }
 
     /// stat(2), or lstat(2).
