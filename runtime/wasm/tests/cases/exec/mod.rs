@@ -46,7 +46,7 @@ impl Running {
     async fn with(change: impl FnOnce(&mut ContainerConfig)) -> Self {
         let host = Host::new();
         let infra = infra(ContainerNetwork::none());
-        for path in ["tmp", "bin", "work"] {
+        for path in ["bin", "work"] {
             infra.files.root().create_directory_at(path).unwrap();
         }
         let mut config = host.config(&preview1(WAITS));
