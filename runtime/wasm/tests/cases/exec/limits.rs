@@ -32,7 +32,9 @@ async fn programs_end_with_their_container() {
     running.container().kill().await;
     running.container().wait().await;
     assert_eq!(exec.await.unwrap(), Ok(ExitCause::Stopped { graceful: false }));
-    assert_eq!(running.infra.memory.used(), 0, "nothing of it is left when the container's end is known");
+    let memory = running.container().stats().memory;
+    let left = (memory.linear, memory.engine, memory.buffers);
+    assert_eq!(left, (0, 0, 0), "nothing of it is left when the container's end is known");
     assert_eq!(running.exec(&["true"]).await, Err(ExecError::NotRunning));
 }
 
@@ -77,10 +79,10 @@ async fn an_exec_is_its_containers_cpu_time_and_fuel() {
 
 #[tokio::test]
 async fn limits_of_files_hold_for_commands() {
-    let running = Running::with(|config| config.resources.memory = Some(2 << 20)).await;
+    let running = Running::with(|config| config.resources.memory = Some(4 << 20)).await;
     let (code, words) = running.code(&["sh", "-c", "cat /bin/big > /tmp/copy"]).await;
     assert_eq!((code, words.as_str()), (1, "cat: /bin/big: No such file or directory\n"));
-    running.write("/bin/big", &vec![b'x'; 1 << 20]);
+    running.write("/bin/big", &vec![b'x'; 2 << 20]);
     let (code, words) = running.code(&["sh", "-c", "cat /bin/big > /tmp/copy"]).await;
     assert_eq!((code, words.as_str()), (1, "cat: write error: No space left on device\n"));
     assert_eq!(running.code(&["rm", "/tmp/copy"]).await.0, 0);

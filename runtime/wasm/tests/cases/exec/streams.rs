@@ -72,12 +72,12 @@ async fn a_terminal_is_seen_echoes_and_is_one_stream() {
 #[tokio::test]
 async fn who_reads_slowly_holds_a_program_up() {
     let running = Running::new().await;
-    // 64 MB.
+    // 4 MiB, four times what a channel holds.
     running.install(
         "/bin/flood",
         "(local $i i32) (loop $again
             (call $put (i32.const 1) (i32.const 65536) (i32.const 65536))
-            (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000))))",
+            (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 64))))",
     );
     for argv in [&["flood"][..], &["sh", "-c", "flood"]] {
         let (sender, mut receiver) = output::channel();
