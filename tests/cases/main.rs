@@ -1,6 +1,7 @@
 //! Integration tests: the real binary, real guests, a real registry. One module a capability.
 
 mod examples;
+mod exec;
 mod guests;
 mod images;
 mod lifecycle;

@@ -13,12 +13,13 @@ mod exec;
 mod exit;
 mod id;
 pub mod log;
+pub mod lookup;
 pub mod output;
 pub mod stats;
 
 pub use backend::{Backend, Container, ContainerInfra, CreateError, UpdateError};
 pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode};
-pub use exec::{ExecError, ExecRequest, TerminalSize};
+pub use exec::{ExecError, ExecRequest, Terminal, TerminalSize};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};
 pub use nacelle_infra::memory::Scope as MemoryScope;

@@ -15,6 +15,7 @@ use crate::config::WasmConfig;
 use crate::container::WasmContainer;
 use crate::count::Count;
 use crate::engines::Engines;
+use crate::exec::{Execs, Surroundings};
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::fuel::FuelAccount;
@@ -105,7 +106,8 @@ impl Backend for WasmBackend {
         let Program::Wasm { path, digest } = &config.program;
         let fuel = config.resources.fuel.map(FuelAccount::new);
         let programs = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
-        let Ready { entry, engine } = programs.get(path, digest).await?;
+        let main = programs.get(path, digest).await?;
+        let Ready { entry, engine } = main.clone();
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
@@ -113,20 +115,34 @@ impl Backend for WasmBackend {
         let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
         let cpu = pod.container(config.resources.cpu);
         let spawner = Spawner::Group(cpu.clone());
+        let (outgoing, instances) =
+            (Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner), Count::default());
+        let execs = Execs::new(Surroundings {
+            engines: Arc::clone(&self.engines),
+            main,
+            config: config.clone(),
+            infra: infra.clone(),
+            outgoing: Arc::clone(&outgoing),
+            fuel: fuel.clone(),
+            instances: instances.clone(),
+            cpu: cpu.clone(),
+            executor: Arc::clone(&self.executor),
+        });
         let launch = Launch {
             engine,
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
-            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
+            outgoing,
             output,
+            terminal: false,
             fuel,
-            instances: Count::default(),
+            instances,
             infra,
             control: Arc::new(Control::new()),
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, cpu, self.bounds);
+        let container = WasmContainer::create(launch, execs, stdin, executor, cpu, self.bounds);
         Ok(Arc::new(container.await?))
     }
 

@@ -20,6 +20,7 @@ use nacelle_infra::memory::ContainerMemory;
 use tokio::sync::{oneshot, watch};
 
 use crate::count::Count;
+use crate::exec::Execs;
 use crate::flag::Control;
 use crate::fuel::FuelAccount;
 use crate::guest::{Launch, StartReply};
@@ -43,6 +44,7 @@ pub(crate) struct WasmContainer {
     cpu: Group,
     fuel: Option<Arc<FuelAccount>>,
     instances: Count,
+    execs: Arc<Execs>,
     /// Keeps the guest's threads when the backend is dropped first.
     _executor: Arc<Executor>,
 }
@@ -51,6 +53,7 @@ impl WasmContainer {
     /// Makes an instance and leaves it waiting for its start.
     pub(crate) async fn create(
         launch: Launch,
+        execs: Execs,
         stdin: Option<Reader>,
         executor: Arc<Executor>,
         cpu: Group,
@@ -67,9 +70,10 @@ impl WasmContainer {
             cpu: cpu.clone(),
             fuel: launch.fuel.clone(),
             instances: launch.instances.clone(),
+            execs: Arc::new(execs),
             _executor: Arc::clone(&executor),
         };
-        let ticks = executor.guest();
+        let (ticks, execs) = (executor.guest(), Arc::clone(&container.execs));
         let mut guard = KillUnlessKept(Some(Arc::clone(&launch.control)));
         let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
         let task = if let Entry::Proxy(_) = &*launch.entry {
@@ -84,6 +88,8 @@ impl WasmContainer {
                 ExitCause::HostFailure { message: format!("the runtime failed while it ran the guest: {error}") }.into()
             });
             drop(ticks);
+            // As processes of a namespace whose first one has ended.
+            execs.close().await;
             let cause = finish(ended, output, &control).await;
             exit_sender.send_replace(Some(cause));
         });
@@ -144,6 +150,7 @@ impl Container for WasmContainer {
         let Some(gate) = gate else {
             return Err(CreateError::Other("the container was started before".into()));
         };
+        self.execs.open();
         let (reply, started) = oneshot::channel();
         if gate.send(reply).is_err() {
             // It has ended already: `wait` tells how.
@@ -157,10 +164,8 @@ impl Container for WasmContainer {
         }
     }
 
-    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
-        Err(ExecError::Unsupported(
-            "exec is not supported for WebAssembly containers in this version of nacelle".into(),
-        ))
+    async fn exec(&self, request: ExecRequest, output: OutputSender) -> Result<ExitCause, ExecError> {
+        self.execs.run(request, output).await
     }
 
     async fn terminate(&self) {

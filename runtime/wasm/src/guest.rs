@@ -31,6 +31,8 @@ pub(crate) struct Launch {
     /// The way of their HTTP requests.
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) output: OutputSender,
+    /// Whether its streams are one terminal.
+    pub(crate) terminal: bool,
     /// Where the container has a budget of fuel.
     pub(crate) fuel: Option<Arc<FuelAccount>>,
     /// Its instances.
@@ -48,10 +50,12 @@ pub(crate) type Ready = oneshot::Sender<Result<(), CreateError>>;
 impl Launch {
     /// A store for one more instance. An error is [`MemoryRefused`] where there is no memory for one.
     pub(crate) fn store(&self, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
+        let (terminal, errors) = (self.terminal, if self.terminal { Stream::Stdout } else { Stream::Stderr });
+        let input = |reader| Input::new(reader, Arc::clone(&self.control)).on_terminal(terminal);
         let stdio = Stdio {
-            stdin: stdin.map(|reader| Input::new(reader, Arc::clone(&self.control))),
-            stdout: Output::new(self.output.clone(), Stream::Stdout),
-            stderr: Output::new(self.output.clone(), Stream::Stderr),
+            stdin: stdin.map(input),
+            stdout: Output::new(self.output.clone(), Stream::Stdout).on_terminal(terminal),
+            stderr: Output::new(self.output.clone(), errors).on_terminal(terminal),
         };
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.config.argv)
@@ -92,6 +96,16 @@ impl Launch {
         if !self.wait_for_start(ready, start, instantiated.as_ref().err()).await {
             return ExitCause::Stopped { graceful: true }.into();
         }
+        self.call_command(instantiated).await
+    }
+
+    /// Runs the command without waiting for a start.
+    pub(crate) async fn run_at_once(&self, stdin: Option<Reader>) -> Ended {
+        let instantiated = self.instantiate_command(stdin).await;
+        self.call_command(instantiated).await
+    }
+
+    async fn call_command(&self, instantiated: wasmtime::Result<(Store<GuestState>, Command)>) -> Ended {
         let (mut store, command) = match instantiated {
             Ok(instantiated) => instantiated,
             Err(error) => return Ended::of_error(&error, None, self.fuel.as_deref()),

@@ -26,11 +26,17 @@ use crate::flag::Control;
 pub(crate) struct Output {
     sender: OutputSender,
     stream: Stream,
+    terminal: bool,
 }
 
 impl Output {
     pub(crate) fn new(sender: OutputSender, stream: Stream) -> Self {
-        Self { sender, stream }
+        Self { sender, stream, terminal: false }
+    }
+
+    /// One that is a terminal, or is none.
+    pub(crate) fn on_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
     }
 
     /// Writes the runtime's own words about the container, waiting for room.
@@ -48,7 +54,7 @@ impl Output {
 
 impl IsTerminal for Output {
     fn is_terminal(&self) -> bool {
-        false
+        self.terminal
     }
 }
 
@@ -149,29 +155,38 @@ pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A container's standard input, from which a guest makes any number of handles that share its position.
 #[derive(Clone)]
-pub(crate) struct Input(Arc<AsyncStdinStream>);
+pub(crate) struct Input {
+    stream: Arc<AsyncStdinStream>,
+    terminal: bool,
+}
 
 impl Input {
     /// The input that `reader` gives, which `control.terminate` ends. Call it on the runtime that runs the guest.
     pub(crate) fn new(reader: Reader, control: Arc<Control>) -> Self {
         let terminated = Box::pin(async move { control.terminate.wait().await });
-        Self(Arc::new(AsyncStdinStream::new(UntilTerminated { reader: Mutex::new(reader), terminated })))
+        let reader = UntilTerminated { reader: Mutex::new(reader), terminated };
+        Self { stream: Arc::new(AsyncStdinStream::new(reader)), terminal: false }
+    }
+
+    /// One that is a terminal, or is none.
+    pub(crate) fn on_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
     }
 }
 
 impl IsTerminal for Input {
     fn is_terminal(&self) -> bool {
-        false
+        self.terminal
     }
 }
 
 impl StdinStream for Input {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        self.0.async_stream()
+        self.stream.async_stream()
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
-        self.0.p2_stream()
+        self.stream.p2_stream()
     }
 }
 

@@ -111,7 +111,7 @@ impl Container for FakeContainer {
         match request.argv.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["end", code] => Ok(ExitCause::Exited { code: code.parse().unwrap() }),
             ["hang"] => std::future::pending().await,
-            _ => Err(ExecError::NotFound(request.argv.join(" "))),
+            _ => Err(ExecError::NotFound { program: request.argv.join(" "), reason: "not found".into() }),
         }
     }
 

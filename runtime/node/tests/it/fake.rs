@@ -169,7 +169,7 @@ impl Container for FakeContainer {
                 Ok(ExitCause::Exited { code: code.parse().unwrap() })
             }
             ["hang"] => std::future::pending().await,
-            _ => Err(ExecError::NotFound(argv.join(" "))),
+            _ => Err(ExecError::NotFound { program: argv.join(" "), reason: "not found".into() }),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod cache;
 mod commands;
+mod exec;
 mod exits;
 mod files;
 mod fuel;

@@ -1,4 +1,4 @@
-use nacelle_container::{ExecError, ExecRequest, ExitCause, output};
+use nacelle_container::ExitCause;
 
 use crate::support::{Host, preview1};
 
@@ -67,12 +67,4 @@ async fn a_container_outlives_its_backend() {
     drop(host);
     made.container.start().await.unwrap();
     assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 9 });
-}
-
-#[tokio::test]
-async fn exec_says_that_it_is_not_supported() {
-    let host = Host::new();
-    let made = host.create(host.config(&preview1("")), None).await.unwrap();
-    let result = made.container.exec(ExecRequest::new(vec!["sh".into()]), output::channel().0).await;
-    assert!(matches!(result, Err(ExecError::Unsupported(words)) if words.starts_with("exec is not supported")));
 }
