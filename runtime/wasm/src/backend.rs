@@ -22,6 +22,7 @@ use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::memory::{self, MemoryRefused};
+use crate::pod_interface::Facts;
 use crate::pods::Pods;
 use crate::programs::Ready;
 use crate::sched::{Executor, Spawner};
@@ -111,10 +112,20 @@ impl Backend for WasmBackend {
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
+        if let Some(signal) = &config.stop_signal
+            && !entry.asks_for_termination()
+        {
+            tracing::warn!(
+                container = %config.id, signal,
+                "lifecycle.stopSignal has no effect: the component does not import nacelle:pod/termination"
+            );
+        }
         let buffers = Arc::clone(infra.memory.part(Part::Buffers));
         let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
         let cpu = pod.container(config.resources.cpu);
         let spawner = Spawner::Group(cpu.clone());
+        let control = Arc::new(Control::new());
+        let facts = Facts::new(&config, Arc::clone(&control), infra.info.clone());
         let (outgoing, instances) =
             (Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner), Count::default());
         let execs = Execs::new(Surroundings {
@@ -127,6 +138,7 @@ impl Backend for WasmBackend {
             instances: instances.clone(),
             cpu: cpu.clone(),
             executor: Arc::clone(&self.executor),
+            facts: Arc::clone(&facts),
         });
         let launch = Launch {
             engine,
@@ -137,8 +149,9 @@ impl Backend for WasmBackend {
             terminal: false,
             fuel,
             instances,
+            facts,
             infra,
-            control: Arc::new(Control::new()),
+            control,
             config,
         };
         let executor = Arc::clone(&self.executor);

@@ -14,6 +14,7 @@ use crate::flag::Control;
 use crate::fuel::{self, FuelAccount, FuelShare};
 use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryRefused, MemoryShare};
+use crate::pod_interface::Facts;
 use crate::program::Entry;
 use crate::state::{GuestState, MAX_HANDLES};
 use crate::stdio::{Input, Output, Reader};
@@ -38,6 +39,8 @@ pub(crate) struct Launch {
     /// Its instances.
     pub(crate) instances: Count,
     pub(crate) control: Arc<Control>,
+    /// What instances may know of their pod and container.
+    pub(crate) facts: Arc<Facts>,
 }
 
 /// What a created container waits for: whoever starts it hands in where to say that it runs, or why it does not.
@@ -76,7 +79,15 @@ impl Launch {
         let hooks = HttpHooks(Arc::clone(&self.outgoing));
         let mut store = Store::new(
             &self.engine,
-            GuestState::new(wasi.build(), hooks, network, files, memory, self.instances.one()),
+            GuestState::new(
+                wasi.build(),
+                hooks,
+                network,
+                files,
+                Arc::clone(&self.facts),
+                memory,
+                self.instances.one(),
+            ),
         );
         store.data_mut().fuel = self.fuel.as_ref().map(FuelShare::new);
         fuel::fill(&mut store)?;

@@ -32,6 +32,7 @@ use crate::engines::Engines;
 use crate::flag::{Control, Flag};
 use crate::fuel::FuelAccount;
 use crate::http::Outgoing;
+use crate::pod_interface::Facts;
 use crate::programs::Ready;
 use crate::sched::{Executor, Group};
 use crate::stdio::Output;
@@ -51,6 +52,7 @@ pub(crate) struct Site {
     pub(crate) instances: Count,
     pub(crate) cpu: Group,
     pub(crate) executor: Arc<Executor>,
+    pub(crate) facts: Arc<Facts>,
     /// Set once the container has ended.
     ended: Flag,
     digests: Digests,
@@ -69,6 +71,7 @@ pub(crate) struct Surroundings {
     pub(crate) instances: Count,
     pub(crate) cpu: Group,
     pub(crate) executor: Arc<Executor>,
+    pub(crate) facts: Arc<Facts>,
 }
 
 /// The execs of one container.
@@ -89,10 +92,10 @@ enum State {
 
 impl Execs {
     pub(crate) fn new(surroundings: Surroundings) -> Self {
-        let Surroundings { engines, main, config, infra, outgoing, fuel, instances, cpu, executor } = surroundings;
+        let Surroundings { engines, main, config, infra, outgoing, fuel, instances, cpu, executor, facts } = surroundings;
         let (ended, digests, compiling) = (Flag::new(), Digests::default(), AsyncMutex::default());
         let site =
-            Site { engines, main, config, infra, outgoing, fuel, instances, cpu, executor, ended, digests, compiling };
+            Site { engines, main, config, infra, outgoing, fuel, instances, cpu, executor, facts, ended, digests, compiling };
         let (alive, all_gone) = mpsc::channel(1);
         Self { state: Mutex::new(State::Created(Arc::new(site), alive)), all_gone: AsyncMutex::new(all_gone) }
     }

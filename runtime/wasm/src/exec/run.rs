@@ -110,6 +110,7 @@ impl Runner {
             fuel: self.site.fuel.clone(),
             instances: self.site.instances.clone(),
             control: Arc::clone(&self.control),
+            facts: Arc::clone(&self.site.facts),
         };
         let stdin = Some(Box::new(stdin) as _);
         match (&stdout, &stderr) {
