@@ -1,7 +1,7 @@
 // A command of WASI 0.2 in JavaScript: prints arguments and environment, waits for the request to stop, and ends with any
 // exit code.
 
-import { subscribe, timeLeft } from 'nacelle:pod/termination@0.1.0';
+import { wait } from 'nacelle:pod/termination@0.1.0';
 import { getArguments, getEnvironment } from 'wasi:cli/environment@0.2.12';
 import { exitWithCode } from 'wasi:cli/exit@0.2.12';
 import { getStderr } from 'wasi:cli/stderr@0.2.12';
@@ -53,9 +53,8 @@ function main(args) {
       return 0;
     case 'wait':
       print('waiting');
-      subscribe().block();
       // A duration of WASI is a BigInt of nanoseconds.
-      print(`asked to stop, with ${Math.ceil(Number(timeLeft()) / 1e9)} s left`);
+      print(`asked to stop, with ${Math.ceil(Number(wait()) / 1e9)} s left`);
       return 0;
     case 'exit':
       if (args.length === 2 && /^\d{1,3}$/.test(args[1]) && Number(args[1]) <= 255) {

@@ -3,10 +3,21 @@
 
 #![allow(missing_docs, reason = "generated")]
 
-wit_bindgen_async::generate!({
+wit_bindgen::generate!({
     path: "../../wit/pod-async",
     world: "nacelle:pod-async/imports@0.1.0",
-    runtime_path: "wit_bindgen_async::rt",
 });
 
 pub use nacelle::pod_async::termination;
+
+/// What a guest may export, for its probes and hooks: `exporting::export!(Guest)` for a type that implements both traits.
+pub mod exporting {
+    wit_bindgen::generate!({
+        path: "../../wit/pod-async",
+        world: "nacelle:pod-async/exports@0.1.0",
+        pub_export_macro: true,
+        default_bindings_module: "pod_async_bindings::exporting",
+    });
+
+    pub use exports::nacelle::pod_async::{health, hooks};
+}

@@ -12,3 +12,15 @@ wit_bindgen::generate!({
 });
 
 pub use nacelle::pod::{info, termination};
+
+/// What a guest may export, for its probes and hooks: `exporting::export!(Guest)` for a type that implements both traits.
+pub mod exporting {
+    wit_bindgen::generate!({
+        path: ["../../wit/deps/io-0.2.12.wit", "../../wit/pod"],
+        world: "nacelle:pod/exports@0.1.0",
+        pub_export_macro: true,
+        default_bindings_module: "pod_bindings::exporting",
+    });
+
+    pub use exports::nacelle::pod::{health, hooks};
+}

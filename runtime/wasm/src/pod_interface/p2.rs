@@ -15,7 +15,7 @@ mod bindings {
     wasmtime::component::bindgen!({
         path: ["../../wit/deps/io-0.2.12.wit", "../../wit/pod"],
         world: "nacelle:pod/imports@0.1.0",
-        imports: { default: trappable },
+        imports: { "nacelle:pod/termination.wait": async | trappable, default: trappable },
         with: { "wasi:io": wasmtime_wasi_io::bindings::wasi::io },
         require_store_data_send: true,
     });
@@ -42,6 +42,11 @@ impl termination::Host for PodView<'_> {
     fn subscribe(&mut self) -> wasmtime::Result<Resource<DynPollable>> {
         let asked = self.table.push(Asked(Arc::clone(self.facts)))?;
         subscribe(self.table, asked)
+    }
+
+    async fn wait(&mut self) -> wasmtime::Result<u64> {
+        self.facts.asked_to_stop().await;
+        Ok(self.facts.time_left().unwrap_or(0))
     }
 
     fn time_left(&mut self) -> wasmtime::Result<Option<u64>> {

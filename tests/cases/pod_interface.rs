@@ -1,0 +1,104 @@
+//! What guests ask of their pod, through the real binary: the request to stop, in each language of the samples.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use anyhow::{Context, Result};
+use nacelle_tests::{Nacelle, Pod, Records, Running};
+
+fn start(nacelle: &Nacelle, pod: &Pod) -> Result<Running> {
+    let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
+    nacelle.spawn(["run".as_ref(), "--output".as_ref(), "json".as_ref(), "-f".as_ref(), manifest.as_os_str()])
+}
+
+/// More than any case waits for: who ends before has ended by itself.
+const AN_HOUR: &str = "terminationGracePeriodSeconds: 3600";
+
+#[test]
+fn a_guest_in_each_language_ends_by_itself_when_it_is_asked_to() -> Result<()> {
+    let samples: [(&str, &[&str], &str); 7] = [
+        ("pod-worker", &[], ""),
+        ("p3-pod-worker", &[], ""),
+        ("c-hello", &["wait"], "stdin: true"),
+        ("python-worker", &["wait"], ""),
+        ("js-hello", &["wait"], ""),
+        ("counter", &["/count", "0", "3600"], ""),
+        ("tcp-echo-server", &[], ""),
+    ];
+    let nacelle = Nacelle::new()?;
+    let mut pod = Pod::new("languages").spec(AN_HOUR);
+    for (sample, args, more) in samples {
+        pod = pod.container(sample, sample, args, more);
+    }
+    let mut running = start(&nacelle, &pod)?;
+    for _ in samples {
+        // Each has written a line once it waits.
+        running.wait_for_line("\"type\":\"log\"")?;
+    }
+    running.signal("TERM")?;
+    let finished = running.finish()?;
+    assert_eq!(finished.code, 143, "{}", finished.stderr);
+    let records = Records::parse(&finished.stdout)?;
+    for (sample, ..) in samples {
+        let end = &records.container_status(sample)?["state"]["terminated"];
+        assert_eq!((&end["exitCode"], &end["reason"]), (&0.into(), &"Completed".into()), "{sample}: {end}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stop_signal_that_no_guest_asks_for_is_warned_about() -> Result<()> {
+    let signal = "lifecycle: {stopSignal: SIGUSR1}";
+    let run = |sample: &str, args: &[&str]| {
+        let nacelle = Nacelle::new()?;
+        let pod = Pod::new("p").spec("os: {name: linux}").container("c", sample, args, signal);
+        start(&nacelle, &pod)?.finish()
+    };
+    let finished = run("hello", &["x"])?;
+    assert!(finished.stderr.contains("lifecycle.stopSignal has no effect"), "{}", finished.stderr);
+    let status = Records::parse(&finished.stdout)?;
+    assert_eq!(status.container_status("c")?["stopSignal"], "SIGUSR1");
+    let finished = run("pod-worker", &["info"])?;
+    assert!(!finished.stderr.contains("stopSignal"), "{}", finished.stderr);
+    Ok(())
+}
+
+/// Requests of the case below. Each is answered only after the stop has begun, so all are under way when it comes.
+const UNDER_WAY: usize = 1000;
+
+/// A port that nobody listens on now.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[test]
+fn a_thousand_requests_under_way_all_finish_during_a_stop() -> Result<()> {
+    let nacelle = Nacelle::new()?;
+    let port = free_port()?;
+    let ports = format!("ports: [{{name: http, containerPort: 8080, hostPort: {port}}}]");
+    let pod = Pod::new("p").spec(AN_HOUR).container("server", "http-proxy", &[], &ports);
+    let mut running = start(&nacelle, &pod)?;
+    running.wait_for_line("\"Started\"")?;
+    let mut clients = Vec::new();
+    for _ in 0..UNDER_WAY {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).context("connect")?;
+        client.write_all(b"GET /until-stop HTTP/1.1\r\nhost: test\r\n\r\n")?;
+        clients.push(client);
+    }
+    // As many as are handled at a time; the others wait for their turn.
+    for _ in 0..64 {
+        running.wait_for_line("waiting")?;
+    }
+    running.signal("TERM")?;
+    for (number, mut client) in clients.into_iter().enumerate() {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).with_context(|| format!("request {number}"))?;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "request {number}: {answer:?}");
+        assert!(answer.contains("connection: close\r\n") && answer.ends_with("stopping\n"), "{number}: {answer:?}");
+    }
+    let finished = running.finish()?;
+    assert_eq!(finished.code, 143, "{}", finished.stderr);
+    let records = Records::parse(&finished.stdout)?;
+    assert_eq!(records.container_status("server")?["state"]["terminated"]["exitCode"], 0);
+    Ok(())
+}
