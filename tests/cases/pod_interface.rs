@@ -46,6 +46,47 @@ fn a_guest_in_each_language_ends_by_itself_when_it_is_asked_to() -> Result<()> {
     Ok(())
 }
 
+/// Probes and hooks that the guest exports.
+const EXPORTS: &str = "\
+readinessProbe: {periodSeconds: 1, exec: {command: ['nacelle:pod/health.readiness']}}
+lifecycle:
+  postStart: {exec: {command: ['nacelle:pod/hooks.post-start']}}
+  preStop: {exec: {command: ['nacelle:pod/hooks.pre-stop']}}";
+
+#[test]
+fn a_guest_answers_its_own_probes_and_carries_out_its_own_hooks() -> Result<()> {
+    for (sample, last) in [("pod-worker", "at most 3600 s left"), ("p3-pod-worker", "was probed")] {
+        let nacelle = Nacelle::new()?;
+        let pod = Pod::new("p").spec(AN_HOUR).container("c", sample, &[], EXPORTS);
+        let mut running = start(&nacelle, &pod)?;
+        running.wait_for_line("\"ready\":true")?;
+        running.signal("TERM")?;
+        let finished = running.finish()?;
+        let records = Records::parse(&finished.stdout)?;
+        let end = &records.container_status("c")?["state"]["terminated"];
+        assert_eq!(end["exitCode"], 0, "{sample}: {end} {}", finished.stderr);
+        // What pre-stop took back is gone: neither guest says that it is still ready, or that its file is still there.
+        let line = records.of_type("log").last().and_then(|record| record["line"].as_str());
+        assert!(line.is_some_and(|line| line.ends_with(last)), "{sample}: {line:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_probe_that_the_guest_does_not_export_fails_by_that_name() -> Result<()> {
+    let nacelle = Nacelle::new()?;
+    let probe =
+        "livenessProbe: {periodSeconds: 1, failureThreshold: 1, exec: {command: ['nacelle:pod/health.liveness']}}";
+    let pod = Pod::new("p").container("c", "hello", &["sleep", "3600"], probe);
+    let mut running = start(&nacelle, &pod)?;
+    let line = running.wait_for_line("Unhealthy")?;
+    assert!(line.contains("does not export the interface nacelle:pod/health"), "{line}");
+    running.signal("INT")?;
+    running.signal("TERM")?;
+    running.finish()?;
+    Ok(())
+}
+
 #[test]
 fn a_stop_signal_that_no_guest_asks_for_is_warned_about() -> Result<()> {
     let signal = "lifecycle: {stopSignal: SIGUSR1}";

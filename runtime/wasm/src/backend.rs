@@ -22,8 +22,9 @@ use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::memory::{self, MemoryRefused};
-use crate::pod_interface::Facts;
+use crate::pod_interface::{Facts, calls};
 use crate::pods::Pods;
+use crate::program::Entry;
 use crate::programs::Ready;
 use crate::sched::{Executor, Spawner};
 
@@ -126,6 +127,7 @@ impl Backend for WasmBackend {
         let spawner = Spawner::Group(cpu.clone());
         let control = Arc::new(Control::new());
         let facts = Facts::new(&config, Arc::clone(&control), infra.info.clone());
+        let (caller, calls) = calls();
         let (outgoing, instances) =
             (Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner), Count::default());
         let execs = Execs::new(Surroundings {
@@ -139,6 +141,8 @@ impl Backend for WasmBackend {
             cpu: cpu.clone(),
             executor: Arc::clone(&self.executor),
             facts: Arc::clone(&facts),
+            // Only this kind of guest does two things at a time.
+            caller: matches!(*entry, Entry::Command3(_)).then_some(caller),
         });
         let launch = Launch {
             engine,
@@ -155,7 +159,7 @@ impl Backend for WasmBackend {
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, execs, stdin, executor, cpu, self.bounds);
+        let container = WasmContainer::create(launch, calls, execs, stdin, executor, cpu, self.bounds);
         Ok(Arc::new(container.await?))
     }
 

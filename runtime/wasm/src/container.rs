@@ -26,7 +26,7 @@ use crate::fuel::FuelAccount;
 use crate::guest::{Launch, StartReply};
 use crate::http::{Bounds, Server};
 use crate::memory;
-use crate::pod_interface::Facts;
+use crate::pod_interface::{Calls, Facts};
 use crate::program::Entry;
 use crate::sched::{Executor, Group};
 use crate::stdio::{Output, Reader};
@@ -55,6 +55,7 @@ impl WasmContainer {
     /// Makes an instance and leaves it waiting for its start.
     pub(crate) async fn create(
         launch: Launch,
+        calls: Calls,
         execs: Execs,
         stdin: Option<Reader>,
         executor: Arc<Executor>,
@@ -83,7 +84,7 @@ impl WasmContainer {
             let server = Server { launch, cpu: cpu.clone(), bounds };
             cpu.spawn(server.run(ready, start_gate))
         } else {
-            let run = async move { launch.run_command(stdin, ready, start_gate).await };
+            let run = async move { launch.run_command(stdin, ready, start_gate, calls).await };
             cpu.spawn(until_killed(Arc::clone(&control), run))
         };
         executor.spawn_host(async move {

@@ -25,13 +25,18 @@ pub(crate) enum Entry {
 const PAGE: u64 = 64 * 1024;
 
 impl Entry {
-    fn component(&self) -> &Component {
+    /// The component with its imports, whatever its entry point is.
+    pub(crate) fn instance_pre(&self) -> &InstancePre<GuestState> {
         match self {
-            Self::Command2(pre) => pre.instance_pre().component(),
-            Self::Command3(pre) => pre.instance_pre().component(),
-            Self::Proxy(ProxyPre::P2(pre)) => pre.instance_pre().component(),
-            Self::Proxy(ProxyPre::P3(pre)) => pre.instance_pre().component(),
+            Self::Command2(pre) => pre.instance_pre(),
+            Self::Command3(pre) => pre.instance_pre(),
+            Self::Proxy(ProxyPre::P2(pre)) => pre.instance_pre(),
+            Self::Proxy(ProxyPre::P3(pre)) => pre.instance_pre(),
         }
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        self.instance_pre().component()
     }
 
     /// Whether the program asks how it is to stop.

@@ -98,7 +98,10 @@ async fn what_a_container_may_know_of_its_pod_is_the_latest() {
     let (pod, _queue) = world.running(&manifest("old", "x")).await;
     let mut info = world.backend.infra("app").info;
     let first = info.borrow_and_update().clone();
-    assert_eq!((first.name.as_str(), first.namespace.as_str(), first.labels["tier"].as_str()), ("web", "default", "old"));
+    assert_eq!(
+        (first.name.as_str(), first.namespace.as_str(), first.labels["tier"].as_str()),
+        ("web", "default", "old")
+    );
     assert!(!first.uid.is_empty() && !first.node_name.is_empty(), "{first:?}");
     update(&pod, &manifest("new", "x"));
     let latest = info.wait_for(|info| info.labels["tier"] == "new").await.unwrap().clone();

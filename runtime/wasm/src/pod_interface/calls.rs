@@ -16,7 +16,8 @@ use std::sync::Arc;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use nacelle_container::ExitCause;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use wasmtime::component::{Accessor, ComponentExportIndex, Instance};
+use wasmtime::Store;
+use wasmtime::component::{Accessor, ComponentExportIndex, Instance, InstancePre};
 
 use crate::state::GuestState;
 use crate::trap::Ended;
@@ -119,4 +120,17 @@ pub(crate) fn ended(returned: Returned) -> Ended {
             Ended { cause: ExitCause::Exited { code: 1 }, report: Some(text) }
         }
     }
+}
+
+/// Calls a function on a fresh instance.
+pub(crate) async fn call(
+    store: &mut Store<GuestState>,
+    component: &InstancePre<GuestState>,
+    function: ComponentExportIndex,
+) -> wasmtime::Result<Returned> {
+    let instance = component.instantiate_async(&mut *store).await?;
+    store.data_mut().memory.instantiated();
+    let function = instance.get_typed_func::<(), (Returned,)>(&mut *store, function)?;
+    let (returned,) = function.call_async(&mut *store, ()).await?;
+    Ok(returned)
 }

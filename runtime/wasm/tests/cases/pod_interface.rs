@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nacelle_container::{ContainerConfig, ContainerInfra, Cpu, ExitCause, PodInfo, Resources};
+use nacelle_container::output::{self, Stream};
+use nacelle_container::{
+    Container, ContainerConfig, ContainerInfra, Cpu, ExecError, ExecRequest, ExitCause, PodInfo, Resources,
+};
 use nacelle_infra::network::ContainerNetwork;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
@@ -18,8 +21,11 @@ fn config(host: &Host, sample: &str, args: &[&str]) -> ContainerConfig {
 
 /// Waits until the guest has written a line.
 async fn first_line(made: &mut Made) -> String {
-    let chunk = made.output.recv().await.unwrap();
-    String::from_utf8(chunk.bytes.to_vec()).unwrap()
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        line.extend_from_slice(&made.output.recv().await.unwrap().bytes);
+    }
+    String::from_utf8(line).unwrap()
 }
 
 #[tokio::test]
@@ -117,4 +123,83 @@ async fn what_has_changed_since_the_start_is_what_a_guest_is_told() {
     let ran = made.finish().await;
     assert!(ran.stdout.starts_with("pod web in \n"), "{}", ran.stdout);
     assert!(ran.stdout.contains("label tier=new\n") && ran.stdout.contains("limits cpu=none memory=33554432\n"));
+}
+
+/// What came of calling an export: the exit code and standard error, or why there was none.
+async fn call(container: &dyn Container, name: &str) -> Result<(u8, String), ExecError> {
+    let (sender, mut written) = output::channel();
+    let cause = container.exec(ExecRequest::new(vec![name.to_owned()]), sender).await?;
+    let mut stderr = Vec::new();
+    while let Some(chunk) = written.recv().await {
+        assert_eq!(chunk.stream, Stream::Stderr);
+        stderr.extend_from_slice(&chunk.bytes);
+    }
+    Ok((cause.code(), String::from_utf8(stderr).unwrap()))
+}
+
+fn ok() -> (u8, String) {
+    (0, String::new())
+}
+
+#[tokio::test]
+async fn probes_and_hooks_of_a_guest_of_0_2_run_beside_it_on_its_files() {
+    let host = Host::new();
+    let mut made = host.create(config(&host, "pod-worker", &[]), None).await.unwrap();
+    made.container.start().await.unwrap();
+    assert_eq!(first_line(&mut made).await, "waiting\n");
+    let container = &*made.container;
+    assert_eq!(call(container, "nacelle:pod/health.liveness").await.unwrap(), ok());
+    assert_eq!(call(container, "nacelle:pod/health.readiness").await.unwrap(), (1, "/ready is not there".to_owned()));
+    assert_eq!(call(container, "nacelle:pod/hooks.post-start").await.unwrap(), ok());
+    assert_eq!(call(container, "nacelle:pod/health.readiness").await.unwrap(), ok());
+    assert_eq!(call(container, "nacelle:pod/hooks.pre-stop").await.unwrap(), ok());
+    made.container.terminate(GRACE).await;
+    let ran = made.finish().await;
+    // What pre-stop removed is not there for the one that runs either.
+    assert_eq!(
+        (ran.cause, ran.stdout.as_str()),
+        (ExitCause::Exited { code: 0 }, "asked to stop, with at most 30 s left\n")
+    );
+}
+
+#[tokio::test]
+async fn probes_and_hooks_of_a_guest_of_0_3_are_calls_of_the_instance_that_runs() {
+    let host = Host::new();
+    let mut made = host.create(config(&host, "p3-pod-worker", &[]), None).await.unwrap();
+    made.container.start().await.unwrap();
+    assert_eq!(first_line(&mut made).await, "waiting\n");
+    let container = &*made.container;
+    let failed = (1, "post-start has not run".to_owned());
+    assert_eq!(call(container, "nacelle:pod/health.readiness").await.unwrap(), failed);
+    assert_eq!(call(container, "nacelle:pod/hooks.post-start").await.unwrap(), ok());
+    // Several at a time.
+    let (one, two) =
+        tokio::join!(call(container, "nacelle:pod/health.liveness"), call(container, "nacelle:pod/health.readiness"));
+    assert_eq!((one.unwrap(), two.unwrap()), (ok(), ok()));
+    assert_eq!(container.stats().processes, 1, "no other instance was made");
+    made.container.terminate(GRACE).await;
+    let ran = made.finish().await;
+    assert_eq!(ran.cause, ExitCause::Exited { code: 0 });
+    assert_eq!(ran.stdout, "asked to stop, with at most 30 s left\nwas probed\nis still ready\n");
+}
+
+#[tokio::test]
+async fn what_a_guest_does_not_export_is_not_found() {
+    let host = Host::new();
+    let (_input, reader) = tokio::io::duplex(64);
+    let mut made = host.create(config(&host, "c-hello", &["wait"]), Some(Box::new(reader))).await.unwrap();
+    made.container.start().await.unwrap();
+    first_line(&mut made).await;
+    for (name, expected) in [
+        ("nacelle:pod/health.readiness", "does not export the interface nacelle:pod/health, version 0.1"),
+        (
+            "nacelle:pod/health.ready",
+            "the package nacelle:pod has no such function: it has nacelle:pod/health.liveness",
+        ),
+    ] {
+        let error = call(&*made.container, name).await.unwrap_err();
+        assert_eq!(error.code(), Some(127));
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    made.container.kill().await;
 }

@@ -192,7 +192,14 @@ async fn a_thousand_requests_that_are_under_way_all_finish() {
         }
         let mut waiting = 0;
         while waiting < UNDER_WAY {
-            let chunk = made.output.recv().await.unwrap();
+            let chunk = tokio::time::timeout(Duration::from_secs(20), made.output.recv()).await;
+            let chunk = chunk
+                .unwrap_or_else(|_| {
+                    let done =
+                        clients.iter().filter(|client: &&tokio::task::JoinHandle<_>| client.is_finished()).count();
+                    panic!("{sample}: {waiting} wait, {done} clients are done, {:?}", made.container.stats())
+                })
+                .unwrap();
             waiting += chunk.bytes.iter().filter(|byte| **byte == b'\n').count();
         }
         made.container.terminate(GRACE).await;
