@@ -104,30 +104,37 @@ fn a_stop_signal_that_no_guest_asks_for_is_warned_about() -> Result<()> {
     Ok(())
 }
 
-/// Requests of the case below. Each is answered only after the stop has begun, so all are under way when it comes.
-const UNDER_WAY: usize = 1000;
+/// Servers of the case below, and the requests of each: fewer than one handles at a time, so that all are under way.
+const SERVERS: usize = 16;
+const REQUESTS: usize = 63;
 
-/// A port that nobody listens on now.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Ports that nobody listens on now.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 #[test]
 fn a_thousand_requests_under_way_all_finish_during_a_stop() -> Result<()> {
     let nacelle = Nacelle::new()?;
-    let port = free_port()?;
-    let ports = format!("ports: [{{name: http, containerPort: 8080, hostPort: {port}}}]");
-    let pod = Pod::new("p").spec(AN_HOUR).container("server", "http-proxy", &[], &ports);
+    let ports = free_ports(SERVERS)?;
+    let mut pod = Pod::new("p").spec(AN_HOUR);
+    for (number, port) in ports.iter().enumerate() {
+        let own = 8080 + number;
+        let ports = format!("ports: [{{name: http, containerPort: {own}, hostPort: {port}}}]");
+        pod = pod.container(&format!("s{number}"), "http-proxy", &[], &ports);
+    }
     let mut running = start(&nacelle, &pod)?;
-    running.wait_for_line("\"Started\"")?;
+    running.wait_for_line("\"phase\":\"Running\"")?;
     let mut clients = Vec::new();
-    for _ in 0..UNDER_WAY {
+    for port in ports.iter().flat_map(|port| [*port; REQUESTS]) {
         let mut client = TcpStream::connect(("127.0.0.1", port)).context("connect")?;
-        client.write_all(b"GET /until-stop HTTP/1.1\r\nhost: test\r\n\r\n")?;
+        client.write_all(b"GET /until-stop HTTP/1.1\r\nhost: test\r\n\r\n").context("ask")?;
         clients.push(client);
     }
-    // As many as are handled at a time; the others wait for their turn.
-    for _ in 0..64 {
+    // Each handler says so, and answers only after the stop has begun.
+    for _ in &clients {
         running.wait_for_line("waiting")?;
     }
     running.signal("TERM")?;
@@ -140,6 +147,9 @@ fn a_thousand_requests_under_way_all_finish_during_a_stop() -> Result<()> {
     let finished = running.finish()?;
     assert_eq!(finished.code, 143, "{}", finished.stderr);
     let records = Records::parse(&finished.stdout)?;
-    assert_eq!(records.container_status("server")?["state"]["terminated"]["exitCode"], 0);
+    for number in 0..SERVERS {
+        let status = records.container_status(&format!("s{number}"))?;
+        assert_eq!(status["state"]["terminated"]["exitCode"], 0, "{status}");
+    }
     Ok(())
 }
