@@ -135,7 +135,7 @@ fn a_thousand_requests_under_way_all_finish_during_a_stop() -> Result<()> {
     }
     // Each handler says so, and answers only after the stop has begun.
     for _ in &clients {
-        running.wait_for_line("waiting")?;
+        running.wait_for_line("\"line\":\"waiting\"")?;
     }
     running.signal("TERM")?;
     for (number, mut client) in clients.into_iter().enumerate() {
