@@ -142,7 +142,7 @@ fn a_thousand_requests_under_way_all_finish_during_a_stop() -> Result<()> {
         let mut answer = String::new();
         client.read_to_string(&mut answer).with_context(|| format!("request {number}"))?;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "request {number}: {answer:?}");
-        assert!(answer.contains("connection: close\r\n") && answer.ends_with("stopping\n"), "{number}: {answer:?}");
+        assert!(answer.contains("connection: close\r\n") && answer.contains("stopping\n"), "{number}: {answer:?}");
     }
     let finished = running.finish()?;
     assert_eq!(finished.code, 143, "{}", finished.stderr);
