@@ -55,6 +55,11 @@ impl Termination {
         let _ = self.0.subscribe().wait_for(Option::is_some).await;
     }
 
+    /// Whether a stop was asked for.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// What is left until the deadline; `None` when no stop was asked for.
     pub(crate) fn time_left(&self) -> Option<Duration> {
         let deadline = *self.0.borrow();
