@@ -6,6 +6,7 @@ mod guests;
 mod images;
 mod lifecycle;
 mod network;
+mod pod_interface;
 mod probes;
 mod resize;
 mod room;

@@ -12,6 +12,7 @@ mod config;
 mod exec;
 mod exit;
 mod id;
+mod info;
 pub mod log;
 pub mod lookup;
 pub mod output;
@@ -22,4 +23,5 @@ pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode
 pub use exec::{ExecError, ExecRequest, Terminal, TerminalSize};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};
+pub use info::PodInfo;
 pub use nacelle_infra::memory::Scope as MemoryScope;

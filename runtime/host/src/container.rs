@@ -94,6 +94,7 @@ pub(crate) async fn start(
         files: Arc::clone(&own.files),
         network: Arc::clone(&own.network),
         memory: Arc::clone(&own.memory),
+        info: pod.info.subscribe(),
     };
     let network = Arc::clone(&own.network);
     let mut given_up = std::pin::pin!(given_up(attach.give_up));
@@ -217,7 +218,7 @@ impl Watch {
 impl Running {
     /// Asks the container to stop, and kills it at the end of the grace period.
     pub(crate) async fn stop(&self, grace: Duration) -> ExitCause {
-        self.container.terminate().await;
+        self.container.terminate(grace).await;
         match tokio::time::timeout(grace, self.container.wait()).await {
             Ok(cause) => cause,
             Err(_) => self.kill().await,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use nacelle_container::{ContainerId, Cpu, PodUid};
+use nacelle_container::{ContainerId, Cpu, PodInfo, PodUid};
 use nacelle_infra::Infra;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::PodNetwork;
 use nacelle_infra::stats::InfraStats;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::container::Running;
@@ -29,6 +29,8 @@ pub(crate) struct Pod {
     containers: Mutex<Containers>,
     /// What all its containers may use together.
     cpu: Mutex<Cpu>,
+    /// What they may know of the pod.
+    pub(crate) info: watch::Sender<Arc<PodInfo>>,
     /// Tells of limits of storage that were passed.
     teller: AbortHandle,
 }
@@ -67,7 +69,13 @@ enum Slot {
 
 impl Pod {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(uid: PodUid, cpu: Cpu, infra: Infra, events: mpsc::UnboundedSender<Box<HostEvent>>) -> Self {
+    pub(crate) fn new(
+        uid: PodUid,
+        info: PodInfo,
+        cpu: Cpu,
+        infra: Infra,
+        events: mpsc::UnboundedSender<Box<HostEvent>>,
+    ) -> Self {
         let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
@@ -80,7 +88,8 @@ impl Pod {
         });
         let (teller, containers, cpu) = (teller.abort_handle(), Mutex::default(), Mutex::new(cpu));
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
-        Self { network, memory, events, infra, created_at, containers, cpu, teller }
+        let info = watch::Sender::new(Arc::new(info));
+        Self { network, memory, events, infra, created_at, containers, cpu, info, teller }
     }
 
     /// What all containers may use together.

@@ -22,7 +22,9 @@ use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::memory::{self, MemoryRefused};
+use crate::pod_interface::{Facts, calls};
 use crate::pods::Pods;
+use crate::program::Entry;
 use crate::programs::Ready;
 use crate::sched::{Executor, Spawner};
 
@@ -111,10 +113,21 @@ impl Backend for WasmBackend {
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
+        if let Some(signal) = &config.stop_signal
+            && !entry.asks_for_termination()
+        {
+            tracing::warn!(
+                container = %config.id, signal,
+                "lifecycle.stopSignal has no effect: the component does not import nacelle:pod/termination"
+            );
+        }
         let buffers = Arc::clone(infra.memory.part(Part::Buffers));
         let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
         let cpu = pod.container(config.resources.cpu);
         let spawner = Spawner::Group(cpu.clone());
+        let control = Arc::new(Control::new());
+        let facts = Facts::new(&config, Arc::clone(&control), infra.info.clone());
+        let (caller, calls) = calls();
         let (outgoing, instances) =
             (Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner), Count::default());
         let execs = Execs::new(Surroundings {
@@ -127,6 +140,9 @@ impl Backend for WasmBackend {
             instances: instances.clone(),
             cpu: cpu.clone(),
             executor: Arc::clone(&self.executor),
+            facts: Arc::clone(&facts),
+            // Only this kind of guest does two things at a time.
+            caller: matches!(*entry, Entry::Command3(_)).then_some(caller),
         });
         let launch = Launch {
             engine,
@@ -137,12 +153,13 @@ impl Backend for WasmBackend {
             terminal: false,
             fuel,
             instances,
+            facts,
             infra,
-            control: Arc::new(Control::new()),
+            control,
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, execs, stdin, executor, cpu, self.bounds);
+        let container = WasmContainer::create(launch, calls, execs, stdin, executor, cpu, self.bounds);
         Ok(Arc::new(container.await?))
     }
 

@@ -26,6 +26,7 @@ use crate::fuel::FuelAccount;
 use crate::guest::{Launch, StartReply};
 use crate::http::{Bounds, Server};
 use crate::memory;
+use crate::pod_interface::{Calls, Facts};
 use crate::program::Entry;
 use crate::sched::{Executor, Group};
 use crate::stdio::{Output, Reader};
@@ -43,6 +44,7 @@ pub(crate) struct WasmContainer {
     memory: Arc<ContainerMemory>,
     cpu: Group,
     fuel: Option<Arc<FuelAccount>>,
+    facts: Arc<Facts>,
     instances: Count,
     execs: Arc<Execs>,
     /// Keeps the guest's threads when the backend is dropped first.
@@ -53,6 +55,7 @@ impl WasmContainer {
     /// Makes an instance and leaves it waiting for its start.
     pub(crate) async fn create(
         launch: Launch,
+        calls: Calls,
         execs: Execs,
         stdin: Option<Reader>,
         executor: Arc<Executor>,
@@ -69,6 +72,7 @@ impl WasmContainer {
             memory: Arc::clone(&launch.infra.memory),
             cpu: cpu.clone(),
             fuel: launch.fuel.clone(),
+            facts: Arc::clone(&launch.facts),
             instances: launch.instances.clone(),
             execs: Arc::new(execs),
             _executor: Arc::clone(&executor),
@@ -80,7 +84,7 @@ impl WasmContainer {
             let server = Server { launch, cpu: cpu.clone(), bounds };
             cpu.spawn(server.run(ready, start_gate))
         } else {
-            let run = async move { launch.run_command(stdin, ready, start_gate).await };
+            let run = async move { launch.run_command(stdin, ready, start_gate, calls).await };
             cpu.spawn(until_killed(Arc::clone(&control), run))
         };
         executor.spawn_host(async move {
@@ -168,8 +172,8 @@ impl Container for WasmContainer {
         self.execs.run(request, output).await
     }
 
-    async fn terminate(&self) {
-        self.control.terminate.set();
+    async fn terminate(&self, grace: Duration) {
+        self.control.terminate.ask(grace);
     }
 
     async fn kill(&self) {
@@ -203,6 +207,7 @@ impl Container for WasmContainer {
         let in_use = |InUse { limit, used }| UpdateError::MemoryInUse { limit, used };
         self.memory.set_limit(resources.memory).map_err(in_use)?;
         self.cpu.set_share(resources.cpu);
+        self.facts.set_resources(*resources);
         Ok(())
     }
 

@@ -32,6 +32,7 @@ mod http;
 mod linker;
 mod memory;
 mod model;
+mod pod_interface;
 mod pods;
 mod program;
 mod programs;

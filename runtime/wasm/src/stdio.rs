@@ -64,18 +64,26 @@ impl StdoutStream for Output {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(PollHandle { output: self.clone(), room: None })
+        Box::new(PollHandle { output: self.clone(), room: None, flushed: false })
     }
 }
 
 /// A WASI 0.2 output stream: room in the channel is reserved by `check_write` and used by `write`.
+///
+/// It is not kept longer than that: many instances share the channel, and those that only wait for something must not
+/// keep the others from writing. So a blocking write takes just what it needs, and a flush, which has nothing to do,
+/// waits for nothing.
 struct PollHandle {
     output: Output,
     room: Option<OwnedPermit<Chunk>>,
+    /// A flush came last: whoever waits for the stream now waits for its end, and does not mean to write.
+    flushed: bool,
 }
 
+#[wasmtime_wasi::async_trait]
 impl OutputStream for PollHandle {
     fn check_write(&mut self) -> StreamResult<usize> {
+        self.flushed = false;
         if self.room.is_none() {
             match self.output.sender.clone().try_reserve_owned() {
                 Ok(room) => self.room = Some(room),
@@ -99,6 +107,26 @@ impl OutputStream for PollHandle {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
+        self.flushed = true;
+        Ok(())
+    }
+
+    async fn write_ready(&mut self) -> StreamResult<usize> {
+        if std::mem::take(&mut self.flushed) && self.room.is_none() {
+            return Ok(0);
+        }
+        self.ready().await;
+        self.check_write()
+    }
+
+    async fn blocking_write_and_flush(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+        self.flushed = false;
+        while !bytes.is_empty() {
+            self.ready().await;
+            let room = self.room.take().ok_or(StreamError::Closed)?;
+            let part = bytes.split_to(bytes.len().min(MAX_CHUNK));
+            room.send(self.output.chunk(part));
+        }
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacelle_container::log::read;
-use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodUid, StdinMode};
+use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodInfo, PodUid, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
 use nacelle_infra::fs::Errno;
 use nacelle_infra::network::{DialSource, Family, NetError};
@@ -419,4 +419,35 @@ async fn a_pod_has_the_stats_of_its_containers_and_of_what_they_share() {
     assert_eq!(stats, copy);
     fixture.host.remove_pod(&uid).await.unwrap();
     assert_eq!(fixture.host.pod_stats(&uid).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_is_told_how_long_it_has_and_a_second_stop_tells_it_again() {
+    let fixture = Fixture::new();
+    let _events = fixture.pod("uid", vec![]).await;
+    fixture.script(Script { terminate: OnTerminate::Ignores, ..Script::default() });
+    let id = id("uid", 0);
+    fixture.start(request(id.clone()), Attach::default()).await;
+    let first = tokio::spawn({
+        let (host, id) = (fixture.host.clone(), id.clone());
+        async move { host.stop_container(&id, Duration::from_secs(30)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let cause = fixture.host.stop_container(&id, Duration::from_secs(3)).await.unwrap();
+    assert_eq!(cause, ExitCause::Stopped { graceful: false });
+    first.await.unwrap().unwrap();
+    assert_eq!(*fixture.fake(&id).graces.lock().unwrap(), [Duration::from_secs(30), Duration::from_secs(3)]);
+}
+
+#[tokio::test]
+async fn what_containers_may_know_of_their_pod_can_change() {
+    let fixture = Fixture::new();
+    let _events = fixture.pod("uid", vec![]).await;
+    fixture.start(request(id("uid", 0)), Attach::default()).await;
+    let fake = fixture.fake(&id("uid", 0));
+    assert_eq!(fake.infra.info.borrow().name, "web");
+    let info = PodInfo { labels: [("tier".to_owned(), "new".to_owned())].into(), ..PodInfo::default() };
+    fixture.host.update_info(&PodUid::new("uid"), info.clone());
+    assert_eq!(**fake.infra.info.borrow(), info);
+    fixture.host.update_info(&PodUid::new("another"), info);
 }

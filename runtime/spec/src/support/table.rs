@@ -246,7 +246,10 @@ const CONTAINER: &[Row] = &[
     row("lifecycle.preStop.httpGet.**", YES),
     row("lifecycle.preStop.sleep.**", YES),
     row("lifecycle.preStop.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
-    row("lifecycle.stopSignal", Warned("a WebAssembly guest has no signals: each is asked to stop in the same way")),
+    row(
+        "lifecycle.stopSignal",
+        Honoured("a WebAssembly guest that asks is told the name; the node warns where none asks"),
+    ),
     row("startupProbe.exec.**", EXEC),
     row("startupProbe.httpGet.**", PROBE_HTTP),
     row("startupProbe.tcpSocket.**", YES),

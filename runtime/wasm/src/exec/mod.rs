@@ -3,6 +3,7 @@
 //! ```text
 //!   argv[0] ──resolve──► Target ─┬─ Program   a file of the tree     ──┐
 //!                                ├─ Entry     the image's own program ──┴─ a second instance (Launch) ──┐
+//!                                ├─ Export    a function of the image's own program: pod_interface   ──────┤
 //!                                └─ BuiltIn   of nacelle-toolbox; its shell comes back here              ├─► Ended
 //!                                                                    for each command ──────────────────┘
 //!   Created ──start──► Running ──the container ends──► Ended: every exec is killed
@@ -32,6 +33,7 @@ use crate::engines::Engines;
 use crate::flag::{Control, Flag};
 use crate::fuel::FuelAccount;
 use crate::http::Outgoing;
+use crate::pod_interface::{Caller, Facts};
 use crate::programs::Ready;
 use crate::sched::{Executor, Group};
 use crate::stdio::Output;
@@ -51,6 +53,9 @@ pub(crate) struct Site {
     pub(crate) instances: Count,
     pub(crate) cpu: Group,
     pub(crate) executor: Arc<Executor>,
+    pub(crate) facts: Arc<Facts>,
+    /// Calls exports of the instance that runs, where that takes calls.
+    pub(crate) caller: Option<Caller>,
     /// Set once the container has ended.
     ended: Flag,
     digests: Digests,
@@ -69,6 +74,8 @@ pub(crate) struct Surroundings {
     pub(crate) instances: Count,
     pub(crate) cpu: Group,
     pub(crate) executor: Arc<Executor>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) caller: Option<Caller>,
 }
 
 /// The execs of one container.
@@ -89,10 +96,25 @@ enum State {
 
 impl Execs {
     pub(crate) fn new(surroundings: Surroundings) -> Self {
-        let Surroundings { engines, main, config, infra, outgoing, fuel, instances, cpu, executor } = surroundings;
+        let Surroundings { engines, main, config, infra, outgoing, fuel, instances, cpu, executor, facts, caller } =
+            surroundings;
         let (ended, digests, compiling) = (Flag::new(), Digests::default(), AsyncMutex::default());
-        let site =
-            Site { engines, main, config, infra, outgoing, fuel, instances, cpu, executor, ended, digests, compiling };
+        let site = Site {
+            engines,
+            main,
+            config,
+            infra,
+            outgoing,
+            fuel,
+            instances,
+            cpu,
+            executor,
+            facts,
+            caller,
+            ended,
+            digests,
+            compiling,
+        };
         let (alive, all_gone) = mpsc::channel(1);
         Self { state: Mutex::new(State::Created(Arc::new(site), alive)), all_gone: AsyncMutex::new(all_gone) }
     }

@@ -2,6 +2,7 @@
 //!
 //! | name | tried in this order |
 //! |---|---|
+//! | `nacelle:pod/…` | a function that the image's own program exports, and nothing else |
 //! | with a slash | a file of the tree; the image's own program; a built-in command in `/bin` or `/usr/bin` |
 //! | bare | a file in PATH; the image's own program; a built-in command; a file in the working directory |
 //!
@@ -15,12 +16,15 @@ use nacelle_infra::fs::Errno;
 use nacelle_toolbox::{Command, Process};
 
 use super::Site;
+use crate::pod_interface::Export;
 
 /// What an exec runs.
 #[derive(Debug)]
 pub(super) enum Target {
     /// A file of the container's tree.
     Program(Found),
+    /// A function that the image's own program exports.
+    Export(Export),
     /// The image's own program, in a second instance.
     Entry,
     /// A command that every container has.
@@ -41,6 +45,9 @@ impl Target {
         let built_in = || Command::named(name).map(Self::BuiltIn);
         if name.is_empty() {
             return Err(not_found("no program is named".to_owned()));
+        }
+        if let Some(export) = Export::parse(name) {
+            return export.map(Self::Export).map_err(|error| not_found(error.to_string()));
         }
         if name.contains('/') {
             return match search.at(name) {

@@ -7,6 +7,7 @@ use nacelle_container::output::{self, OutputReceiver, OutputSender, Stream};
 use nacelle_container::{CreateError, ExecError, ExitCause, TerminalSize};
 use nacelle_infra::budget::OverBudget;
 use nacelle_toolbox::{Process, Programs, Sink, WriteError};
+use wasmtime::component::ComponentExportIndex;
 
 use super::Site;
 use super::program;
@@ -15,6 +16,7 @@ use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
 use crate::memory::MemoryRefused;
+use crate::pod_interface::{CallError, Export};
 use crate::program::Entry;
 use crate::programs::{Programs as Compiled, Ready};
 use crate::trap::Ended;
@@ -77,6 +79,7 @@ impl Runner {
                     Err(over) => out_of_memory(over),
                 });
             }
+            Target::Export(export) => return self.export(export, process).await,
             Target::Entry => self.site.main.clone(),
             Target::Program(found) => program::prepare(&self.site, &name, &found).await?,
         };
@@ -84,12 +87,34 @@ impl Runner {
             let reason = "it is an HTTP component: it answers requests and has no command that could be run".to_owned();
             return Err(ExecError::NotExecutable { program: name, reason });
         }
-        self.instance(ready, process).await
+        self.instance(ready, None, process).await
     }
 
-    /// Runs one more instance. Its output goes where the process' does: as it is, or by way of a channel of its own when
-    /// a script has redirected it.
-    async fn instance(&self, ready: Ready, process: Process) -> Result<Ended, ExecError> {
+    /// Calls a function of the image's own program: on the instance that runs where it can, else on one more.
+    async fn export(&self, export: Export, process: Process) -> Result<Ended, ExecError> {
+        let program = process.argv.first().cloned().unwrap_or_default();
+        let main = self.site.main.clone();
+        let function = match export.find(main.entry.component()) {
+            Ok(function) => function,
+            Err(error) => return Err(ExecError::NotFound { program, reason: error.to_string() }),
+        };
+        match &self.site.caller {
+            Some(caller) => caller.call(function).await.map_err(|error| match error {
+                CallError::Busy => ExecError::NotExecutable { program, reason: error.to_string() },
+                CallError::Ended => ExecError::NotRunning,
+            }),
+            None => self.instance(main, Some(function), process).await,
+        }
+    }
+
+    /// Runs one more instance: its command, or a function that it exports. Its output goes where the process' does: as it
+    /// is, or by way of a channel of its own when a script has redirected it.
+    async fn instance(
+        &self,
+        ready: Ready,
+        function: Option<ComponentExportIndex>,
+        process: Process,
+    ) -> Result<Ended, ExecError> {
         let Process { argv, env, tree, stdin, stdout, stderr, .. } = process;
         let files = ContainerFiles::open(&tree.files, &tree.working_dir).map_err(|error| ExecError::NotExecutable {
             program: argv.first().cloned().unwrap_or_default(),
@@ -110,20 +135,22 @@ impl Runner {
             fuel: self.site.fuel.clone(),
             instances: self.site.instances.clone(),
             control: Arc::clone(&self.control),
+            facts: Arc::clone(&self.site.facts),
         };
-        let stdin = Some(Box::new(stdin) as _);
+        let run = async |launch: Launch| match function {
+            Some(function) => launch.call_export(function).await,
+            None => launch.run_at_once(Some(Box::new(stdin) as _)).await,
+        };
         match (&stdout, &stderr) {
             (Sink::Output(output, Stream::Stdout), Sink::Output(_, Stream::Stderr)) if !terminal => {
-                Ok(launch(output.clone(), false).run_at_once(stdin).await)
+                Ok(run(launch(output.clone(), false)).await)
             }
             (Sink::Output(output, Stream::Stdout), Sink::Output(_, Stream::Stdout)) if terminal => {
-                Ok(launch(output.clone(), true).run_at_once(stdin).await)
+                Ok(run(launch(output.clone(), true)).await)
             }
             _ => {
                 let (output, written) = output::channel();
-                let launch = launch(output, false);
-                let run = async move { launch.run_at_once(stdin).await };
-                let (ended, ()) = tokio::join!(run, redirect(written, &stdout, &stderr));
+                let (ended, ()) = tokio::join!(run(launch(output, false)), redirect(written, &stdout, &stderr));
                 Ok(ended)
             }
         }

@@ -11,6 +11,7 @@ mod fuel;
 mod http;
 mod limits;
 mod memory;
+mod pod_interface;
 mod sockets;
 mod stdio;
 mod stop;

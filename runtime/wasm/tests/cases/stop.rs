@@ -1,6 +1,6 @@
 use nacelle_container::ExitCause;
 
-use crate::support::{Host, preview1};
+use crate::support::{GRACE, Host, preview1};
 
 const SPIN: &str = "(loop $spin (br $spin))";
 
@@ -16,7 +16,7 @@ async fn a_spinner_can_be_killed_while_others_run() {
     assert_eq!(spinner.container.wait().await, ExitCause::Stopped { graceful: false });
     // All who ask get the same, and nothing is left to stop.
     spinner.container.kill().await;
-    spinner.container.terminate().await;
+    spinner.container.terminate(GRACE).await;
     assert_eq!(spinner.container.wait().await, ExitCause::Stopped { graceful: false });
     spinner.container.remove().await;
     let stats = spinner.container.stats();
@@ -49,7 +49,7 @@ async fn a_container_that_was_never_started_ends_when_asked() {
     let host = Host::new();
     let config = host.config(&preview1(SPIN));
     let made = host.create(config.clone(), None).await.unwrap();
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     assert_eq!(made.finish().await.cause, ExitCause::Stopped { graceful: true });
     let made = host.create(config.clone(), None).await.unwrap();
     made.container.remove().await;
