@@ -14,8 +14,11 @@ rust_commands=(
   tcp-echo-client tcp-echo-server udp-echo
 )
 # These export functions instead of main; cargo names their files with _ for -.
-rust_libraries=(http-proxy http-server p3-files p3-hello p3-http p3-sockets-probe p3-tcp-echo)
+rust_libraries=(
+  http-proxy http-server p3-files p3-hello p3-http p3-pod-worker p3-sockets-probe p3-tcp-echo pod-worker
+)
 tcp_users=(attacker lookup net-bench sockets-probe tcp-echo-client tcp-echo-server udp-echo)   # of the library tcp
+pod_users=(counter http-proxy p3-http p3-pod-worker pod-worker tcp-echo-server)   # of nacelle:pod's bindings
 rust=("${rust_commands[@]}" "${rust_libraries[@]}")
 python=(python-echo python-worker)
 all=("${rust[@]}" c-hello js-hello "${python[@]}")
@@ -72,6 +75,7 @@ stamp() {
   local inputs=("$name")
   contains "$name" "${rust[@]}" && inputs+=(Cargo.toml Cargo.lock support)
   contains "$name" "${tcp_users[@]}" && inputs+=(tcp)
+  contains "$name" "${pod_users[@]}" && inputs+=(pod-bindings pod-async-bindings ../wit)
   {
     contains "$name" "${rust[@]}" && echo "$toolchain"
     sha256sum build.sh

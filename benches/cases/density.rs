@@ -154,9 +154,10 @@ fn each(before: u64, count: usize) -> u128 {
     u128::from(resident().saturating_sub(before)) / count.max(1) as u128
 }
 
-/// Bytes of this process in memory.
+/// Bytes of this process in memory. A page that many instances map and none has written is one page: of each mapping, its
+/// part counts.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }

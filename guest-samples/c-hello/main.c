@@ -9,6 +9,7 @@ static const char usage[] =
     "       c-hello env NAME...      print variables, one NAME=value a line\n"
     "       c-hello cat PATH...      print files\n"
     "       c-hello write PATH TEXT  write TEXT and a newline to a file\n"
+    "       c-hello wait             run until standard input ends: a container that has one is asked to stop so\n"
     "       c-hello exit CODE        end with this exit code (0 to 255)\n";
 
 static int print_env(char **names) {
@@ -55,6 +56,16 @@ static int write_text(const char *path, const char *text) {
     return EXIT_SUCCESS;
 }
 
+/* Preview 1 has no pollables of nacelle:pod, but a container's standard input ends when it is asked to stop. */
+static int wait_for_the_end(void) {
+    puts("waiting");
+    fflush(stdout);
+    while (getchar() != EOF) {
+    }
+    puts("asked to stop");
+    return EXIT_SUCCESS;
+}
+
 static int exit_code(const char *text) {
     char *end;
     long code = strtol(text, &end, 10);
@@ -73,6 +84,8 @@ int main(int argc, char **argv) {
         return cat(argv + 2);
     if (strcmp(command, "write") == 0 && argc == 4)
         return write_text(argv[2], argv[3]);
+    if (strcmp(command, "wait") == 0 && argc == 2)
+        return wait_for_the_end();
     if (strcmp(command, "exit") == 0 && argc == 3)
         return exit_code(argv[2]);
     printf("Hello from C");

@@ -1,5 +1,7 @@
-// A command of WASI 0.2 in JavaScript: prints arguments and environment, and ends with any exit code.
+// A command of WASI 0.2 in JavaScript: prints arguments and environment, waits for the request to stop, and ends with any
+// exit code.
 
+import { wait } from 'nacelle:pod/termination@0.1.0';
 import { getArguments, getEnvironment } from 'wasi:cli/environment@0.2.12';
 import { exitWithCode } from 'wasi:cli/exit@0.2.12';
 import { getStderr } from 'wasi:cli/stderr@0.2.12';
@@ -9,6 +11,7 @@ const USAGE = `\
 usage: js-hello [WORD...]    print the arguments
        js-hello env NAME...  print variables, one NAME=value a line
        js-hello json         print arguments and environment as JSON
+       js-hello wait         run until the container is asked to stop, then say how long that may take
        js-hello exit CODE    end with this exit code (0 to 255)`;
 
 // A single write takes at most 4096 bytes (wasi:io/streams).
@@ -47,6 +50,11 @@ function main(args) {
       return printEnv(args.slice(1));
     case 'json':
       print(JSON.stringify({ args, env: Object.fromEntries(getEnvironment()) }));
+      return 0;
+    case 'wait':
+      print('waiting');
+      // A duration of WASI is a BigInt of nanoseconds.
+      print(`asked to stop, with ${Math.ceil(Number(wait()) / 1e9)} s left`);
       return 0;
     case 'exit':
       if (args.length === 2 && /^\d{1,3}$/.test(args[1]) && Number(args[1]) <= 255) {

@@ -2,6 +2,7 @@
 
 usage: worker INPUT OUTPUT  read {"numbers": [...]} from INPUT, write {"count", "sum", "worker"} to OUTPUT
        worker env NAME...   print variables, one NAME=value a line
+       worker wait          run until the container is asked to stop, then say how long that may take
        worker exit CODE     end with this exit code (0 to 255)
 
 The name under "worker" is $WORKER_NAME, or "python".
@@ -9,12 +10,13 @@ The name under "worker" is $WORKER_NAME, or "python".
 
 # Whatever is imported here is loaded once, when the component is built, and not each time it starts.
 import json
+import math
 import os
 import sys
 from pathlib import Path
 
 from wit_world import exports
-from wit_world.imports import exit
+from wit_world.imports import exit, termination
 
 
 def print_env(names: list[str]) -> int:
@@ -41,10 +43,19 @@ def sum_up(source: Path, target: Path) -> int:
     return 0
 
 
+def wait() -> int:
+    print("waiting", flush=True)
+    termination.subscribe().block()
+    print(f"asked to stop, with {math.ceil(termination.time_left() / 1e9)} s left")
+    return 0
+
+
 def main(args: list[str]) -> int:
     match args:
         case ["env", *names]:
             return print_env(names)
+        case ["wait"]:
+            return wait()
         case ["exit", code] if code.isascii() and code.isdigit() and int(code) <= 255:
             return int(code)
         case [source, target]:

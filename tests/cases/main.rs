@@ -1,15 +1,18 @@
 //! Integration tests: the real binary, real guests, a real registry. One module a capability.
 
 mod examples;
+mod exec;
 mod guests;
 mod images;
 mod lifecycle;
 mod linux;
 mod linux_pods;
 mod network;
+mod pod_interface;
 mod probes;
 mod resize;
 mod room;
 mod security;
+mod stats;
 mod stop;
 mod volumes;

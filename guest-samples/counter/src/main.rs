@@ -1,4 +1,5 @@
-//! Counts into a file: a worker that writes and sleeps in a loop, for volumes, restarts and logs.
+//! Counts into a file: a worker that writes and sleeps in a loop, for volumes, restarts and logs. It ends when its
+//! container is asked to stop.
 //!
 //! Going on where the file's last run left off shows whether a volume outlives a container.
 
@@ -7,8 +8,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
+
+use pod_bindings::termination;
+use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasip2::io::poll::poll;
 
 const USAGE: &str = "\
 usage: counter FILE [COUNT] [INTERVAL]
@@ -50,6 +54,7 @@ fn count(options: &Options) -> io::Result<u64> {
     let file = Path::new(&options.file);
     let mut number = last_number(file)?;
     let mut written = 0;
+    let stop = termination::subscribe();
     loop {
         number += 1;
         written += 1;
@@ -59,7 +64,11 @@ fn count(options: &Options) -> io::Result<u64> {
         if written == options.count {
             return Ok(number);
         }
-        thread::sleep(options.interval);
+        let nanos = u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX);
+        poll(&[&stop, &subscribe_duration(nanos)]);
+        if stop.ready() {
+            return Ok(number);
+        }
     }
 }
 

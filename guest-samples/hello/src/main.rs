@@ -19,6 +19,7 @@ usage: hello [WORD...]            print the arguments
        hello stderr TEXT          print TEXT to standard error
        hello sleep SECONDS        sleep, then say so
        hello exit CODE            end with this exit code (0 to 255)
+       hello sh -c SCRIPT         touch, rm -f, sleep and echo, with ; between them, as in manifests for busybox
        hello help                 print this";
 
 /// How long `follow` waits before it looks at the file again.
@@ -74,6 +75,7 @@ fn run(args: &[&str]) -> Result<u8, Failure> {
         ["exit", code] => {
             return code.parse().map_err(|_| Failure::usage(&format!("{code:?} is not an exit code from 0 to 255")));
         }
+        ["sh" | "/bin/sh", "-c", script] => script.split(';').try_for_each(|command| step(command.trim()))?,
         ["help"] => println!("{USAGE}"),
         ["follow" | "write" | "ls" | "stdin" | "stderr" | "sleep" | "exit", ..] => {
             return Err(Failure::usage(&format!("wrong arguments for {:?}", args[0])));
@@ -82,6 +84,24 @@ fn run(args: &[&str]) -> Result<u8, Failure> {
         words => println!("Hello, {}!", words.join(" ")),
     }
     Ok(0)
+}
+
+/// One command of a script.
+fn step(command: &str) -> Result<(), Failure> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words[..] {
+        ["touch", path] => fs::write(path, "").map_err(|error| Failure::io("write", path, &error)),
+        ["rm", "-f", path] => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::io("remove", path, &error)),
+            _ => Ok(()),
+        },
+        ["sleep", seconds] => sleep(seconds),
+        ["echo", ..] => {
+            println!("{}", words[1..].join(" "));
+            Ok(())
+        }
+        _ => Err(Failure { message: format!("{command:?} is not one of this script's commands"), code: 127 }),
+    }
 }
 
 fn print_env(names: &[&str]) -> Result<(), Failure> {

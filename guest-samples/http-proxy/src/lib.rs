@@ -12,9 +12,11 @@
 //! | `/silent` | none: the guest returns |
 //! | `/hang` | none: the guest waits |
 //! | `/spin` | none: the guest computes without end |
+//! | `/until-stop` | one line, once the container was asked to stop; the log says when the guest begins to wait |
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use pod_bindings::termination;
 use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
@@ -49,6 +51,11 @@ impl Guest for Proxy {
             "/hang" => loop {
                 subscribe_duration(1_000_000_000).block();
             },
+            "/until-stop" => {
+                println!("waiting");
+                termination::subscribe().block();
+                respond(out, 200, "stopping\n");
+            }
             "/spin" => loop {
                 std::hint::black_box(count);
             },

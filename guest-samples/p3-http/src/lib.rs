@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `/count` | how many requests this instance has been given |
 //! | `/meet` | how many requests of `/meet` this instance is in at a time, once there are two |
+//! | `/until-stop` | one line, once the container was asked to stop; the log says when the guest begins to wait |
 //! | `/to/AUTHORITY/PATH` | what http://AUTHORITY/PATH answers to a GET; 502 with the error where it does not |
 //! | `/within/C,F,B/AUTHORITY/PATH` | the same, with these timeouts in milliseconds: to connect, of the first byte, between bytes |
 //! | anything else | the request's body and trailers, handed back without being looked at |
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use pod_async_bindings::termination;
 use wasip3::clocks::monotonic_clock::wait_for;
 use wasip3::exports::http::handler::Guest;
 use wasip3::http::client::send;
@@ -37,6 +39,11 @@ impl Guest for Handler {
                     met = MEETING.load(Ordering::Relaxed);
                 }
                 Ok(text(format!("{met}\n")))
+            }
+            "/until-stop" => {
+                println!("waiting");
+                termination::requested().await;
+                Ok(text("stopping\n".to_owned()))
             }
             target => match destination(target) {
                 Some((target, options)) => Ok(match forward(target, options).await {

@@ -2,11 +2,14 @@
 //!
 //! A connection waits either for bytes to read or for room to write what it read, never for both: so a slow reader
 //! holds up only itself, and the server holds at most one chunk for each.
+//!
+//! When the container is asked to stop, it takes no more connections and ends with those that it has.
 
 use std::env;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use pod_bindings::termination;
 use tcp::{Connection, from_wasi};
 use wasip2::io::poll::{Pollable, poll};
 use wasip2::io::streams::StreamError;
@@ -28,7 +31,7 @@ fn main() -> ExitCode {
     match tcp::listen(address) {
         Ok(listener) => {
             println!("listening on {address}");
-            serve(&listener, limit)
+            serve(listener, limit)
         }
         Err(error) => {
             eprintln!("tcp-echo-server: {error}");
@@ -47,20 +50,28 @@ fn options() -> Option<(SocketAddr, usize)> {
 }
 
 /// Serves until `limit` connections have come and gone; a limit of zero is none.
-fn serve(listener: &TcpSocket, limit: usize) -> ExitCode {
+fn serve(listener: TcpSocket, limit: usize) -> ExitCode {
+    let stop = termination::subscribe();
+    let mut listener = Some(listener);
     let mut clients: Vec<Client> = Vec::new();
     let mut accepted = 0;
     loop {
-        let accepting = limit == 0 || accepted < limit;
-        if !accepting && clients.is_empty() {
+        if stop.ready() || (limit > 0 && accepted >= limit) {
+            listener = None;
+        }
+        if listener.is_none() && clients.is_empty() {
             println!("served {accepted} connections");
             return ExitCode::SUCCESS;
         }
         let mut pollables: Vec<Pollable> = clients.iter().map(Client::subscribe).collect();
-        if accepting {
+        if let Some(listener) = &listener {
             pollables.push(listener.subscribe());
         }
-        let ready = poll(&pollables.iter().collect::<Vec<_>>());
+        let mut waited_for: Vec<&Pollable> = pollables.iter().collect();
+        if listener.is_some() {
+            waited_for.push(&stop);
+        }
+        let ready = poll(&waited_for);
         drop(pollables);
 
         let known = clients.len();
@@ -72,7 +83,9 @@ fn serve(listener: &TcpSocket, limit: usize) -> ExitCode {
                         println!("closed {} after {} bytes", client.name, client.echoed);
                     }
                 }
-                _ => match listener.accept() {
+                // The request to stop is looked at above.
+                Ok(index) if index > known => {}
+                _ => match listener.as_ref().map_or(Err(ErrorCode::WouldBlock), TcpSocket::accept) {
                     Ok((socket, input, output)) => {
                         accepted += 1;
                         clients.push(Client::new(Connection { input, output, socket }));

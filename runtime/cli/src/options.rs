@@ -1,6 +1,7 @@
 //! Flags, checked: values that commands may rely on.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(crate) struct RunOptions {
     pub(crate) keep_trying: bool,
     /// Whether to show what the pods use.
     pub(crate) stats: bool,
+    /// Where to serve what the pods use.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) verbosity: Verbosity,
     pub(crate) state_dir: PathBuf,
     pub(crate) compile_cache: Option<PathBuf>,
@@ -91,6 +94,8 @@ impl RunOptions {
         let node_name = node_name(args.node_name.as_deref(), &around.host_name).map_err(&mut keep).ok();
         let publish = publish::parse(&args.publish).map_err(&mut keep).ok();
         let pod_cidrs = cidrs(&args.pod_cidr).map_err(&mut keep).ok();
+        let metrics =
+            args.metrics.as_deref().and_then(|text| listen_address("--metrics", text).map_err(&mut keep).ok());
         match (state_dir, insecure_registries, node_name, publish.zip(pod_cidrs)) {
             (Some(state_dir), Some(insecure_registries), Some(node_name), Some((publish, pod_cidrs)))
                 if errors.is_empty() =>
@@ -101,6 +106,7 @@ impl RunOptions {
                     replace: args.replace,
                     keep_trying: args.keep_trying,
                     stats: args.stats,
+                    metrics,
                     address_space: address_space(args.address_space),
                     verbosity,
                     state_dir,
@@ -181,8 +187,20 @@ fn cidrs(flags: &[String]) -> Result<Vec<IpNet>, CliError> {
     flags.iter().map(cidr).collect()
 }
 
+/// An address to listen at: `127.0.0.1:9100`, `[::1]:9100`, or `:9100` for all addresses; port 0 takes any that is free.
+fn listen_address(flag: &str, text: &str) -> Result<SocketAddr, CliError> {
+    let all = text.strip_prefix(':').map(|port| format!("[::]:{port}"));
+    all.as_deref().unwrap_or(text).parse().map_err(|_| {
+        CliError::new(ErrorKind::Usage, format!("{flag} {text:?} is not an address to listen at"))
+            .hint("write it as 127.0.0.1:9100, [::1]:9100, or :9100 for all addresses of this machine")
+    })
+}
+
 /// A duration as Go and systemd write it: `90s`, `1h30m`, `1m 30s`, `250ms`.
-fn duration(flag: &str, text: &str) -> Result<Duration, CliError> {
+///
+/// # Errors
+/// When it has no unit, is something else, or not longer than zero.
+pub(crate) fn duration(flag: &str, text: &str) -> Result<Duration, CliError> {
     let wrong = |why: String| {
         CliError::new(ErrorKind::Usage, format!("{flag} {text:?} {why}")).hint("write it as 90s, 5m or 1h30m")
     };
@@ -274,6 +292,16 @@ mod tests {
         assert_eq!(options.pod_cidrs.len(), 2);
         assert!(check(&["--pod-cidr", "10.1.0.0"]).unwrap_err().contains("is not a block"));
         assert!(check(&["--pod-cidr", "10.1.2.3/16"]).unwrap_err().contains("does not begin at its first address"));
+    }
+
+    #[test]
+    fn metrics_have_an_address() {
+        for (text, address) in [("127.0.0.1:9100", "127.0.0.1:9100"), (":0", "[::]:0"), ("[::1]:1", "[::1]:1")] {
+            assert_eq!(check(&["--metrics", text]).unwrap().metrics, Some(address.parse().unwrap()), "{text}");
+        }
+        for wrong in ["9100", "localhost:9100", "127.0.0.1", ":", "127.0.0.1:70000"] {
+            assert!(check(&["--metrics", wrong]).unwrap_err().contains("is not an address to listen at"), "{wrong}");
+        }
     }
 
     #[test]

@@ -15,16 +15,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_infra::fs::MountNamespace;
 use nacelle_infra::memory::{ContainerMemory, Scope};
 use nacelle_infra::network::ContainerNetwork;
 use tokio::io::AsyncRead;
+use tokio::sync::watch;
 
 use crate::output::OutputSender;
 use crate::stats::Stats;
-use crate::{ContainerConfig, Cpu, ExecError, ExecRequest, ExitCause, PodUid, Resources};
+use crate::{ContainerConfig, Cpu, ExecError, ExecRequest, ExitCause, PodInfo, PodUid, Resources};
 
 /// What a container is given of its pod. Values of this process: what can cross its border is in [`ContainerConfig`].
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub struct ContainerInfra {
     /// Its part of the pod's memory. Files and network charge it already; the backend sets its limit, and charges what it
     /// holds itself.
     pub memory: Arc<ContainerMemory>,
+    /// What it may know of the pod, as it is now.
+    pub info: watch::Receiver<Arc<PodInfo>>,
 }
 
 /// Creates containers of one kind.
@@ -88,7 +92,10 @@ pub trait Container: Send + Sync {
 
     /// Asks the guest to stop: end of standard input, drained http server, termination signal. A guest that then ends
     /// by itself keeps its exit code; one that was never started ends as [`ExitCause::Stopped`] with `graceful`.
-    async fn terminate(&self);
+    ///
+    /// `grace` is how long it has until it is killed, for those guests that want to know. Who asks is also who kills. A
+    /// later call can only shorten it.
+    async fn terminate(&self, grace: Duration);
 
     /// Ends the guest by force, busy or waiting. The cause is [`ExitCause::Stopped`] without `graceful`.
     async fn kill(&self);

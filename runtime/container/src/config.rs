@@ -30,6 +30,8 @@ pub struct ContainerConfig {
     pub http: HttpConfig,
     /// The pod's hostname.
     pub hostname: String,
+    /// Kubernetes' `lifecycle.stopSignal`, a name such as `SIGUSR1`. A guest that has no signals is told the name.
+    pub stop_signal: Option<String>,
 }
 
 /// What a container runs.
@@ -54,6 +56,8 @@ pub struct Resources {
     pub cpu: Cpu,
     /// Bytes of memory.
     pub memory: Option<u64>,
+    /// Kubernetes' request in bytes of memory: kept by the node when it gives room, and told to guests.
+    pub memory_request: u64,
     /// Units of fuel, roughly instructions, that its guest may execute in this incarnation: a total, not a rate.
     pub fuel: Option<u64>,
 }

@@ -12,16 +12,19 @@ mod config;
 mod exec;
 mod exit;
 mod id;
+mod info;
 mod linux;
 pub mod log;
+pub mod lookup;
 pub mod output;
 pub mod stats;
 
 pub use backend::{Backend, Container, ContainerInfra, CreateError, UpdateError};
 pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode};
-pub use exec::{ExecError, ExecRequest, TerminalSize};
+pub use exec::{ExecError, ExecRequest, Terminal, TerminalSize};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};
+pub use info::PodInfo;
 pub use linux::{
     LinuxFiles, LinuxOptions, LinuxPod, LinuxPodOptions, LinuxProgram, NetworkNamespace, ProcessNamespace,
     SeLinuxOptions, Security, SecurityProfile, SupplementalGroupsPolicy, UserNamespace,

@@ -123,6 +123,7 @@ pub(crate) async fn start(
         files: Arc::clone(&own.files),
         network: Arc::clone(&own.network),
         memory: Arc::clone(&own.memory),
+        info: pod.info.subscribe(),
     };
     let network = Arc::clone(&own.network);
     let mut given_up = std::pin::pin!(given_up(attach.give_up));
@@ -233,7 +234,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn run(self, events: mpsc::UnboundedSender<HostEvent>) {
+    async fn run(self, events: mpsc::UnboundedSender<Box<HostEvent>>) {
         let cause = self.container.wait().await;
         // Peers see it at once, and the next incarnation finds its ports free.
         self.network.close();
@@ -249,7 +250,7 @@ impl Watch {
         }
         let exited = ContainerExited { id: self.id, cause, started_at: self.started_at, finished_at };
         // A front end that went away needs no event.
-        let _ = events.send(HostEvent::ContainerExited(exited));
+        let _ = events.send(Box::new(HostEvent::ContainerExited(exited)));
         self.settle.send_replace(true);
     }
 }
@@ -257,7 +258,7 @@ impl Watch {
 impl Running {
     /// Asks the container to stop, and kills it at the end of the grace period.
     pub(crate) async fn stop(&self, grace: Duration) -> ExitCause {
-        self.container.terminate().await;
+        self.container.terminate(grace).await;
         match tokio::time::timeout(grace, self.container.wait()).await {
             Ok(cause) => cause,
             Err(_) => self.kill().await,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nacelle_container::log::LiveLine;
 use nacelle_container::output::OutputSender;
 use nacelle_container::stats::Stats;
-use nacelle_container::{Backend, ContainerId, ExecRequest, ExitCause, PodUid, Resources};
+use nacelle_container::{Backend, ContainerId, ExecRequest, ExitCause, PodInfo, PodUid, Resources};
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{NodeNetwork, PodNetwork};
 use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, StorageUsage, VolumeFile};
@@ -126,7 +126,7 @@ impl Host {
     pub async fn create_pod(
         &self,
         request: PodRequest,
-        events: mpsc::UnboundedSender<HostEvent>,
+        events: mpsc::UnboundedSender<Box<HostEvent>>,
     ) -> Result<PodCreated, PodError> {
         let this = self.clone();
         // In a task of its own: a caller that goes away leaves a pod that is known, not one half made.
@@ -145,7 +145,8 @@ impl Host {
             let infra = infra.map_err(|error| pod_error(&uid, error))?;
             let ips = infra.network().ips().to_vec();
             // No other can have this uid: the infra holds the lock of its directory.
-            this.pods().insert(uid.clone(), Arc::new(Pod::new(uid, share, infra, events)));
+            let pod = Pod::new(uid.clone(), request.info, share, infra, events);
+            this.pods().insert(uid, Arc::new(pod));
             Ok(PodCreated { ips })
         });
         created.await.map_err(PodError::sandbox)?
@@ -279,6 +280,13 @@ impl Host {
     /// removed.
     pub async fn pod_stats(&self, uid: &PodUid) -> Option<PodStats> {
         self.pod(uid)?.stats().await
+    }
+
+    /// Changes what the containers of a pod may know of it, those that run included. Nothing when there is no such pod.
+    pub fn update_info(&self, uid: &PodUid, info: PodInfo) {
+        if let Some(pod) = self.pod(uid) {
+            pod.info.send_replace(Arc::new(info));
+        }
     }
 
     /// Changes what a container may use while it runs: all of it or nothing.

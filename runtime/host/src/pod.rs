@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use nacelle_container::{ContainerId, Cpu, PodUid};
+use nacelle_container::{ContainerId, Cpu, PodInfo, PodUid};
 use nacelle_infra::Infra;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::PodNetwork;
 use nacelle_infra::stats::InfraStats;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::container::Running;
@@ -22,7 +22,7 @@ use crate::{HostEvent, MemoryUsage, PodStats, StartError};
 pub(crate) struct Pod {
     pub(crate) network: Arc<PodNetwork>,
     memory: Arc<Budget>,
-    pub(crate) events: mpsc::UnboundedSender<HostEvent>,
+    pub(crate) events: mpsc::UnboundedSender<Box<HostEvent>>,
     /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
     /// for starts that are under way, and no start follows it.
     infra: Arc<RwLock<Option<Infra>>>,
@@ -30,6 +30,8 @@ pub(crate) struct Pod {
     containers: Mutex<Containers>,
     /// What all its containers are told.
     share: Mutex<PodShare>,
+    /// What they may know of the pod.
+    pub(crate) info: watch::Sender<Arc<PodInfo>>,
     /// Tells of limits of storage that were passed.
     teller: AbortHandle,
 }
@@ -68,19 +70,27 @@ enum Slot {
 
 impl Pod {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(uid: PodUid, share: PodShare, infra: Infra, events: mpsc::UnboundedSender<HostEvent>) -> Self {
+    pub(crate) fn new(
+        uid: PodUid,
+        info: PodInfo,
+        share: PodShare,
+        infra: Infra,
+        events: mpsc::UnboundedSender<Box<HostEvent>>,
+    ) -> Self {
         let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (told, sender) = (infra.exceeded(), events.clone());
         let teller = tokio::spawn(async move {
             let Some(mut told) = told else { return };
             while let Some(exceeded) = told.recv().await {
                 // A front end that went away needs no event.
-                let _ = sender.send(HostEvent::StorageExceeded { pod: uid.clone(), exceeded });
+                let event = HostEvent::StorageExceeded { pod: uid.clone(), exceeded: *exceeded };
+                let _ = sender.send(Box::new(event));
             }
         });
         let (teller, containers, share) = (teller.abort_handle(), Mutex::default(), Mutex::new(share));
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
-        Self { network, memory, events, infra, created_at, containers, share, teller }
+        let info = watch::Sender::new(Arc::new(info));
+        Self { network, memory, events, infra, created_at, containers, share, info, teller }
     }
 
     /// What all containers may use together.

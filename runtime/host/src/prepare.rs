@@ -75,6 +75,7 @@ pub(crate) fn prepare(
         stdin: request.stdin,
         http: request.http,
         hostname: pod.hostname().to_owned(),
+        stop_signal: request.stop_signal,
     };
     Ok(Prepared { config, infra, log })
 }

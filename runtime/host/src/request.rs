@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nacelle_container::log::LogConfig;
 use nacelle_container::{
-    ContainerId, Cpu, HttpConfig, LinuxOptions, LinuxPodOptions, PodUid, Propagation, Resources, StdinMode,
+    ContainerId, Cpu, HttpConfig, LinuxOptions, LinuxPodOptions, PodInfo, PodUid, Propagation, Resources, StdinMode,
 };
 use nacelle_infra::VolumeConfig;
 use nacelle_infra::network::PodNetworkConfig;
@@ -24,6 +24,8 @@ pub struct HostConfig {
 pub struct PodRequest {
     /// The pod's uid; unique on the host for as long as anything of the pod exists.
     pub uid: PodUid,
+    /// What its containers may know of it.
+    pub info: PodInfo,
     /// Its network, hostname included. The uid in it is taken from above.
     pub network: PodNetworkConfig,
     /// Its volumes.
@@ -73,6 +75,8 @@ pub struct ContainerRequest {
     pub stdin: StdinMode,
     /// How a component that exports an HTTP handler is served.
     pub http: HttpConfig,
+    /// Kubernetes' `lifecycle.stopSignal`: the name of a signal.
+    pub stop_signal: Option<String>,
     /// Kubernetes' `terminationMessagePath`: where it may leave a last word; see [`Host::last_words`](crate::Host::last_words).
     pub termination_log: Option<String>,
     /// Where its log is kept; by default in the pod's own directory, which goes with the pod.

@@ -29,7 +29,7 @@ pub struct Infra {
     /// What Linux containers of the pod mount beside volumes, once there is one.
     pub(crate) shared_mounts: Mutex<Option<SharedMounts>>,
     /// Taken by whoever acts on it.
-    exceeded: Mutex<Option<mpsc::UnboundedReceiver<StorageExceeded>>>,
+    exceeded: Mutex<Option<mpsc::UnboundedReceiver<Box<StorageExceeded>>>>,
 }
 
 /// The part of an infra that is made by blocking calls.
@@ -37,7 +37,7 @@ struct Files {
     state: PodDir,
     volumes: Vec<Volume>,
     storage: PodStorage,
-    exceeded: mpsc::UnboundedReceiver<StorageExceeded>,
+    exceeded: mpsc::UnboundedReceiver<Box<StorageExceeded>>,
 }
 
 impl Infra {
@@ -132,7 +132,7 @@ impl Infra {
     }
 
     /// The limits of ephemeral storage that are passed from now on, each once. For one caller: `None` for any other.
-    pub fn exceeded(&self) -> Option<mpsc::UnboundedReceiver<StorageExceeded>> {
+    pub fn exceeded(&self) -> Option<mpsc::UnboundedReceiver<Box<StorageExceeded>>> {
         // An option that is taken is whole even if a thread panicked while it held the lock.
         self.exceeded.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -85,12 +85,12 @@ impl ContainerStorage {
 pub(crate) struct PodStorage {
     account: Arc<DiskUsage>,
     containers: Mutex<BTreeMap<String, ContainerStorage>>,
-    told: mpsc::UnboundedSender<StorageExceeded>,
+    told: mpsc::UnboundedSender<Box<StorageExceeded>>,
 }
 
 impl PodStorage {
     /// Empty accounts. At most one notice per account comes out of the receiver.
-    pub(crate) fn new(limit: Option<u64>) -> (Self, mpsc::UnboundedReceiver<StorageExceeded>) {
+    pub(crate) fn new(limit: Option<u64>) -> (Self, mpsc::UnboundedReceiver<Box<StorageExceeded>>) {
         let (told, receiver) = mpsc::unbounded_channel();
         let notice = notice(&told, limit, |limit, used| StorageExceeded::Pod { limit, used });
         let account = DiskUsage::with_notice(limit, None, notice);
@@ -136,13 +136,13 @@ impl PodStorage {
 
 /// What an account with a limit calls when it is passed.
 fn notice(
-    told: &mpsc::UnboundedSender<StorageExceeded>,
+    told: &mpsc::UnboundedSender<Box<StorageExceeded>>,
     limit: Option<u64>,
     exceeded: impl Fn(u64, u64) -> StorageExceeded + Send + Sync + 'static,
 ) -> Notice {
     let told = told.clone();
     // An account without a limit does not pass it. A front end that went away needs no notice.
-    Box::new(move |used| drop(limit.map(|limit| told.send(exceeded(limit, used)))))
+    Box::new(move |used| drop(limit.map(|limit| told.send(Box::new(exceeded(limit, used))))))
 }
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
         data.charge(10).unwrap();
         let sidecar = pod.container("sidecar", None);
         assert!(sidecar.root().charge(41).is_err());
-        let all: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+        let all: Vec<_> = std::iter::from_fn(|| told.try_recv().ok().map(|exceeded| *exceeded)).collect();
         let expected = [
             StorageExceeded::Container { name: "app".into(), limit: 50, used: 51 },
             StorageExceeded::EmptyDir { volume: "data".into(), limit: 10 },

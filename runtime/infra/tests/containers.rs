@@ -380,7 +380,7 @@ async fn volumes_are_shared_and_hold_no_more_than_they_may() {
 
     let usage = pod.infra.storage_usage();
     assert!((1000 << 10..=1 << 20).contains(&usage.empty_dirs["data"]), "{usage:?}");
-    let told: Vec<_> = std::iter::from_fn(|| exceeded.try_recv().ok()).collect();
+    let told: Vec<_> = std::iter::from_fn(|| exceeded.try_recv().ok().map(|exceeded| *exceeded)).collect();
     assert_eq!(told, [StorageExceeded::EmptyDir { volume: "data".into(), limit: 1 << 20 }]);
 }
 
@@ -399,7 +399,7 @@ async fn the_pods_disk_is_one_account() {
     // What fits is written, as on Linux.
     assert!(write(&app.files, "/more", &vec![1; 100 << 10]).unwrap() <= 50 << 10);
     assert_eq!(write(&app.files, "/most", &[1; 100 << 10]).unwrap_err(), Errno::NOSPC);
-    assert!(matches!(exceeded.try_recv().unwrap(), StorageExceeded::Container { name, .. } if name == "app"));
+    assert!(matches!(*exceeded.try_recv().unwrap(), StorageExceeded::Container { name, .. } if name == "app"));
     // What an incarnation wrote is gone with it; its logs stay.
     app.remove().unwrap();
     let usage = pod.infra.storage_usage();

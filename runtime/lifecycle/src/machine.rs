@@ -47,7 +47,9 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// A pod that nobody works on yet: `Pending`, nothing running. It waits for [`Event::Start`].
     pub fn new(pod: CheckedPod, now: Timestamp) -> Self {
-        let containers: Vec<Container> = pod.containers().map(Container::new).collect();
+        let mut containers: Vec<Container> = pod.containers().map(Container::new).collect();
+        // They are large, and most pods have one: no room for more is kept.
+        containers.shrink_to_fit();
         let conditions = Conditions::new(&pod, &containers, now);
         let resize = Resize::none(&pod);
         Self {

@@ -7,11 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nacelle_lifecycle::{Event, ResizeVerdict};
 use nacelle_spec::CheckedPod;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::admission::{Applicant, Decision, ResizeFit, Scheduler, Wait};
+use crate::admission::{Applicant, Decision, Pressures, ResizeFit, Scheduler, Wait};
 use crate::capacity::NodeResources;
 use crate::clock::Clock;
+use crate::mailbox;
 
 /// Whether the node has room for a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub enum Room {
 /// A pod that wants room or has it.
 struct Guest {
     pod: CheckedPod,
-    events: mpsc::UnboundedSender<Event>,
+    events: mailbox::Sender<Event>,
     room: watch::Sender<Room>,
 }
 
@@ -62,7 +63,7 @@ impl Desk {
         &self,
         pod: &CheckedPod,
         is_bound: bool,
-        events: mpsc::UnboundedSender<Event>,
+        events: mailbox::Sender<Event>,
     ) -> watch::Receiver<Room> {
         let (room, rooms) = watch::channel(Room::Awaited { message: String::new(), is_up_to_others: false });
         let mut books = self.books();
@@ -92,10 +93,10 @@ impl Desk {
         self.books().guests.remove(uid);
     }
 
-    /// The node has come to be short of memory, or is no longer.
-    pub(crate) fn set_pressure(&self, under_pressure: bool) {
+    /// What the node is short of now.
+    pub(crate) fn set_pressures(&self, pressures: Pressures) {
         let mut books = self.books();
-        let decisions = books.scheduler.set_pressure(under_pressure, self.clock.now());
+        let decisions = books.scheduler.set_pressures(pressures, self.clock.now());
         self.tell(&books, decisions);
     }
 
@@ -128,7 +129,7 @@ impl Desk {
         for uid in std::mem::take(&mut books.deferred) {
             if let Some(guest) = books.guests.get(&uid) {
                 // As everywhere: a driver that has ended has nothing left to decide.
-                let _ = guest.events.send(Event::RoomFreed);
+                guest.events.send(Event::RoomFreed);
             }
         }
     }
@@ -144,7 +145,7 @@ impl Desk {
     pub(crate) fn send(&self, uid: &str, event: Event) {
         if let Some(guest) = self.books().guests.get(uid) {
             // A driver that has ended has nothing left to decide.
-            let _ = guest.events.send(event);
+            guest.events.send(event);
         }
     }
 
@@ -166,7 +167,7 @@ impl Desk {
                 guest.room.send_replace(room);
             }
             // As above.
-            let _ = guest.events.send(event);
+            guest.events.send(event);
         }
     }
 

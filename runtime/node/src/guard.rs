@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   budget rises to a mark ─┐
-//!   time                   ─┴─► look ──► conditions ──► Desk (BestEffort pods wait)
+//!   time                   ─┴─► look ──► conditions ──► Desk (some pods get no room)
 //!                                │
 //!                                └──► rank ──► Evict one ──► wait until it is gone ──► look
 //! ```
@@ -24,6 +24,7 @@ use nacelle_spec::{CheckedPod, Requests};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::admission::Pressures;
 use crate::capacity;
 use crate::clock::Clock;
 use crate::driver::Shared;
@@ -53,7 +54,10 @@ impl Guard {
             let seen = self.observe();
             let round = self.manager.look(&seen, self.clock.now());
             self.set_alarm(&seen);
-            shared.desk.set_pressure(round.conditions.memory.present);
+            shared.desk.set_pressures(Pressures {
+                memory: round.conditions.memory.present,
+                disk: round.conditions.disk.present,
+            });
             self.conditions.send_if_modified(|shown| std::mem::replace(shown, round.conditions) != round.conditions);
             if let Some(reclaim) = round.reclaim
                 && let Some(victim) = put_out(&shared, &reclaim).await

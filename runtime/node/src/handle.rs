@@ -6,10 +6,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PodStatus;
 use nacelle_lifecycle::GateCondition;
 use nacelle_spec::{CheckedPod, Diagnostic, Objects};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::desk::Room;
 use crate::driver::Live;
+use crate::mailbox;
 use crate::notice::PodRef;
 use crate::stats::PodSample;
 
@@ -30,7 +31,7 @@ pub struct PodHandle {
     pub(crate) pod: CheckedPod,
     /// The pod as it shall be, with the resources that were asked for last.
     pub(crate) desired: Arc<Mutex<CheckedPod>>,
-    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) commands: mailbox::Sender<Command>,
     pub(crate) live: watch::Sender<Live>,
     pub(crate) status: watch::Receiver<Arc<PodStatus>>,
     pub(crate) room: watch::Receiver<Room>,
@@ -64,7 +65,7 @@ impl PodHandle {
     /// shortens the first. Returns at once.
     pub fn delete(&self, grace: Option<Duration>) {
         // A driver that has ended has no pod left to stop.
-        let _ = self.commands.send(Command::Delete(grace));
+        self.commands.send(Command::Delete(grace));
     }
 
     /// Takes over the labels and annotations of `pod`, and what it refers to from now on: volumes show the new files at
@@ -78,7 +79,7 @@ impl PodHandle {
     /// Returns at once.
     pub fn set_condition(&self, condition: GateCondition) {
         // A driver that has ended shows no conditions any more.
-        let _ = self.commands.send(Command::SetCondition(condition));
+        self.commands.send(Command::SetCondition(condition));
     }
 
     /// Asks for the cpu and memory that `pod` gives to the pod and its containers (KEP-1287); what else differs in it is
@@ -93,7 +94,7 @@ impl PodHandle {
         let Some(resized) = desired.resize(&desired.with_resources_of(pod))? else { return Ok(false) };
         *desired = resized.clone();
         // Under the lock, so that the driver hears of the latest last. One that has ended has no pod left to resize.
-        let _ = self.commands.send(Command::Resize(resized));
+        self.commands.send(Command::Resize(resized));
         Ok(true)
     }
 

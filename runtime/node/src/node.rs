@@ -27,6 +27,7 @@ use crate::driver::{Context, Driver, FrontEnd, Live, Origin, Outlets, Shared, Wi
 use crate::eviction::{Manager, NodeConditions};
 use crate::guard::Guard;
 use crate::handle::PodHandle;
+use crate::mailbox::mailbox;
 use crate::notice::Notice;
 use crate::prune::compile_cache;
 use crate::stats::{Registry, Sample};
@@ -189,9 +190,9 @@ impl Node {
         let pod = start.pod.with_identity(&uid.to_string(), &name, clock.now(), &self.name);
         let base_dir = std::path::absolute(&start.base_dir).unwrap_or(start.base_dir);
 
-        let (events, event_queue) = mpsc::unbounded_channel();
+        let (events, event_queue) = mailbox();
         let (host_events, host_event_queue) = mpsc::unbounded_channel();
-        let (commands, command_queue) = mpsc::unbounded_channel();
+        let (commands, command_queue) = mailbox();
         let (status, statuses) = watch::channel(Arc::new(PodStatus::default()));
         let (gone, going) = watch::channel(false);
         let context = Context::new(

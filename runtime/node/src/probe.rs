@@ -109,7 +109,8 @@ pub(crate) async fn hook(context: Arc<Context>, container: Arc<str>, attempt: u3
     match run_hook(&context, &container, attempt, kind).await {
         Ok(()) => HookOutcome::Succeeded,
         Err(why) => {
-            tracing::info!(pod = context.pod.name(), %container, ?kind, why, "a hook failed");
+            // Not in the event: as with the kubelet, what a program says may be a secret.
+            tracing::warn!(pod = context.pod.name(), %container, ?kind, why = shortened(why), "a hook failed");
             HookOutcome::Failed
         }
     }

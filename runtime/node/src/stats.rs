@@ -8,6 +8,8 @@
 //!                     └──────────┴──► prometheus     /metrics/cadvisor, /metrics/resource, the kubelet's volume metrics
 //! ```
 //!
+//! `serve` answers HTTP requests for these.
+//!
 //! Taking a sample is I/O ([`Node::stats`](crate::Node::stats)); everything after it is a pure function of samples.
 //!
 //! A container's working set is all it uses: there is no page cache in it, so nothing of it could be reclaimed.
@@ -19,6 +21,7 @@ mod procfs;
 pub mod prometheus;
 mod rates;
 mod sample;
+mod serve;
 pub mod summary;
 
 #[cfg(test)]
@@ -32,6 +35,7 @@ pub use nacelle_infra::stats::{FileSpace, FileUsage, InfraStats, PodMemoryStats,
 pub use nacelle_spec::QosClass;
 pub use rates::{CpuRate, Rates};
 pub use sample::{HostInterface, MachineMemory, MachineSample, PodInfo, PodSample, ProcessSample, Sample};
+pub use serve::serve;
 
 pub(crate) use collect::Registry;
 

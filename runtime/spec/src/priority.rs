@@ -166,9 +166,9 @@ impl CheckedPod {
         self.priority() >= SYSTEM_CRITICAL
     }
 
-    /// Whether the pod bears a node that is short of memory, although it asks for nothing: it has a toleration for the
-    /// taint that such a node has.
-    pub fn tolerates_memory_pressure(&self) -> bool {
+    /// Whether the pod has a toleration for a taint, without a value and with the effect `NoSchedule`, that a node has while
+    /// it is short of something.
+    pub fn tolerates(&self, taint: &str) -> bool {
         let fits =
             |text: &Option<String>, right: &str| text.as_deref().is_none_or(|text| text.is_empty() || text == right);
         self.spec().tolerations.iter().flatten().any(|toleration| {
@@ -177,7 +177,7 @@ impl CheckedPod {
             // A taint for a condition has no value. Only `Exists` may leave the key out.
             let key = match toleration.key.as_deref().unwrap_or_default() {
                 "" => exists,
-                key => key == MEMORY_PRESSURE_TAINT,
+                key => key == taint,
             };
             key && (exists || value.is_empty()) && fits(&toleration.effect, "NoSchedule")
         })
@@ -186,6 +186,8 @@ impl CheckedPod {
 
 /// The taint of a node that is short of memory.
 pub const MEMORY_PRESSURE_TAINT: &str = "node.kubernetes.io/memory-pressure";
+/// The taint of a node whose disk is nearly full.
+pub const DISK_PRESSURE_TAINT: &str = "node.kubernetes.io/disk-pressure";
 
 #[cfg(test)]
 mod tests {
@@ -265,7 +267,7 @@ mod tests {
             ("{key: node.kubernetes.io/disk-pressure, operator: Exists}", false),
         ] {
             let pod = pod(&format!("tolerations: [{toleration}],"));
-            assert_eq!(pod.tolerates_memory_pressure(), expected, "{toleration}");
+            assert_eq!(pod.tolerates(MEMORY_PRESSURE_TAINT), expected, "{toleration}");
         }
     }
 }

@@ -130,6 +130,11 @@ impl<'a> PodContainer<'a> {
         action(exec, http_get, tcp_socket, &None, sleep)
     }
 
+    /// `lifecycle.stopSignal`: the name of a signal (KEP-4960).
+    pub fn stop_signal(&self) -> Option<&'a str> {
+        self.spec.lifecycle.as_ref()?.stop_signal.as_deref().filter(|signal| !signal.is_empty())
+    }
+
     /// The number of a port that may be given by its name.
     ///
     /// # Errors

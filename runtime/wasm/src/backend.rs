@@ -15,13 +15,16 @@ use crate::config::WasmConfig;
 use crate::container::WasmContainer;
 use crate::count::Count;
 use crate::engines::Engines;
+use crate::exec::{Execs, Surroundings};
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::memory::{self, MemoryRefused};
+use crate::pod_interface::{Facts, calls};
 use crate::pods::Pods;
+use crate::program::Entry;
 use crate::programs::Ready;
 use crate::sched::{Executor, Spawner};
 
@@ -105,28 +108,58 @@ impl Backend for WasmBackend {
         let (path, digest) = wasm(&config.program)?;
         let fuel = config.resources.fuel.map(FuelAccount::new);
         let programs = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
-        let Ready { entry, engine } = programs.get(path, digest).await?;
+        let main = programs.get(path, digest).await?;
+        let Ready { entry, engine } = main.clone();
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
+        if let Some(signal) = &config.stop_signal
+            && !entry.asks_for_termination()
+        {
+            tracing::warn!(
+                container = %config.id, signal,
+                "lifecycle.stopSignal has no effect: the component does not import nacelle:pod/termination"
+            );
+        }
         let buffers = Arc::clone(infra.memory.part(Part::Buffers));
         let pod = self.pods.group(&config.id.pod, config.pod_cpu, &self.executor);
         let cpu = pod.container(config.resources.cpu);
         let spawner = Spawner::Group(cpu.clone());
+        let control = Arc::new(Control::new());
+        let facts = Facts::new(&config, Arc::clone(&control), infra.info.clone());
+        let (caller, calls) = calls();
+        let (outgoing, instances) =
+            (Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner), Count::default());
+        let execs = Execs::new(Surroundings {
+            engines: Arc::clone(&self.engines),
+            main,
+            config: config.clone(),
+            infra: infra.clone(),
+            outgoing: Arc::clone(&outgoing),
+            fuel: fuel.clone(),
+            instances: instances.clone(),
+            cpu: cpu.clone(),
+            executor: Arc::clone(&self.executor),
+            facts: Arc::clone(&facts),
+            // Only this kind of guest does two things at a time.
+            caller: matches!(*entry, Entry::Command3(_)).then_some(caller),
+        });
         let launch = Launch {
             engine,
             entry,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
-            outgoing: Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner),
+            outgoing,
             output,
+            terminal: false,
             fuel,
-            instances: Count::default(),
+            instances,
+            facts,
             infra,
-            control: Arc::new(Control::new()),
+            control,
             config,
         };
         let executor = Arc::clone(&self.executor);
-        let container = WasmContainer::create(launch, stdin, executor, cpu, self.bounds);
+        let container = WasmContainer::create(launch, calls, execs, stdin, executor, cpu, self.bounds);
         Ok(Arc::new(container.await?))
     }
 

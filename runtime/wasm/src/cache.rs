@@ -136,6 +136,11 @@ impl Cache {
         Ok(self.new_file(key)?.into_temp_path())
     }
 
+    /// A file without a name: it is gone with its last descriptor.
+    pub(crate) fn unnamed_file(&self) -> io::Result<File> {
+        tempfile::tempfile_in(&self.dir)
+    }
+
     fn new_file(&self, key: &Key) -> io::Result<tempfile::NamedTempFile> {
         tempfile::Builder::new().prefix(&format!("{NEW}{}-", key.0)).tempfile_in(&self.dir)
     }

@@ -20,11 +20,13 @@ use nacelle_infra::memory::ContainerMemory;
 use tokio::sync::{oneshot, watch};
 
 use crate::count::Count;
+use crate::exec::Execs;
 use crate::flag::Control;
 use crate::fuel::FuelAccount;
 use crate::guest::{Launch, StartReply};
 use crate::http::{Bounds, Server};
 use crate::memory;
+use crate::pod_interface::{Calls, Facts};
 use crate::program::Entry;
 use crate::sched::{Executor, Group};
 use crate::stdio::{Output, Reader};
@@ -42,7 +44,9 @@ pub(crate) struct WasmContainer {
     memory: Arc<ContainerMemory>,
     cpu: Group,
     fuel: Option<Arc<FuelAccount>>,
+    facts: Arc<Facts>,
     instances: Count,
+    execs: Arc<Execs>,
     /// Keeps the guest's threads when the backend is dropped first.
     _executor: Arc<Executor>,
 }
@@ -51,6 +55,8 @@ impl WasmContainer {
     /// Makes an instance and leaves it waiting for its start.
     pub(crate) async fn create(
         launch: Launch,
+        calls: Calls,
+        execs: Execs,
         stdin: Option<Reader>,
         executor: Arc<Executor>,
         cpu: Group,
@@ -66,17 +72,19 @@ impl WasmContainer {
             memory: Arc::clone(&launch.infra.memory),
             cpu: cpu.clone(),
             fuel: launch.fuel.clone(),
+            facts: Arc::clone(&launch.facts),
             instances: launch.instances.clone(),
+            execs: Arc::new(execs),
             _executor: Arc::clone(&executor),
         };
-        let ticks = executor.guest();
+        let (ticks, execs) = (executor.guest(), Arc::clone(&container.execs));
         let mut guard = KillUnlessKept(Some(Arc::clone(&launch.control)));
         let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
         let task = if let Entry::Proxy(_) = &*launch.entry {
             let server = Server { launch, cpu: cpu.clone(), bounds };
             cpu.spawn(server.run(ready, start_gate))
         } else {
-            let run = async move { launch.run_command(stdin, ready, start_gate).await };
+            let run = async move { launch.run_command(stdin, ready, start_gate, calls).await };
             cpu.spawn(until_killed(Arc::clone(&control), run))
         };
         executor.spawn_host(async move {
@@ -84,6 +92,8 @@ impl WasmContainer {
                 ExitCause::HostFailure { message: format!("the runtime failed while it ran the guest: {error}") }.into()
             });
             drop(ticks);
+            // As processes of a namespace whose first one has ended.
+            execs.close().await;
             let cause = finish(ended, output, &control).await;
             exit_sender.send_replace(Some(cause));
         });
@@ -144,6 +154,7 @@ impl Container for WasmContainer {
         let Some(gate) = gate else {
             return Err(CreateError::Other("the container was started before".into()));
         };
+        self.execs.open();
         let (reply, started) = oneshot::channel();
         if gate.send(reply).is_err() {
             // It has ended already: `wait` tells how.
@@ -157,14 +168,12 @@ impl Container for WasmContainer {
         }
     }
 
-    async fn exec(&self, _: ExecRequest, _: OutputSender) -> Result<ExitCause, ExecError> {
-        Err(ExecError::Unsupported(
-            "exec is not supported for WebAssembly containers in this version of nacelle".into(),
-        ))
+    async fn exec(&self, request: ExecRequest, output: OutputSender) -> Result<ExitCause, ExecError> {
+        self.execs.run(request, output).await
     }
 
-    async fn terminate(&self) {
-        self.control.terminate.set();
+    async fn terminate(&self, grace: Duration) {
+        self.control.terminate.ask(grace);
     }
 
     async fn kill(&self) {
@@ -198,6 +207,7 @@ impl Container for WasmContainer {
         let in_use = |InUse { limit, used }| UpdateError::MemoryInUse { limit, used };
         self.memory.set_limit(resources.memory).map_err(in_use)?;
         self.cpu.set_share(resources.cpu);
+        self.facts.set_resources(*resources);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nacelle_container::output::{OutputSender, Stream};
 use nacelle_container::{ContainerConfig, ContainerInfra, CreateError, ExitCause};
 use tokio::sync::oneshot;
+use wasmtime::component::{ComponentExportIndex, Instance};
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtxBuilder;
 
@@ -14,6 +15,7 @@ use crate::flag::Control;
 use crate::fuel::{self, FuelAccount, FuelShare};
 use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryRefused, MemoryShare};
+use crate::pod_interface::{self, Calls, Facts};
 use crate::program::Entry;
 use crate::state::{GuestState, MAX_HANDLES};
 use crate::stdio::{Input, Output, Reader};
@@ -31,11 +33,15 @@ pub(crate) struct Launch {
     /// The way of their HTTP requests.
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) output: OutputSender,
+    /// Whether its streams are one terminal.
+    pub(crate) terminal: bool,
     /// Where the container has a budget of fuel.
     pub(crate) fuel: Option<Arc<FuelAccount>>,
     /// Its instances.
     pub(crate) instances: Count,
     pub(crate) control: Arc<Control>,
+    /// What instances may know of their pod and container.
+    pub(crate) facts: Arc<Facts>,
 }
 
 /// What a created container waits for: whoever starts it hands in where to say that it runs, or why it does not.
@@ -48,10 +54,12 @@ pub(crate) type Ready = oneshot::Sender<Result<(), CreateError>>;
 impl Launch {
     /// A store for one more instance. An error is [`MemoryRefused`] where there is no memory for one.
     pub(crate) fn store(&self, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
+        let (terminal, errors) = (self.terminal, if self.terminal { Stream::Stdout } else { Stream::Stderr });
+        let input = |reader| Input::new(reader, Arc::clone(&self.control)).on_terminal(terminal);
         let stdio = Stdio {
-            stdin: stdin.map(|reader| Input::new(reader, Arc::clone(&self.control))),
-            stdout: Output::new(self.output.clone(), Stream::Stdout),
-            stderr: Output::new(self.output.clone(), Stream::Stderr),
+            stdin: stdin.map(input),
+            stdout: Output::new(self.output.clone(), Stream::Stdout).on_terminal(terminal),
+            stderr: Output::new(self.output.clone(), errors).on_terminal(terminal),
         };
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.config.argv)
@@ -72,7 +80,7 @@ impl Launch {
         let hooks = HttpHooks(Arc::clone(&self.outgoing));
         let mut store = Store::new(
             &self.engine,
-            GuestState::new(wasi.build(), hooks, network, files, memory, self.instances.one()),
+            GuestState::new(wasi.build(), hooks, network, files, Arc::clone(&self.facts), memory, self.instances.one()),
         );
         store.data_mut().fuel = self.fuel.as_ref().map(FuelShare::new);
         fuel::fill(&mut store)?;
@@ -86,20 +94,62 @@ impl Launch {
         Ok(store)
     }
 
-    /// Runs the container's command from its instantiation to its end.
-    pub(crate) async fn run_command(&self, stdin: Option<Reader>, ready: Ready, start: StartGate) -> Ended {
+    /// Runs the container's command from its instantiation to its end. Where it can do more than one thing at a time, its
+    /// instance takes calls beside.
+    pub(crate) async fn run_command(
+        &self,
+        stdin: Option<Reader>,
+        ready: Ready,
+        start: StartGate,
+        calls: Calls,
+    ) -> Ended {
         let instantiated = self.instantiate_command(stdin).await;
         if !self.wait_for_start(ready, start, instantiated.as_ref().err()).await {
             return ExitCause::Stopped { graceful: true }.into();
         }
+        self.call_command(instantiated, Some(calls)).await
+    }
+
+    /// Runs the command without waiting for a start.
+    pub(crate) async fn run_at_once(&self, stdin: Option<Reader>) -> Ended {
+        let instantiated = self.instantiate_command(stdin).await;
+        self.call_command(instantiated, None).await
+    }
+
+    /// Calls a function that the component exports, on a fresh instance.
+    pub(crate) async fn call_export(&self, function: ComponentExportIndex) -> Ended {
+        let mut store = match self.store(None) {
+            Ok(store) => store,
+            Err(error) => return Ended::of_error(&error, None, self.fuel.as_deref()),
+        };
+        let returned = pod_interface::call(&mut store, self.entry.instance_pre(), function).await;
+        // Its own end says more.
+        let _ = fuel::settle(&mut store);
+        match returned {
+            Ok(returned) => pod_interface::ended(returned),
+            Err(error) => Ended::of_error(&error, store.data().memory.refusal(), self.fuel.as_deref()),
+        }
+    }
+
+    async fn call_command(
+        &self,
+        instantiated: wasmtime::Result<(Store<GuestState>, Command)>,
+        calls: Option<Calls>,
+    ) -> Ended {
         let (mut store, command) = match instantiated {
             Ok(instantiated) => instantiated,
             Err(error) => return Ended::of_error(&error, None, self.fuel.as_deref()),
         };
         let result = match command {
             Command::P2(command) => command.wasi_cli_run().call_run(&mut store).await,
-            Command::P3(command) => store
-                .run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await)
+            Command::P3(command, instance) => store
+                .run_concurrent(async |accessor| {
+                    let run = command.wasi_cli_run().call_run(accessor);
+                    match calls {
+                        Some(calls) => calls.beside(accessor, instance, run).await,
+                        None => run.await,
+                    }
+                })
                 .await
                 .and_then(|result| result),
         };
@@ -112,7 +162,10 @@ impl Launch {
         let mut store = self.store(stdin)?;
         let command = match &*self.entry {
             Entry::Command2(pre) => Command::P2(pre.instantiate_async(&mut store).await?),
-            Entry::Command3(pre) => Command::P3(pre.instantiate_async(&mut store).await?),
+            Entry::Command3(pre) => {
+                let instance = pre.instance_pre().instantiate_async(&mut store).await?;
+                Command::P3(wasmtime_wasi::p3::bindings::Command::new(&mut store, &instance)?, instance)
+            }
             Entry::Proxy(_) => return Err(wasmtime::Error::msg("an HTTP component is not a command")),
         };
         store.data_mut().memory.instantiated();
@@ -139,7 +192,7 @@ impl Launch {
 
 enum Command {
     P2(wasmtime_wasi::p2::bindings::Command),
-    P3(wasmtime_wasi::p3::bindings::Command),
+    P3(wasmtime_wasi::p3::bindings::Command, Instance),
 }
 
 /// What a failed instantiation means, unless it is the guest's own doing: a trap or an exit in a start function is how

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //!   bytes ── format ── adapt (preview 1) ── compile ── cache ── load ── link ──► Entry        once per program
-//!   Entry + ContainerConfig ── Launch ── store, instance ── run or serve ──► ExitCause       once per container
+//!   Entry + ContainerConfig ── Launch ── store, instance ── run or serve ──► ExitCause       once per container,
+//!                                                                                            and for each exec
 //! ```
 //!
 //! This is the only crate that names wasmtime; none of its types is in the interface. It must not depend on anything
@@ -21,6 +22,7 @@ mod container;
 mod count;
 mod engine;
 mod engines;
+mod exec;
 mod filesystem;
 mod flag;
 mod format;
@@ -30,6 +32,7 @@ mod http;
 mod linker;
 mod memory;
 mod model;
+mod pod_interface;
 mod pods;
 mod program;
 mod programs;

@@ -6,6 +6,8 @@
 //! | sockets | [`sockets`](crate::sockets), over the pod's network |
 //! | filesystem | [`filesystem`](crate::filesystem), over the container's mount namespace |
 //! | http | wasmtime-wasi-http, with the hooks of [`http`](crate::http) |
+//!
+//! Besides WASI there is `nacelle:pod` ([`pod_interface`](crate::pod_interface)).
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::{Engine, StoreContextMut};
@@ -18,10 +20,12 @@ use wasmtime_wasi_io::bindings::wasi::io;
 use crate::adapt::{EXIT_FUNCTION, EXIT_INTERFACE};
 use crate::filesystem;
 use crate::model::Model;
+use crate::pod_interface;
 use crate::sockets;
 use crate::state::GuestState;
 
-/// Makes a linker that offers WASI 0.2, where the engine is concurrent also 0.3, and the exact exit of adapted modules.
+/// Makes a linker that offers WASI 0.2 and `nacelle:pod`, where the engine is concurrent also 0.3, and the exact exit of
+/// adapted modules.
 pub(crate) fn linker(engine: &Engine, model: Model) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     add_io(&mut linker)?;
@@ -30,6 +34,7 @@ pub(crate) fn linker(engine: &Engine, model: Model) -> wasmtime::Result<Linker<G
     filesystem::p2::add_to_linker(&mut linker, GuestState::files)?;
     sockets::p2::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    pod_interface::p2::add_to_linker(&mut linker)?;
     if model == Model::Concurrent {
         add_p3(&mut linker)?;
     }
@@ -86,5 +91,6 @@ fn add_p3(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     p3::random::add_to_linker(linker)?;
     filesystem::p3::add_to_linker(linker, GuestState::files)?;
     sockets::p3::add_to_linker(linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(linker)
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    pod_interface::p3::add_to_linker(linker)
 }

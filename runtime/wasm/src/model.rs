@@ -60,7 +60,9 @@ fn is_sequential(component: &[u8]) -> bool {
 }
 
 fn is_concurrent(name: &str) -> bool {
-    (name.starts_with("wasi:") && name.contains("@0.3.")) || name.starts_with("wasi:http/incoming-handler@")
+    (name.starts_with("wasi:") && name.contains("@0.3."))
+        || name.starts_with("wasi:http/incoming-handler@")
+        || name.starts_with("nacelle:pod-async/")
 }
 
 #[cfg(test)]
@@ -78,6 +80,8 @@ mod tests {
         let importing = |name: &str| model(&format!(r#"(component (import "{name}" (instance)))"#));
         assert_eq!(importing("wasi:cli/environment@0.2.6"), Model::Sequential);
         assert_eq!(importing("wasi:clocks/monotonic-clock@0.3.0"), Model::Concurrent);
+        assert_eq!(importing("nacelle:pod/info@0.1.0"), Model::Sequential);
+        assert_eq!(importing("nacelle:pod-async/termination@0.1.0"), Model::Concurrent);
         let exporting = |name: &str| model(&format!(r#"(component (instance $i) (export "{name}" (instance $i)))"#));
         assert_eq!(exporting("wasi:cli/run@0.2.0"), Model::Sequential);
         assert_eq!(exporting("wasi:cli/run@0.3.0"), Model::Concurrent);

@@ -8,6 +8,7 @@ use wasmtime_wasi::{p2, p3};
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use crate::adapt::list;
+use crate::pod_interface;
 use crate::state::GuestState;
 
 /// What a component is run by.
@@ -24,15 +25,31 @@ pub(crate) enum Entry {
 const PAGE: u64 = 64 * 1024;
 
 impl Entry {
+    /// The component with its imports, whatever its entry point is.
+    pub(crate) fn instance_pre(&self) -> &InstancePre<GuestState> {
+        match self {
+            Self::Command2(pre) => pre.instance_pre(),
+            Self::Command3(pre) => pre.instance_pre(),
+            Self::Proxy(ProxyPre::P2(pre)) => pre.instance_pre(),
+            Self::Proxy(ProxyPre::P3(pre)) => pre.instance_pre(),
+        }
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        self.instance_pre().component()
+    }
+
+    /// Whether the program asks how it is to stop.
+    pub(crate) fn asks_for_termination(&self) -> bool {
+        let component = self.component();
+        let ty = component.component_type();
+        let asks = |name: &str| pod_interface::TERMINATION.iter().any(|prefix| name.starts_with(prefix));
+        ty.imports(component.engine()).any(|(name, _)| asks(name))
+    }
+
     /// Bytes of the largest linear memory that an instance starts with: what it needs at least.
     pub(crate) fn initial_memory(&self) -> u64 {
-        let component = match self {
-            Self::Command2(pre) => pre.instance_pre().component(),
-            Self::Command3(pre) => pre.instance_pre().component(),
-            Self::Proxy(ProxyPre::P2(pre)) => pre.instance_pre().component(),
-            Self::Proxy(ProxyPre::P3(pre)) => pre.instance_pre().component(),
-        };
-        let pages = component.resources_required().and_then(|resources| resources.max_initial_memory_size);
+        let pages = self.component().resources_required().and_then(|resources| resources.max_initial_memory_size);
         pages.unwrap_or(0).saturating_mul(PAGE)
     }
 }

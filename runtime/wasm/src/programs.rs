@@ -11,6 +11,8 @@
 //! A program in the cache is there under the key of its engine, so that finding it means knowing which it needs.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -34,6 +36,7 @@ pub(crate) struct Programs {
 }
 
 /// A program that is ready to be instantiated.
+#[derive(Clone)]
 pub(crate) struct Ready {
     /// Its entry point.
     pub(crate) entry: Arc<Entry>,
@@ -43,6 +46,22 @@ pub(crate) struct Ready {
 
 /// One program and what it is run by: locked by the task that loads it, gone from memory when no container uses it.
 type Slot = tokio::sync::Mutex<Option<(Model, Weak<Entry>)>>;
+
+/// Why the cache could not be asked.
+enum LoadError {
+    /// The digest is none.
+    Digest(String),
+    Create(CreateError),
+}
+
+impl LoadError {
+    fn or(self, bad: impl FnOnce(String) -> CreateError) -> CreateError {
+        match self {
+            Self::Digest(reason) => bad(reason),
+            Self::Create(error) => error,
+        }
+    }
+}
 
 impl Programs {
     /// For programs without concurrency, and for the others.
@@ -57,24 +76,67 @@ impl Programs {
 
     /// The program at `path` with this digest, ready to be instantiated.
     pub(crate) async fn get(&self, path: &Path, digest: &str) -> Result<Ready, CreateError> {
-        let slot = {
-            let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            // Slots that nobody waits for and whose program is gone.
-            let is_loaded =
-                |slot: &Option<(Model, Weak<Entry>)>| slot.as_ref().is_some_and(|it| it.1.strong_count() > 0);
-            loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| is_loaded(&slot)));
-            Arc::clone(loaded.entry(digest.to_owned()).or_default())
-        };
+        let slot = self.slot(digest);
         let mut slot = slot.lock().await;
-        if let Some((model, entry)) = &*slot
-            && let Some(entry) = entry.upgrade()
-        {
-            let parts = self.runtime(*model).parts().await?;
-            return Ok(Ready { entry, engine: parts.engine.clone() });
+        if let Some(ready) = self.loaded(&slot).await? {
+            return Ok(ready);
         }
-        let (runtime, component) = self.load(path, digest).await?;
+        let bad = |reason| CreateError::BadProgram { path: path.display().to_string(), reason };
+        let (runtime, component) = match self.load(digest).await.map_err(|error| error.or(bad))? {
+            Some(loaded) => loaded,
+            None => {
+                let program = path.to_owned();
+                let runtime = self.runtime(blocking(move || compile::model(&program)).await?);
+                let key = Key::new(digest, &runtime.compatibility).map_err(bad)?;
+                (runtime, self.compile(runtime, &key, path, digest).await?)
+            }
+        };
+        self.link(&mut slot, runtime, &component, path).await
+    }
+
+    /// The program with this digest, if it is in memory or in the cache.
+    pub(crate) async fn find(&self, digest: &str) -> Result<Option<Ready>, CreateError> {
+        let slot = self.slot(digest);
+        let mut slot = slot.lock().await;
+        if let Some(ready) = self.loaded(&slot).await? {
+            return Ok(Some(ready));
+        }
+        let bad = |reason| CreateError::BadProgram { path: digest.to_owned(), reason };
+        match self.load(digest).await.map_err(|error| error.or(bad))? {
+            Some((runtime, component)) => self.link(&mut slot, runtime, &component, Path::new(digest)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A file without a name, on the disk that the cache is on.
+    pub(crate) fn unnamed_file(&self) -> io::Result<File> {
+        self.cache.unnamed_file()
+    }
+
+    fn slot(&self, digest: &str) -> Arc<Slot> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Slots that nobody waits for and whose program is gone.
+        let is_loaded = |slot: &Option<(Model, Weak<Entry>)>| slot.as_ref().is_some_and(|it| it.1.strong_count() > 0);
+        loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|slot| is_loaded(&slot)));
+        Arc::clone(loaded.entry(digest.to_owned()).or_default())
+    }
+
+    async fn loaded(&self, slot: &Option<(Model, Weak<Entry>)>) -> Result<Option<Ready>, CreateError> {
+        let Some((model, entry)) = slot else { return Ok(None) };
+        let Some(entry) = entry.upgrade() else { return Ok(None) };
+        let parts = self.runtime(*model).parts().await?;
+        Ok(Some(Ready { entry, engine: parts.engine.clone() }))
+    }
+
+    async fn link(
+        &self,
+        slot: &mut Option<(Model, Weak<Entry>)>,
+        runtime: &Runtime,
+        component: &Component,
+        path: &Path,
+    ) -> Result<Ready, CreateError> {
         let parts = runtime.parts().await?;
-        let entry = Arc::new(program::link(&parts.linker, &component, path)?);
+        let entry = Arc::new(program::link(&parts.linker, component, path)?);
         *slot = Some((runtime.code.model, Arc::downgrade(&entry)));
         Ok(Ready { entry, engine: parts.engine.clone() })
     }
@@ -84,18 +146,15 @@ impl Programs {
         if concurrent.code.model == model { concurrent } else { sequential }
     }
 
-    async fn load(&self, path: &Path, digest: &str) -> Result<(&Runtime, Component), CreateError> {
-        let bad = |reason| CreateError::BadProgram { path: path.display().to_string(), reason };
+    /// The program from the cache, with what runs it.
+    async fn load(&self, digest: &str) -> Result<Option<(&Runtime, Component)>, LoadError> {
         for runtime in &self.runtimes {
-            let key = Key::new(digest, &runtime.compatibility).map_err(bad)?;
-            if let Some(component) = self.load_cached(runtime, &key).await? {
-                return Ok((runtime, component));
+            let key = Key::new(digest, &runtime.compatibility).map_err(LoadError::Digest)?;
+            if let Some(component) = self.load_cached(runtime, &key).await.map_err(LoadError::Create)? {
+                return Ok(Some((runtime, component)));
             }
         }
-        let program = path.to_owned();
-        let runtime = self.runtime(blocking(move || compile::model(&program)).await?);
-        let key = Key::new(digest, &runtime.compatibility).map_err(bad)?;
-        Ok((runtime, self.compile(runtime, &key, path, digest).await?))
+        Ok(None)
     }
 
     async fn compile(&self, runtime: &Runtime, key: &Key, path: &Path, digest: &str) -> Result<Component, CreateError> {

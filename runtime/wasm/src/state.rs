@@ -12,6 +12,7 @@ use crate::filesystem::{Files, FilesView};
 use crate::fuel::FuelShare;
 use crate::http::HttpHooks;
 use crate::memory::MemoryShare;
+use crate::pod_interface::{Facts, PodView};
 use crate::sockets::SocketsView;
 
 /// The most host resources (files, sockets, streams, …) that a guest may hold at a time.
@@ -27,6 +28,7 @@ pub(crate) struct GuestState {
     hooks: HttpHooks,
     network: Arc<ContainerNetwork>,
     files: Files,
+    facts: Arc<Facts>,
     table: ResourceTable,
     pub(crate) memory: MemoryShare,
     /// Where the container has a budget of it.
@@ -41,17 +43,24 @@ impl GuestState {
         hooks: HttpHooks,
         network: Arc<ContainerNetwork>,
         files: Files,
+        facts: Arc<Facts>,
         memory: MemoryShare,
         counted: Counted,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { wasi, http: WasiHttpCtx::new(), hooks, network, files, table, memory, fuel: None, _counted: counted }
+        let http = WasiHttpCtx::new();
+        Self { wasi, http, hooks, network, files, facts, table, memory, fuel: None, _counted: counted }
     }
 
     /// What wasi:filesystem works on.
     pub(crate) fn files(&mut self) -> FilesView<'_> {
         FilesView { files: &self.files, table: &mut self.table }
+    }
+
+    /// What nacelle:pod works on.
+    pub(crate) fn pod(&mut self) -> PodView<'_> {
+        PodView { facts: &self.facts, table: &mut self.table }
     }
 
     /// What wasi:sockets works on.

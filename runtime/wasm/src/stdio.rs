@@ -26,11 +26,17 @@ use crate::flag::Control;
 pub(crate) struct Output {
     sender: OutputSender,
     stream: Stream,
+    terminal: bool,
 }
 
 impl Output {
     pub(crate) fn new(sender: OutputSender, stream: Stream) -> Self {
-        Self { sender, stream }
+        Self { sender, stream, terminal: false }
+    }
+
+    /// One that is a terminal, or is none.
+    pub(crate) fn on_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
     }
 
     /// Writes the runtime's own words about the container, waiting for room.
@@ -48,7 +54,7 @@ impl Output {
 
 impl IsTerminal for Output {
     fn is_terminal(&self) -> bool {
-        false
+        self.terminal
     }
 }
 
@@ -58,18 +64,26 @@ impl StdoutStream for Output {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(PollHandle { output: self.clone(), room: None })
+        Box::new(PollHandle { output: self.clone(), room: None, flushed: false })
     }
 }
 
 /// A WASI 0.2 output stream: room in the channel is reserved by `check_write` and used by `write`.
+///
+/// It is not kept longer than that: many instances share the channel, and those that only wait for something must not
+/// keep the others from writing. So a blocking write takes just what it needs, and a flush, which has nothing to do,
+/// waits for nothing.
 struct PollHandle {
     output: Output,
     room: Option<OwnedPermit<Chunk>>,
+    /// A flush came last: whoever waits for the stream now waits for its end, and does not mean to write.
+    flushed: bool,
 }
 
+#[wasmtime_wasi::async_trait]
 impl OutputStream for PollHandle {
     fn check_write(&mut self) -> StreamResult<usize> {
+        self.flushed = false;
         if self.room.is_none() {
             match self.output.sender.clone().try_reserve_owned() {
                 Ok(room) => self.room = Some(room),
@@ -93,6 +107,26 @@ impl OutputStream for PollHandle {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
+        self.flushed = true;
+        Ok(())
+    }
+
+    async fn write_ready(&mut self) -> StreamResult<usize> {
+        if std::mem::take(&mut self.flushed) && self.room.is_none() {
+            return Ok(0);
+        }
+        self.ready().await;
+        self.check_write()
+    }
+
+    async fn blocking_write_and_flush(&mut self, mut bytes: Bytes) -> StreamResult<()> {
+        self.flushed = false;
+        while !bytes.is_empty() {
+            self.ready().await;
+            let room = self.room.take().ok_or(StreamError::Closed)?;
+            let part = bytes.split_to(bytes.len().min(MAX_CHUNK));
+            room.send(self.output.chunk(part));
+        }
         Ok(())
     }
 }
@@ -149,29 +183,38 @@ pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A container's standard input, from which a guest makes any number of handles that share its position.
 #[derive(Clone)]
-pub(crate) struct Input(Arc<AsyncStdinStream>);
+pub(crate) struct Input {
+    stream: Arc<AsyncStdinStream>,
+    terminal: bool,
+}
 
 impl Input {
     /// The input that `reader` gives, which `control.terminate` ends. Call it on the runtime that runs the guest.
     pub(crate) fn new(reader: Reader, control: Arc<Control>) -> Self {
         let terminated = Box::pin(async move { control.terminate.wait().await });
-        Self(Arc::new(AsyncStdinStream::new(UntilTerminated { reader: Mutex::new(reader), terminated })))
+        let reader = UntilTerminated { reader: Mutex::new(reader), terminated };
+        Self { stream: Arc::new(AsyncStdinStream::new(reader)), terminal: false }
+    }
+
+    /// One that is a terminal, or is none.
+    pub(crate) fn on_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
     }
 }
 
 impl IsTerminal for Input {
     fn is_terminal(&self) -> bool {
-        false
+        self.terminal
     }
 }
 
 impl StdinStream for Input {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        self.0.async_stream()
+        self.stream.async_stream()
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
-        self.0.p2_stream()
+        self.stream.p2_stream()
     }
 }
 

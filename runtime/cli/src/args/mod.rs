@@ -1,5 +1,6 @@
 //! Flags as they are written: clap's structures, no meaning. [`crate::options`] checks them.
 
+mod eviction;
 mod images;
 mod manifests;
 mod run;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::tracing_setup::Verbosity;
 
+pub(crate) use eviction::EvictionArgs;
 pub(crate) use images::{ImagesArgs, PruneArgs, PullArgs, RmiArgs};
 pub(crate) use manifests::{SourceArgs, ValidateArgs};
 pub(crate) use run::{AddressSpaceArg, RunArgs};

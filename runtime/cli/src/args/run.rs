@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{OutputFormat, RegistryArgs, SourceArgs, StateArgs};
+use super::{EvictionArgs, OutputFormat, RegistryArgs, SourceArgs, StateArgs};
 
 /// How much address space guests may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -70,10 +70,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_pods: Option<String>,
 
-    /// Evict pods when less than this is left, such as memory.available<100Mi or nodefs.available<5%; several with
-    /// commas; repeatable [default: memory.available<100Mi, or a twentieth of the memory where that is less]
-    #[arg(long, value_name = "SIGNAL<VALUE")]
-    pub(crate) eviction_hard: Vec<String>,
+    #[command(flatten)]
+    pub(crate) eviction: EvictionArgs,
 
     /// Stop another `nacelle run` that runs one of these pods, instead of refusing
     #[arg(long)]
@@ -88,6 +86,11 @@ pub(crate) struct RunArgs {
     /// json a line per pod and second
     #[arg(long)]
     pub(crate) stats: bool,
+
+    /// Serve what the pods use over HTTP, for Prometheus (/metrics, /metrics/cadvisor, /metrics/resource) and as the
+    /// kubelet's /stats/summary; whoever can connect to the address can read it
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) metrics: Option<String>,
 
     /// How much address space guests may take: small reserves nothing in advance, which machines with 39-bit or 32-bit
     /// addresses, a `ulimit -v` or little memory need; auto finds out

@@ -220,6 +220,7 @@ pub(crate) mod fixtures {
         limited.resources = Resources {
             cpu: Cpu { limit_millis: Some(250), request_millis: 250 },
             memory: Some(8_000_000),
+            memory_request: 8_000_000,
             fuel: Some(5_000_000),
         };
         limited.stats.cpu.throttled_nanos = 1_234_567_890;

@@ -9,6 +9,7 @@
 //! ```
 
 mod claim;
+mod eviction;
 mod failure;
 mod narrate;
 mod print;
@@ -22,6 +23,7 @@ mod view;
 
 use std::cmp::Reverse;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +31,7 @@ use std::time::Duration;
 
 use nacelle_node::{Compiler, HostPort, MonitorCommand, Node, NodeConfig, PodHandle, PodStart, Protocol, Room};
 use nacelle_spec::{CheckedPod, Objects, network};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
@@ -80,6 +83,8 @@ pub(crate) async fn run_pods(
     listen(&events, &reload).map_err(|error| CliError::new(ErrorKind::Io, "cannot receive signals").because(error))?;
 
     let _claims = claim(&pods, options, streams).await?;
+    // Before anything is started that would have to be stopped again.
+    let metrics = metrics_listener(options.metrics, options.verbosity, streams).await?;
     let node = open(options)?;
     node.sweep().await;
 
@@ -113,6 +118,8 @@ pub(crate) async fn run_pods(
             reloader.reload().await;
         }
     });
+
+    let serving = metrics.map(|listener| tokio::spawn(nacelle_node::stats::serve(Arc::clone(&node), listener)));
 
     let stopping = Arc::new(AtomicBool::new(false));
     let printer = Printer::new(Setup {
@@ -170,6 +177,9 @@ pub(crate) async fn run_pods(
                 Action::Complain(text) => say(&bars, move |streams| streams.say_error(&text), *streams).await,
                 Action::End(outcome) => {
                     reloading.abort();
+                    if let Some(serving) = serving {
+                        serving.abort();
+                    }
                     print_the_rest(outcome.reason, printing, &mut event_queue).await;
                     return Ok(outcome);
                 }
@@ -178,6 +188,27 @@ pub(crate) async fn run_pods(
     }
     // There is a sender for as long as `events` lives.
     Err(CliError::new(ErrorKind::Node, "the pods were lost sight of").into())
+}
+
+/// The socket at which figures are served; where that is, is said, since it may be any free port.
+async fn metrics_listener(
+    address: Option<SocketAddr>,
+    verbosity: Verbosity,
+    streams: &Streams,
+) -> Result<Option<TcpListener>, CliError> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok::<_, io::Error>((listener, address))
+    };
+    let (listener, address) = bound
+        .await
+        .map_err(|error| CliError::new(ErrorKind::Io, format!("cannot serve metrics at {address}")).because(error))?;
+    if verbosity != Verbosity::Quiet {
+        streams.say(&format!("metrics at http://{address}/metrics"));
+    }
+    Ok(Some(listener))
 }
 
 /// Says something above what is at the bottom of the terminal. A terminal that is stopped must not keep a signal from

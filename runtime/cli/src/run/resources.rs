@@ -1,8 +1,9 @@
 //! What the flags say about the node's resources.
 
-use nacelle_node::{EvictionConfig, HeldAgainst, ResourceConfig, Threshold};
+use nacelle_node::{HeldAgainst, ResourceConfig};
 use nacelle_spec::Amount;
 
+use super::eviction::EvictionOptions;
 use crate::args::RunArgs;
 use crate::error::{CliError, ErrorKind};
 
@@ -12,8 +13,7 @@ pub(crate) struct NodeOptions {
     cpu_millis: Option<u64>,
     memory_bytes: Option<u64>,
     max_pods: Option<u64>,
-    /// The node's own default when `None`.
-    eviction_hard: Option<Vec<Threshold>>,
+    eviction: EvictionOptions,
 }
 
 impl NodeOptions {
@@ -27,8 +27,8 @@ impl NodeOptions {
         let cpu_millis = args.node_cpu.as_deref().and_then(|text| cpu(text).map_err(&mut keep).ok());
         let memory_bytes = args.node_memory.as_deref().and_then(|text| memory(text).map_err(&mut keep).ok());
         let max_pods = args.max_pods.as_deref().and_then(|text| pods(text).map_err(&mut keep).ok());
-        let eviction_hard = thresholds(&args.eviction_hard).map_err(&mut keep).unwrap_or_default();
-        if errors.is_empty() { Ok(Self { cpu_millis, memory_bytes, max_pods, eviction_hard }) } else { Err(errors) }
+        let eviction = EvictionOptions::check(&args.eviction).map_err(&mut keep).unwrap_or_default();
+        if errors.is_empty() { Ok(Self { cpu_millis, memory_bytes, max_pods, eviction }) } else { Err(errors) }
     }
 
     pub(super) fn config(&self) -> ResourceConfig {
@@ -37,7 +37,7 @@ impl NodeOptions {
             memory_bytes: self.memory_bytes,
             max_pods: self.max_pods,
             requests: HeldAgainst::Settings,
-            eviction: EvictionConfig { hard: self.eviction_hard.clone(), ..EvictionConfig::default() },
+            eviction: self.eviction.config(),
             ..ResourceConfig::default()
         }
     }
@@ -64,22 +64,6 @@ fn pods(text: &str) -> Result<u64, CliError> {
     number.ok_or_else(|| wrong("--max-pods", text, "is not a number of pods", hint))
 }
 
-/// As the kubelet takes them: several with commas, and here also with several flags. Each signal once.
-fn thresholds(flags: &[String]) -> Result<Option<Vec<Threshold>>, CliError> {
-    const FLAG: &str = "--eviction-hard";
-    const HINT: &str = "the signals are memory.available and nodefs.available: write it as memory.available<100Mi or \
-                        nodefs.available<5%";
-    let mut found: Vec<Threshold> = Vec::new();
-    for text in flags.iter().flat_map(|flag| flag.split(',')) {
-        let threshold: Threshold = text.parse().map_err(|why| wrong(FLAG, text, &format!("{why}"), HINT))?;
-        if found.iter().any(|other| other.signal == threshold.signal) {
-            return Err(wrong(FLAG, text, "is the second threshold of its signal", "give each signal once"));
-        }
-        found.push(threshold);
-    }
-    Ok(Some(found).filter(|found| !found.is_empty()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,16 +77,5 @@ mod tests {
             assert!(cpu(wrong).is_err() && memory(wrong).is_err() && pods(wrong).is_err(), "{wrong:?}");
         }
         assert!(memory("0.5").is_err());
-    }
-
-    #[test]
-    fn thresholds_come_with_commas_or_flags() {
-        let both = ["memory.available<1Mi,nodefs.available<5%".to_owned()];
-        let apart = ["memory.available<1Mi".to_owned(), "nodefs.available<5%".to_owned()];
-        assert_eq!(thresholds(&both).unwrap().map(|found| found.len()), Some(2));
-        assert_eq!(thresholds(&both).unwrap(), thresholds(&apart).unwrap());
-        assert_eq!(thresholds(&[]).unwrap(), None);
-        let twice = ["memory.available<1Mi".to_owned(), "memory.available<2Mi".to_owned()];
-        assert!(thresholds(&twice).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::log::LogConfig;
@@ -11,7 +12,7 @@ use nacelle_container::output::{Chunk, OutputSender, Stream};
 use nacelle_container::stats::{CpuStats, Stats};
 use nacelle_container::{
     Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
-    ExitCause, HttpConfig, LinuxOptions, LinuxPodOptions, PodUid, Resources, StdinMode, UpdateError,
+    ExitCause, HttpConfig, LinuxOptions, LinuxPodOptions, PodInfo, PodUid, Resources, StdinMode, UpdateError,
 };
 use nacelle_host::{
     Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest, PodResources,
@@ -64,6 +65,8 @@ pub(crate) struct FakeContainer {
     pub(crate) stdin: Mutex<Option<Box<dyn AsyncRead + Send + Unpin>>>,
     end: watch::Sender<Option<ExitCause>>,
     pub(crate) removed: watch::Sender<bool>,
+    /// The periods it was asked to stop within.
+    pub(crate) graces: Mutex<Vec<Duration>>,
 }
 
 #[async_trait]
@@ -90,6 +93,7 @@ impl Backend for FakeBackend {
             stdin: Mutex::new(stdin),
             end: watch::Sender::new(None),
             removed: watch::Sender::new(false),
+            graces: Mutex::default(),
         });
         self.containers.lock().unwrap().insert(id, Arc::clone(&container));
         Ok(container)
@@ -111,11 +115,12 @@ impl Container for FakeContainer {
         match request.argv.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["end", code] => Ok(ExitCause::Exited { code: code.parse().unwrap() }),
             ["hang"] => std::future::pending().await,
-            _ => Err(ExecError::NotFound(request.argv.join(" "))),
+            _ => Err(ExecError::NotFound { program: request.argv.join(" "), reason: "not found".into() }),
         }
     }
 
-    async fn terminate(&self) {
+    async fn terminate(&self, grace: Duration) {
+        self.graces.lock().unwrap().push(grace);
         if self.script.terminate == OnTerminate::Ends {
             self.end(ExitCause::Stopped { graceful: true });
         }
@@ -201,7 +206,7 @@ impl Fixture {
         host(&self.temp, &self.backend)
     }
 
-    pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mpsc::UnboundedReceiver<HostEvent> {
+    pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mpsc::UnboundedReceiver<Box<HostEvent>> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.host.create_pod(pod(uid, volumes), sender).await.unwrap();
         receiver
@@ -248,6 +253,7 @@ pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {
     let names = NamesConfig { hostname: "web".into(), ..NamesConfig::default() };
     PodRequest {
         uid: PodUid::new(uid),
+        info: PodInfo { name: "web".into(), ..PodInfo::default() },
         network: PodNetworkConfig { names, ..PodNetworkConfig::default() },
         volumes,
         fs_group: None,
@@ -275,6 +281,7 @@ pub(crate) fn request(id: ContainerId) -> ContainerRequest {
         ephemeral_storage_limit: None,
         stdin: StdinMode::Closed,
         http: HttpConfig::default(),
+        stop_signal: None,
         log_path: None,
         linux: LinuxOptions::default(),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacelle_container::log::read;
-use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodUid, StdinMode};
+use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodInfo, PodUid, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
 use nacelle_infra::fs::Errno;
 use nacelle_infra::network::{DialSource, Family, NetError};
@@ -85,7 +85,7 @@ async fn the_end_is_told_after_the_last_line() {
         let line = watched.recv().await.unwrap();
         assert_eq!((&*line.container, line.line.bytes.as_ref()), (&id("uid", 0), expected.as_bytes()));
     }
-    assert_eq!(exited(events.recv().await.unwrap()), (0, ExitCause::Exited { code: 3 }));
+    assert_eq!(exited(*events.recv().await.unwrap()), (0, ExitCause::Exited { code: 3 }));
     let path = fixture.host.log_path(&id("uid", 0)).unwrap();
     let kept: Vec<_> = read(&path).unwrap().map(|line| line.unwrap().partial).collect();
     assert_eq!(kept, [false, false, false, true]);
@@ -123,7 +123,7 @@ async fn a_container_has_its_grace_period_and_no_more() {
     assert!(before.elapsed() < Duration::from_secs(31));
     let told: Vec<_> = [events.recv().await, events.recv().await, events.recv().await]
         .into_iter()
-        .map(|event| exited(event.unwrap()).0)
+        .map(|event| exited(*event.unwrap()).0)
         .collect();
     assert_eq!(told, [0, 1, 2]);
 }
@@ -187,7 +187,7 @@ async fn a_start_is_finished_even_if_nobody_waits_and_a_removal_waits_for_it() {
     assert!(!remove.is_finished());
     drop(gate);
     remove.await.unwrap().unwrap();
-    assert_eq!(exited(events.recv().await.unwrap()), (0, ExitCause::Stopped { graceful: false }));
+    assert_eq!(exited(*events.recv().await.unwrap()), (0, ExitCause::Stopped { graceful: false }));
     assert!(*fixture.fake(&id("uid", 0)).removed.borrow());
     assert!(!fixture.pod_dir("uid").exists());
     let error = fixture.host.start_container(request(id("uid", 1)), Attach::default()).await.unwrap_err();
@@ -212,7 +212,7 @@ async fn a_pod_goes_with_its_containers_and_its_uid_is_free_again() {
     second.unwrap();
     assert!(!fixture.pod_dir("uid").exists());
     for _ in 0..3 {
-        assert_eq!(exited(events.recv().await.unwrap()).1, ExitCause::Stopped { graceful: false });
+        assert_eq!(exited(*events.recv().await.unwrap()).1, ExitCause::Stopped { graceful: false });
     }
     assert!(events.recv().await.is_none(), "nothing of the pod is left to send events");
     fixture.pod("uid", vec![]).await;
@@ -284,7 +284,7 @@ async fn a_pod_has_an_address_and_a_containers_sockets_end_with_it() {
         network.dial(address, DialSource::Node).await.unwrap();
         // The backend still holds the socket: that its container has ended is enough.
         container.end(ExitCause::Exited { code: 0 });
-        assert_eq!(exited(events.recv().await.unwrap()).0, attempt);
+        assert_eq!(exited(*events.recv().await.unwrap()).0, attempt);
         assert_eq!(network.dial(address, DialSource::Node).await.unwrap_err(), NetError::ConnectionRefused);
     }
     fixture.host.remove_pod(&PodUid::new("uid")).await.unwrap();
@@ -306,7 +306,7 @@ async fn a_storage_limit_that_is_passed_is_told() {
     // What fits is written, as on Linux.
     assert!(container.write_file("/other", &[1; 60 << 10]).unwrap() <= 4 << 10);
     assert_eq!(container.write_file("/third", &[1; 60 << 10]).unwrap_err(), Errno::NOSPC);
-    match events.recv().await.unwrap() {
+    match *events.recv().await.unwrap() {
         HostEvent::StorageExceeded { pod, exceeded: StorageExceeded::Container { name, limit, used } } => {
             assert_eq!((pod, name.as_str(), limit), (uid.clone(), "app", 64 << 10));
             assert!(used > limit);
@@ -318,7 +318,7 @@ async fn a_storage_limit_that_is_passed_is_told() {
     text.push('\n');
     container.write(&text).await;
     container.end(ExitCause::Exited { code: 0 });
-    exited(events.recv().await.unwrap());
+    exited(*events.recv().await.unwrap());
     let usage = fixture.host.storage_usage(&uid).await.unwrap();
     assert!(usage.containers["app"].logs > 100_000, "{usage:?}");
     // Another incarnation begins with an empty root, and with the logs of the former one.
@@ -407,7 +407,7 @@ async fn a_pod_has_the_stats_of_its_containers_and_of_what_they_share() {
     first.write("a line").await;
     first.use_cpu(1000);
     first.end(ExitCause::OomKilled { scope: MemoryScope::Container, limit: 1, asked: 2 });
-    assert!(matches!(events.recv().await, Some(HostEvent::ContainerExited(_))));
+    assert!(matches!(*events.recv().await.unwrap(), HostEvent::ContainerExited(_)));
     let ended = fixture.host.pod_stats(&uid).await.unwrap();
     let [app] = ended.containers.as_slice() else { panic!("{ended:?}") };
     assert_eq!((app.running, app.attempt, app.oom_kills, app.stats.cpu.usage_nanos), (false, 0, 1, 1000));
@@ -426,4 +426,35 @@ async fn a_pod_has_the_stats_of_its_containers_and_of_what_they_share() {
     assert_eq!(stats, copy);
     fixture.host.remove_pod(&uid).await.unwrap();
     assert_eq!(fixture.host.pod_stats(&uid).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_is_told_how_long_it_has_and_a_second_stop_tells_it_again() {
+    let fixture = Fixture::new();
+    let _events = fixture.pod("uid", vec![]).await;
+    fixture.script(Script { terminate: OnTerminate::Ignores, ..Script::default() });
+    let id = id("uid", 0);
+    fixture.start(request(id.clone()), Attach::default()).await;
+    let first = tokio::spawn({
+        let (host, id) = (fixture.host.clone(), id.clone());
+        async move { host.stop_container(&id, Duration::from_secs(30)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let cause = fixture.host.stop_container(&id, Duration::from_secs(3)).await.unwrap();
+    assert_eq!(cause, ExitCause::Stopped { graceful: false });
+    first.await.unwrap().unwrap();
+    assert_eq!(*fixture.fake(&id).graces.lock().unwrap(), [Duration::from_secs(30), Duration::from_secs(3)]);
+}
+
+#[tokio::test]
+async fn what_containers_may_know_of_their_pod_can_change() {
+    let fixture = Fixture::new();
+    let _events = fixture.pod("uid", vec![]).await;
+    fixture.start(request(id("uid", 0)), Attach::default()).await;
+    let fake = fixture.fake(&id("uid", 0));
+    assert_eq!(fake.infra.info.borrow().name, "web");
+    let info = PodInfo { labels: [("tier".to_owned(), "new".to_owned())].into(), ..PodInfo::default() };
+    fixture.host.update_info(&PodUid::new("uid"), info.clone());
+    assert_eq!(**fake.infra.info.borrow(), info);
+    fixture.host.update_info(&PodUid::new("another"), info);
 }

@@ -36,8 +36,15 @@ pub(super) fn status(container: &Container, defaults: &Defaults<'_>) -> Containe
         last_state: last.map(terminated),
         allocated_resources: allocated.as_ref().and_then(|allocated| allocated.requests.clone()),
         resources: has.filter(|_| container.was_created()),
+        stop_signal: stop_signal(container, defaults.pod),
         ..ContainerStatus::default()
     }
+}
+
+/// The signal that it was made to be stopped with (KEP-4960).
+fn stop_signal(container: &Container, pod: &CheckedPod) -> Option<String> {
+    let spec = pod.container(&container.name).filter(|_| container.was_created())?;
+    spec.stop_signal().map(str::to_owned)
 }
 
 /// Whether a container counts for the conditions: an init container when it has succeeded, any other while it is up and,

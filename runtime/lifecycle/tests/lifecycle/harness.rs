@@ -363,6 +363,13 @@ impl Scenario {
         self
     }
 
+    /// The signal in the container's status.
+    #[track_caller]
+    pub(crate) fn stops_by(&mut self, container: &str, expected: Option<&str>) -> &mut Self {
+        assert_eq!(self.container(container).stop_signal.as_deref(), expected, "signal of {container}");
+        self
+    }
+
     #[track_caller]
     pub(crate) fn waits_with(&mut self, container: &str, expected: &str) -> &mut Self {
         let waiting = self.container(container).state.unwrap().waiting.expect("a waiting container");

@@ -13,10 +13,11 @@
 
 mod fit;
 mod preemption;
+mod pressure;
 mod resize;
 mod scheduler;
 mod words;
 
+pub(crate) use pressure::Pressures;
 pub(crate) use resize::ResizeFit;
-
 pub(crate) use scheduler::{Applicant, Decision, Scheduler, Wait};

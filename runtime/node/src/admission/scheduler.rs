@@ -14,10 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use nacelle_lifecycle::Rejection;
-use nacelle_spec::{CheckedPod, PreemptionPolicy, QosClass, Requests};
+use nacelle_spec::{CheckedPod, PreemptionPolicy, Requests};
 
 use super::fit::{Line, Taken, shortages};
 use super::preemption::{NoVictims, Occupant, victims};
+use super::pressure::{Bearing, Pressures};
 use super::resize::{self, ResizeFit};
 use super::words::{self, Preemption};
 use crate::capacity::NodeResources;
@@ -31,8 +32,8 @@ pub(crate) struct Applicant {
     pub(crate) preemption_policy: PreemptionPolicy,
     /// `spec.nodeName` was set: no scheduler is asked.
     pub(crate) is_bound: bool,
-    /// It is let in although the node is short of memory.
-    pub(crate) bears_pressure: bool,
+    /// What it bears the node to be short of.
+    pub(crate) bearing: Bearing,
 }
 
 impl Applicant {
@@ -44,9 +45,7 @@ impl Applicant {
             priority: pod.priority(),
             preemption_policy: pod.preemption_policy(),
             is_bound,
-            bears_pressure: pod.qos_class() != QosClass::BestEffort
-                || pod.is_critical()
-                || pod.tolerates_memory_pressure(),
+            bearing: Bearing::of(pod),
         }
     }
 }
@@ -71,7 +70,7 @@ pub(crate) enum Wait {
     Others,
     /// That pods go that were told to.
     Victims,
-    /// That the node has memory again.
+    /// That the node has again what it is short of.
     Pressure,
     /// Nothing that could happen: the node is too small.
     Nothing,
@@ -106,7 +105,7 @@ pub(crate) struct Scheduler {
     taken: Taken,
     /// How many pods came so far.
     arrivals: u64,
-    under_pressure: bool,
+    pressures: Pressures,
 }
 
 impl Scheduler {
@@ -117,7 +116,7 @@ impl Scheduler {
             waiting: BTreeMap::new(),
             taken: Taken::default(),
             arrivals: 0,
-            under_pressure: false,
+            pressures: Pressures::default(),
         }
     }
 
@@ -158,9 +157,9 @@ impl Scheduler {
         self.bound.iter().filter(|(_, bound)| !bound.leaving).map(|(uid, _)| uid.as_str())
     }
 
-    /// The node has come to be short of memory, or is no longer.
-    pub(crate) fn set_pressure(&mut self, under_pressure: bool, now: Timestamp) -> Vec<Decision> {
-        if std::mem::replace(&mut self.under_pressure, under_pressure) == under_pressure {
+    /// What the node is short of has changed.
+    pub(crate) fn set_pressures(&mut self, pressures: Pressures, now: Timestamp) -> Vec<Decision> {
+        if std::mem::replace(&mut self.pressures, pressures) == pressures {
             return Vec::new();
         }
         self.schedule(now)
@@ -180,11 +179,11 @@ impl Scheduler {
         (fit, self.schedule(now))
     }
 
-    /// The kubelet's decision about a pod that was bound without being asked.
+    /// The kubelet's decision about a pod that was bound.
     fn admit(&mut self, applicant: &Applicant, now: Timestamp) -> Decision {
         let uid = applicant.uid.clone();
-        if self.under_pressure && !applicant.bears_pressure {
-            let message = words::under_pressure();
+        if applicant.bearing.is_turned_away(self.pressures) {
+            let message = words::under_pressure(self.pressures);
             return Decision::Reject { uid, reason: Rejection::NodeCondition, message };
         }
         match shortages(&self.room, &self.taken, &applicant.requests).first() {
@@ -211,7 +210,8 @@ impl Scheduler {
             let mut expected = self.taken;
             promised.iter().for_each(|requests| expected.add(*requests));
             match self.look_at(&mut waiting, expected, &mut decisions) {
-                Ok(()) => decisions.push(self.bind(&waiting.applicant, now)),
+                // The kubelet has the last word.
+                Ok(()) => decisions.push(self.admit(&waiting.applicant, now)),
                 Err((message, wait)) => {
                     waiting.nominated = wait == Wait::Victims;
                     if waiting.nominated {
@@ -237,8 +237,8 @@ impl Scheduler {
         decisions: &mut Vec<Decision>,
     ) -> Result<(), (String, Wait)> {
         let applicant = &waiting.applicant;
-        if self.under_pressure && !applicant.bears_pressure {
-            return Err((words::tainted(), Wait::Pressure));
+        if let Some(taint) = applicant.bearing.untolerated(self.pressures) {
+            return Err((words::tainted(taint), Wait::Pressure));
         }
         let short = shortages(&self.room, &expected, &applicant.requests);
         if short.is_empty() {

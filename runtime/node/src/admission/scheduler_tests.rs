@@ -2,6 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+const MEMORY: Pressures = Pressures { memory: true, disk: false };
+const DISK: Pressures = Pressures { memory: false, disk: true };
+
 /// A node of 1000 millicores.
 fn node() -> Scheduler {
     Scheduler::new(NodeResources { amounts: cpu(1000), pods: 100 })
@@ -18,7 +21,7 @@ fn pod(uid: &str, millis: u64, priority: i32) -> Applicant {
         priority,
         preemption_policy: PreemptionPolicy::PreemptLowerPriority,
         is_bound: false,
-        bears_pressure: millis > 0,
+        bearing: Bearing::Ordinary { memory: millis > 0, disk: false },
     }
 }
 
@@ -119,7 +122,7 @@ fn a_bound_pod_is_taken_or_rejected() {
     let bound = |applicant| Applicant { is_bound: true, ..applicant };
     assert_eq!(said(node.arrive(bound(pod("a", 600, 0)), at(0))), ["bind a"]);
     assert_eq!(said(node.arrive(bound(pod("b", 600, 5)), at(0))), ["reject b OutOfcpu"]);
-    node.set_pressure(true, at(0));
+    node.set_pressures(MEMORY, at(0));
     assert_eq!(said(node.arrive(bound(pod("c", 0, 0)), at(0))), ["reject c Evicted"]);
     assert_eq!(said(node.arrive(bound(pod("d", 100, 0)), at(0))), ["bind d"]);
 }
@@ -127,11 +130,23 @@ fn a_bound_pod_is_taken_or_rejected() {
 #[test]
 fn who_asks_for_nothing_waits_while_memory_is_short() {
     let mut node = node();
-    node.set_pressure(true, at(0));
+    node.set_pressures(MEMORY, at(0));
     assert_eq!(said(node.arrive(pod("a", 0, 0), at(0))), ["wait a Pressure"]);
     assert_eq!(said(node.arrive(pod("b", 100, 0), at(0))), ["bind b"]);
-    assert_eq!(said(node.set_pressure(true, at(0))), Vec::<String>::new());
-    assert_eq!(said(node.set_pressure(false, at(0))), ["bind a"]);
+    assert_eq!(said(node.set_pressures(MEMORY, at(0))), Vec::<String>::new());
+    assert_eq!(said(node.set_pressures(Pressures::default(), at(0))), ["bind a"]);
+}
+
+#[test]
+fn nothing_new_comes_onto_a_full_disk() {
+    let mut node = node();
+    node.set_pressures(DISK, at(0));
+    assert_eq!(said(node.arrive(pod("a", 100, 0), at(0))), ["wait a Pressure"]);
+    let tolerates = Applicant { bearing: Bearing::Ordinary { memory: true, disk: true }, ..pod("b", 100, 0) };
+    assert_eq!(said(node.arrive(tolerates, at(0))), ["reject b Evicted"]);
+    let critical = Applicant { bearing: Bearing::Critical, is_bound: true, ..pod("c", 100, 0) };
+    assert_eq!(said(node.arrive(critical, at(0))), ["bind c"]);
+    assert_eq!(said(node.set_pressures(Pressures::default(), at(0))), ["bind a"]);
 }
 
 #[test]
@@ -150,14 +165,14 @@ fn a_resize_is_booked_when_it_fits() {
 enum Step {
     Arrive(u64, i32, bool),
     Leave(usize),
-    Pressure(bool),
+    Pressure(bool, bool),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0u64..1200, 0i32..4, any::<bool>()).prop_map(|(millis, priority, never)| Step::Arrive(millis, priority, never)),
         3 => (0usize..64).prop_map(Step::Leave),
-        1 => any::<bool>().prop_map(Step::Pressure),
+        1 => any::<(bool, bool)>().prop_map(|(memory, disk)| Step::Pressure(memory, disk)),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -173,7 +188,7 @@ proptest! {
         let mut here: BTreeSet<String> = BTreeSet::new();
         let drain = (0..64).map(|_| Step::Leave(0));
         let all = steps.len();
-        for (second, step) in steps.into_iter().chain([Step::Pressure(false)]).chain(drain).enumerate() {
+        for (second, step) in steps.into_iter().chain([Step::Pressure(false, false)]).chain(drain).enumerate() {
             let now = at(i64::try_from(second).unwrap());
             let decisions = match step {
                 Step::Arrive(millis, priority, never) => {
@@ -192,7 +207,7 @@ proptest! {
                     running.remove(&uid);
                     node.leave(&uid, now)
                 }
-                Step::Pressure(under) => node.set_pressure(under, now),
+                Step::Pressure(memory, disk) => node.set_pressures(Pressures { memory, disk }, now),
             };
             for decision in decisions {
                 match decision {

@@ -1,9 +1,9 @@
 //! What the scheduler and the kubelet say.
 
 use nacelle_lifecycle::Rejection;
-use nacelle_spec::priority::MEMORY_PRESSURE_TAINT;
 
 use super::fit::{Line, Shortage};
+use super::pressure::Pressures;
 
 /// How many nodes there are, and how many of them will do.
 const NONE_OF_ONE: &str = "0/1 nodes are available";
@@ -58,9 +58,9 @@ pub(crate) fn no_room(short: &[Line], preemption: &Preemption) -> String {
     text
 }
 
-/// The scheduler's message about a pod that asks for nothing while the node is short of memory.
-pub(crate) fn tainted() -> String {
-    let taint = format!("1 node(s) had untolerated taint {{{MEMORY_PRESSURE_TAINT}: }}");
+/// The scheduler's message about a pod that does not tolerate a taint.
+pub(crate) fn tainted(taint: &str) -> String {
+    let taint = format!("1 node(s) had untolerated taint {{{taint}: }}");
     available(&[taint]) + &preempting(&Preemption::NotHelpful)
 }
 
@@ -118,13 +118,17 @@ pub(crate) fn rejection(line: &Line) -> Rejection {
     }
 }
 
-/// What the kubelet says of a pod that was bound to it while it is short of memory, its final space included.
-pub(crate) fn under_pressure() -> String {
-    "The node had condition: [MemoryPressure]. ".to_owned()
+/// What the kubelet says of a pod that was bound to it while it is short of something, its final space included.
+pub(crate) fn under_pressure(pressures: Pressures) -> String {
+    let conditions = [(pressures.memory, "MemoryPressure"), (pressures.disk, "DiskPressure")];
+    let present: Vec<_> = conditions.into_iter().filter(|(present, _)| *present).map(|(_, name)| name).collect();
+    format!("The node had condition: [{}]. ", present.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
+    use nacelle_spec::priority::MEMORY_PRESSURE_TAINT;
+
     use super::*;
 
     fn line(shortage: Shortage, asked: u64, taken: u64, room: u64) -> Line {
@@ -150,7 +154,7 @@ mod tests {
             "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Insufficient memory."
         );
         assert_eq!(
-            tainted(),
+            tainted(MEMORY_PRESSURE_TAINT),
             "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/memory-pressure: }. preemption: \
              0/1 nodes are available: 1 Preemption is not helpful for scheduling."
         );
@@ -173,5 +177,8 @@ mod tests {
         let memory = line(Shortage::Memory, 60, 50, 100);
         assert_eq!(out_of(&memory), "Node didn't have enough resource: memory, requested: 60, used: 50, capacity: 100");
         assert_eq!(rejection(&memory).as_str(), "OutOfmemory");
+        let both = Pressures { memory: true, disk: true };
+        assert_eq!(under_pressure(both), "The node had condition: [MemoryPressure DiskPressure]. ");
+        assert_eq!(under_pressure(Pressures { memory: false, ..both }), "The node had condition: [DiskPressure]. ");
     }
 }

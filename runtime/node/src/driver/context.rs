@@ -17,6 +17,7 @@ use super::front::FrontEnd;
 use super::live::Live;
 use crate::clock::Clock;
 use crate::desk::Desk;
+use crate::mailbox;
 use crate::network;
 use crate::notice::Notice;
 use crate::stats::{PodSample, Registry};
@@ -53,14 +54,14 @@ pub(crate) struct Context {
     /// The pod's addresses, once it has any.
     addresses: OnceLock<Vec<IpAddr>>,
     pub(crate) clock: Clock,
-    events: mpsc::UnboundedSender<Event>,
-    pub(crate) host_events: mpsc::UnboundedSender<HostEvent>,
-    relay: mpsc::UnboundedSender<Relayed>,
+    events: mailbox::Sender<Event>,
+    pub(crate) host_events: mpsc::UnboundedSender<Box<HostEvent>>,
+    relay: mailbox::Sender<Relayed>,
     /// For those who should wait when the front end is busy: the writers of logs.
     pub(crate) front: Arc<FrontEnd>,
     /// The image of each container that has one, and of each image volume (by `volume/NAME`); holds the leases. `None`
     /// once the pod is gone.
-    images: Mutex<Option<HashMap<String, PulledImage>>>,
+    images: Mutex<Option<HashMap<String, Arc<PulledImage>>>>,
     /// What the pod had used when its sandbox was removed.
     pub(crate) last_stats: Arc<OnceLock<PodSample>>,
     stopping: watch::Sender<bool>,
@@ -76,8 +77,8 @@ pub(crate) struct Origin {
 
 /// Where the tasks of a pod send what they have to say.
 pub(crate) struct Outlets {
-    pub(crate) events: mpsc::UnboundedSender<Event>,
-    pub(crate) host_events: mpsc::UnboundedSender<HostEvent>,
+    pub(crate) events: mailbox::Sender<Event>,
+    pub(crate) host_events: mpsc::UnboundedSender<Box<HostEvent>>,
     pub(crate) front: Arc<FrontEnd>,
 }
 
@@ -91,7 +92,7 @@ enum Relayed {
 impl Context {
     pub(crate) fn new(node: Arc<Shared>, live: Live, origin: Origin, outlets: Outlets, clock: Clock) -> Self {
         let Outlets { events, host_events, front } = outlets;
-        let (relay, queue) = mpsc::unbounded_channel();
+        let (relay, queue) = mailbox::mailbox();
         tokio::spawn(deliver(queue, Arc::clone(&front)));
         let images = Mutex::new(Some(HashMap::new()));
         let stopping = watch::Sender::new(false);
@@ -133,30 +134,30 @@ impl Context {
     /// Tells the driver.
     pub(crate) fn report(&self, event: Event) {
         // A driver that has ended has nothing left to decide.
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 
     /// Tells the front end, without waiting for it. Few enough for a queue without bound: events and statuses follow
     /// from decisions, and those from back-offs.
     pub(crate) fn notify(&self, notice: Notice) {
-        let _ = self.relay.send(Relayed::Notice(notice));
+        self.relay.send(Relayed::Notice(notice));
     }
 
     /// Waits until the front end has been given all notices so far.
     pub(crate) async fn flush(&self) {
         let (done, delivered) = oneshot::channel();
-        let _ = self.relay.send(Relayed::Flush(done));
+        self.relay.send(Relayed::Flush(done));
         // An error is a relay that has ended because the front end is gone.
         let _ = delivered.await;
     }
 
     pub(crate) fn keep_image(&self, owner: String, image: PulledImage) {
         if let Some(images) = &mut *self.images.lock().unwrap_or_else(PoisonError::into_inner) {
-            images.insert(owner, image);
+            images.insert(owner, Arc::new(image));
         }
     }
 
-    pub(crate) fn image(&self, owner: &str) -> Option<PulledImage> {
+    pub(crate) fn image(&self, owner: &str) -> Option<Arc<PulledImage>> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(owner).cloned()
     }
 
@@ -189,7 +190,7 @@ impl Context {
     }
 }
 
-async fn deliver(mut queue: mpsc::UnboundedReceiver<Relayed>, front: Arc<FrontEnd>) {
+async fn deliver(mut queue: mailbox::Receiver<Relayed>, front: Arc<FrontEnd>) {
     while let Some(relayed) = queue.recv().await {
         match relayed {
             // A front end that no longer listens misses nothing.

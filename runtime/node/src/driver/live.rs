@@ -1,9 +1,10 @@
-//! What may change while a pod runs: what its volumes show, and what NetworkPolicies know it by.
+//! What may change while a pod runs: what its volumes show, what its containers may ask, and what NetworkPolicies
+//! know it by.
 //!
 //! ```text
 //!   PodHandle::update ──► Live (the latest counts) ──► files of configMap, secret, downwardAPI, projected volumes
-//!                                 ▲               └──► the pod's labels in the network
-//!   Effect::Reallocate ───────────┘
+//!                                 ▲               ├──► the pod's labels in the network
+//!   Effect::Reallocate ───────────┘               └──► what containers may know of the pod
 //! ```
 //!
 //! Level-triggered, as everything that Kubernetes syncs: each round resolves all volumes anew from what is the latest
@@ -12,7 +13,7 @@
 
 use std::sync::Arc;
 
-use nacelle_container::PodUid;
+use nacelle_container::{PodInfo, PodUid};
 use nacelle_lifecycle::{EventKind, PodEvent, Subject};
 use nacelle_spec::volume::has_files;
 use nacelle_spec::{CheckedPod, Objects};
@@ -46,6 +47,7 @@ async fn sync(context: &Context, live: &Live) {
     if let Some(network) = context.node.host.pod_network(&uid) {
         network.set_identity(network::identity(&live.pod));
     }
+    context.node.host.update_info(&uid, info(&live.pod));
     let facts = context.facts();
     for volume in live.pod.spec().volumes.iter().flatten().filter(|volume| has_files(volume)) {
         let updated = match sandbox::files(live, volume, &facts) {
@@ -61,5 +63,17 @@ async fn sync(context: &Context, live: &Live) {
                 context.notify(Notice::Event { pod: PodRef::of(&context.pod), time: context.clock.now(), event });
             }
         }
+    }
+}
+
+/// What the pod's containers may know of it.
+pub(super) fn info(pod: &CheckedPod) -> PodInfo {
+    PodInfo {
+        name: pod.name().to_owned(),
+        namespace: pod.namespace().to_owned(),
+        uid: pod.uid().to_owned(),
+        node_name: pod.spec().node_name.clone().unwrap_or_default(),
+        labels: pod.labels().clone(),
+        annotations: pod.annotations().clone(),
     }
 }

@@ -40,6 +40,7 @@ use incarnation::Incarnation;
 pub(crate) use live::Live;
 
 use crate::handle::Command;
+use crate::mailbox;
 use crate::notice::{Notice, PodRef};
 use crate::{probe, storage};
 
@@ -48,9 +49,9 @@ const FOREVER: Duration = Duration::from_secs(24 * 3600);
 
 /// What a driver is connected to.
 pub(crate) struct Wires {
-    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
-    pub(crate) events: mpsc::UnboundedReceiver<Event>,
-    pub(crate) host_events: mpsc::UnboundedReceiver<HostEvent>,
+    pub(crate) commands: mailbox::Receiver<Command>,
+    pub(crate) events: mailbox::Receiver<Event>,
+    pub(crate) host_events: mpsc::UnboundedReceiver<Box<HostEvent>>,
     pub(crate) status: watch::Sender<Arc<PodStatus>>,
     pub(crate) gone: watch::Sender<bool>,
 }
@@ -86,7 +87,7 @@ impl Driver {
                 // Work that has been done is looked at before time that has passed: a container that ended just
                 // before its deadline has ended.
                 biased;
-                Some(event) = self.wires.host_events.recv() => self.dispatch(event),
+                Some(event) = self.wires.host_events.recv() => self.dispatch(*event),
                 Some(event) = self.wires.events.recv() => self.step(event),
                 Some(command) = self.wires.commands.recv() => self.command(command),
                 () = tokio::time::sleep(wait) => self.step(Event::Tick),

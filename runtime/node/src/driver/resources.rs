@@ -2,11 +2,16 @@
 
 use nacelle_container::{Cpu, Resources};
 use nacelle_host::PodResources;
-use nacelle_spec::{CheckedPod, CpuShare, PodContainer};
+use nacelle_spec::{ByteSize, CheckedPod, CpuShare, PodContainer};
 
 /// What one container may use.
 pub(super) fn of_container(container: PodContainer<'_>) -> Resources {
-    Resources { cpu: cpu(container.cpu()), memory: container.memory_limit(), fuel: container.fuel() }
+    Resources {
+        cpu: cpu(container.cpu()),
+        memory: container.memory_limit(),
+        memory_request: container.memory_request().map_or(0, ByteSize::bytes),
+        fuel: container.fuel(),
+    }
 }
 
 /// What all containers of a pod may use together.

@@ -37,6 +37,7 @@ pub(super) async fn create(context: &Arc<Context>) -> Event {
     let host = HostNames { hostname, dns: dns.unwrap_or_default() };
     let request = PodRequest {
         uid: PodUid::new(context.pod.uid()),
+        info: live::info(&live.pod),
         network: network::config(&live.pod, &context.origin.publish, &host),
         volumes,
         fs_group: live.pod.fs_group(),

@@ -95,6 +95,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
             (Some(true), once) => StdinMode::Open { once: once == Some(true) },
             _ => StdinMode::Closed,
         },
+        stop_signal: found.stop_signal().map(str::to_owned),
         http: HttpConfig { port: found.http_port(), reuse: pod.http_reuse(), access_log: pod.access_log() },
         termination_log: Some(found.termination_message().path.to_owned()),
         log_path: None,

@@ -126,8 +126,16 @@ impl FromStr for Threshold {
         let (signal, value) = (signal.trim(), value.trim());
         let known = Signal::ALL.into_iter().find(|known| known.as_str() == signal);
         let signal = known.ok_or_else(|| ThresholdError::Signal(signal.to_owned()))?;
-        let value = parse(value).ok_or_else(|| ThresholdError::Value(value.to_owned()))?;
-        Ok(Self { signal, value })
+        Ok(Self { signal, value: value.parse()? })
+    }
+}
+
+impl FromStr for ThresholdValue {
+    type Err = ThresholdError;
+
+    /// Bytes as a quantity, or a percentage.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).ok_or_else(|| ThresholdError::Value(text.to_owned()))
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) async fn probe(host: &Host, id: &ContainerId, command: &[String], tim
 pub(super) async fn hook(host: &Host, id: &ContainerId, command: &[String]) -> Result<(), String> {
     match run(host, id, command, None).await {
         (Ok(cause), _) if cause.code() == 0 => Ok(()),
-        (Ok(cause), output) => Err(format!("exit code {}: {output}", cause.code())),
+        // As the kubelet puts it.
+        (Ok(cause), output) => Err(format!("command '{}' exited with {}: {output}", command.join(" "), cause.code())),
         (Err(error), _) => Err(error.to_string()),
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn rich(seconds: f64, nanos: u64) -> Sample {
     app.resources = Resources {
         cpu: Cpu { limit_millis: Some(500), request_millis: 250 },
         memory: Some(64 * MIB),
+        memory_request: 32 * MIB,
         fuel: Some(1_000_000),
     };
     app.stats = Stats {

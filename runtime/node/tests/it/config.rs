@@ -100,7 +100,7 @@ async fn requests_are_weights_and_limits_quotas() {
     let (status, _) = world.run(&format!("command: [app], {asks}")).await;
     let config = &world.backend.configs()[0];
     let cpu = Cpu { limit_millis: Some(250), request_millis: 100 };
-    assert_eq!(config.resources, Resources { cpu, memory: None, fuel: Some(5_000_000) });
+    assert_eq!(config.resources, Resources { cpu, fuel: Some(5_000_000), ..Resources::default() });
     // Every container has a limit, so that the pod has their sum.
     assert_eq!(config.pod_cpu, cpu);
     let shown = status.container_statuses.as_ref().unwrap()[0].resources.clone().unwrap();

@@ -122,6 +122,9 @@ async fn twice_with_less_time() {
     let (status, time) = took(pod.finished()).await;
     assert_eq!(status_words(&status), "Failed app=exit 137");
     assert!(time >= Duration::from_secs(3) && time < Duration::from_secs(4), "{time:?}");
+    // The guest was told, too.
+    let graces: Vec<_> = world.backend.graces.lock().unwrap().iter().map(Duration::as_secs).collect();
+    assert_eq!(graces, [1000, 3]);
     world.assert_clean();
 }
 
@@ -133,4 +136,35 @@ async fn a_guest_that_obeys_is_not_killed() {
     pod.delete(None);
     let (status, time) = took(pod.finished()).await;
     assert_eq!((status_words(&status).as_str(), time), ("Failed app=exit 143", Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_init_container_runs() {
+    let world = World::new();
+    let manifest = pod("initContainers: [{name: first, image: 'file:app.wasm', command: [app, wait]}, \
+                        {name: second, image: 'file:app.wasm'}], containers: [{name: app, image: 'file:app.wasm'}]");
+    let (pod, _queue) = world.start(&manifest, ROOMY);
+    world.backend.creations.subscribe().wait_for(|count| *count == 1).await.unwrap();
+    pod.delete(None);
+    let (status, time) = took(pod.finished()).await;
+    assert_eq!((status.phase.as_deref(), time), (Some("Failed"), Duration::ZERO));
+    assert_eq!(world.backend.configs().len(), 1, "nothing follows");
+    world.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pre_stop_hook_leaves_is_what_the_guest_is_told_of() {
+    // At least two seconds.
+    for (sleep, left) in [(10, 20), (29, 2)] {
+        let world = World::new();
+        let hook = format!("command: [app, ignore], lifecycle: {{preStop: {{sleep: {{seconds: {sleep}}}}}}}");
+        let manifest = pod(&format!(
+            "terminationGracePeriodSeconds: 30, containers: [{{name: app, image: 'file:app.wasm', {hook}}}]"
+        ));
+        let (pod, _queue) = world.running(&manifest).await;
+        pod.delete(None);
+        pod.finished().await;
+        let graces: Vec<_> = world.backend.graces.lock().unwrap().iter().map(Duration::as_secs).collect();
+        assert_eq!(graces, [left], "a hook of {sleep} s");
+    }
 }

@@ -47,6 +47,8 @@ pub(crate) struct FakeBackend {
     created: Arc<Mutex<Vec<Created>>>,
     /// What containers and pods were given while they ran, in order; what was refused is not in it.
     pub(crate) updates: Arc<Mutex<Vec<Given>>>,
+    /// The periods that guests were asked to stop within, in order.
+    pub(crate) graces: Arc<Mutex<Vec<Duration>>>,
     /// Bytes of memory that every guest uses.
     pub(crate) in_use: Arc<Mutex<u64>>,
     /// The second programs that were asked for.
@@ -111,6 +113,7 @@ impl Backend for FakeBackend {
             cpu: Arc::default(),
             output: Mutex::new(Some(output)),
             terminate: watch::Sender::new(false),
+            graces: Arc::clone(&self.graces),
             kill: watch::Sender::new(false),
             end: watch::Sender::new(None),
         };
@@ -134,6 +137,7 @@ struct FakeContainer {
     cpu: Arc<AtomicU64>,
     output: Mutex<Option<OutputSender>>,
     terminate: watch::Sender<bool>,
+    graces: Arc<Mutex<Vec<Duration>>>,
     kill: watch::Sender<bool>,
     end: watch::Sender<Option<ExitCause>>,
 }
@@ -169,12 +173,13 @@ impl Container for FakeContainer {
                 Ok(ExitCause::Exited { code: code.parse().unwrap() })
             }
             ["hang"] => std::future::pending().await,
-            _ => Err(ExecError::NotFound(argv.join(" "))),
+            _ => Err(ExecError::NotFound { program: argv.join(" "), reason: "not found".into() }),
         }
     }
 
-    async fn terminate(&self) {
+    async fn terminate(&self, grace: Duration) {
         self.terminate.send_replace(true);
+        self.graces.lock().unwrap().push(grace);
     }
 
     async fn kill(&self) {

@@ -91,3 +91,22 @@ async fn a_container_that_starts_again_has_the_latest_environment() {
     pod.delete(None);
     pod.finished().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_container_may_know_of_its_pod_is_the_latest() {
+    let world = World::new();
+    let (pod, _queue) = world.running(&manifest("old", "x")).await;
+    let mut info = world.backend.infra("app").info;
+    let first = info.borrow_and_update().clone();
+    assert_eq!(
+        (first.name.as_str(), first.namespace.as_str(), first.labels["tier"].as_str()),
+        ("web", "default", "old")
+    );
+    assert!(!first.uid.is_empty() && !first.node_name.is_empty(), "{first:?}");
+    update(&pod, &manifest("new", "x"));
+    let latest = info.wait_for(|info| info.labels["tier"] == "new").await.unwrap().clone();
+    assert_eq!(latest.uid, first.uid);
+    pod.delete(None);
+    pod.finished().await;
+    world.assert_clean();
+}

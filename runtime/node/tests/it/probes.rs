@@ -208,7 +208,7 @@ async fn exec_runs_a_program_in_the_container() {
     for (command, expected) in [
         ("[end, '3', no such table]", "Readiness probe failed: no such table\n"),
         ("[hang]", "Readiness probe failed: command timed out: \"hang\" timed out after 1s"),
-        ("[missing]", "Readiness probe errored and resulted in unknown state: missing: not found"),
+        ("[missing]", "Readiness probe errored and resulted in unknown state: exec: \"missing\": not found"),
     ] {
         let (pod, mut queue) = world.start_unlisted(&probe(command));
         assert_eq!(message(&mut queue, "Unhealthy").await, expected, "{command}");

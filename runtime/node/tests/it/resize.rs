@@ -61,7 +61,7 @@ async fn a_running_container_gets_other_limits() {
     assert!(resize(&pod, &manifest(MORE_CPU, mounts)));
     let status = becomes(&pod, |status| settled(status, 2)).await;
     let cpu = Cpu { limit_millis: Some(400), request_millis: 150 };
-    let resources = Resources { cpu, memory: Some(128 << 20), fuel: None };
+    let resources = Resources { cpu, memory: Some(128 << 20), memory_request: 64 << 20, fuel: None };
     assert_eq!(*world.backend.updates.lock().unwrap(), [Given::Pod(cpu), Given::Container("app".into(), resources)]);
     let container = &status.container_statuses.as_ref().unwrap()[0];
     assert_eq!((limit(&status).as_str(), container.restart_count), ("400m", 0));

@@ -40,9 +40,9 @@ const NO_DEVICES: Support =
     Rejected("this node has cpu, memory, ephemeral-storage and nacelle.dev/fuel; no device plugin adds others");
 const NOT_FOR_PODS: Support = Rejected("only cpu and memory can be given to the whole pod; others go to a container");
 
-const NO_EXEC: Support =
-    Unbuilt("a program cannot be run in a WebAssembly container yet: use httpGet, tcpSocket or grpc");
-const NO_EXEC_HOOK: Support = Unbuilt("a program cannot be run in a WebAssembly container yet: use httpGet or sleep");
+const EXEC: Support = Honoured(
+    "a WebAssembly file of the container's tree, the image's own program, or a built-in command such as `cat` or `sh -c`",
+);
 const PROBE_HTTP: Support = Honoured("`host` is the pod, or reached from this machine");
 
 /// Every field of a Pod.
@@ -111,7 +111,7 @@ const POD: &[Row] = &[
     row(
         "tolerations[].key",
         Honoured(
-            "`node.kubernetes.io/memory-pressure` lets a BestEffort pod in under pressure; there are no other taints",
+            "`node.kubernetes.io/memory-pressure` lets a BestEffort pod in under pressure; the only other taint is `node.kubernetes.io/disk-pressure`",
         ),
     ),
     row("tolerations[].operator", YES),
@@ -247,19 +247,19 @@ const CONTAINER: &[Row] = &[
     row("tty", Honoured("of Linux programs; a WebAssembly guest has no terminal")),
     row("terminationMessagePath", Honoured("the last 4 KiB of the file; 12 KiB of all containers together")),
     row("terminationMessagePolicy", YES),
-    row("lifecycle.postStart.exec.**", NO_EXEC_HOOK),
+    row("lifecycle.postStart.exec.**", EXEC),
     row("lifecycle.postStart.httpGet.**", YES),
     row("lifecycle.postStart.sleep.**", YES),
     row("lifecycle.postStart.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
-    row("lifecycle.preStop.exec.**", NO_EXEC_HOOK),
+    row("lifecycle.preStop.exec.**", EXEC),
     row("lifecycle.preStop.httpGet.**", YES),
     row("lifecycle.preStop.sleep.**", YES),
     row("lifecycle.preStop.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
     row(
         "lifecycle.stopSignal",
-        Honoured("of Linux programs; a WebAssembly guest is asked to stop in the same way whatever it is"),
+        Honoured("Linux programs get the signal; a WebAssembly guest that asks is told its name, and the node warns where none asks"),
     ),
-    row("startupProbe.exec.**", NO_EXEC),
+    row("startupProbe.exec.**", EXEC),
     row("startupProbe.httpGet.**", PROBE_HTTP),
     row("startupProbe.tcpSocket.**", YES),
     row("startupProbe.grpc.**", YES),
@@ -269,7 +269,7 @@ const CONTAINER: &[Row] = &[
     row("startupProbe.successThreshold", YES),
     row("startupProbe.failureThreshold", YES),
     row("startupProbe.terminationGracePeriodSeconds", YES),
-    row("livenessProbe.exec.**", NO_EXEC),
+    row("livenessProbe.exec.**", EXEC),
     row("livenessProbe.httpGet.**", PROBE_HTTP),
     row("livenessProbe.tcpSocket.**", YES),
     row("livenessProbe.grpc.**", YES),
@@ -279,7 +279,7 @@ const CONTAINER: &[Row] = &[
     row("livenessProbe.successThreshold", YES),
     row("livenessProbe.failureThreshold", YES),
     row("livenessProbe.terminationGracePeriodSeconds", YES),
-    row("readinessProbe.exec.**", NO_EXEC),
+    row("readinessProbe.exec.**", EXEC),
     row("readinessProbe.httpGet.**", PROBE_HTTP),
     row("readinessProbe.tcpSocket.**", YES),
     row("readinessProbe.grpc.**", YES),

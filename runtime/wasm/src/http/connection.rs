@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
@@ -37,6 +37,11 @@ pub(super) trait Handler: Send + Sync + 'static {
     /// A client's body, charged to whoever pays for what is buffered of it.
     fn hold(&self, body: WasiBody) -> WasiBody {
         body
+    }
+
+    /// Whether each answer is the last one on its connection.
+    fn is_ending(&self) -> bool {
+        false
     }
 
     /// Answers one. Dropping the future means that the client has gone.
@@ -63,7 +68,12 @@ pub(super) async fn serve<S, H>(
         let request = request.map(|body| handler.hold(incoming(body)));
         let (handler, begun) = (Arc::clone(&handler), Begun::new(&activity));
         async move {
-            let response = handler.respond(request, client).await;
+            let names_its_end = request.version() < Version::HTTP_2;
+            let mut response = handler.respond(request, client).await;
+            // A guest may answer the request to stop before this connection is told to drain.
+            if names_its_end && handler.is_ending() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response.map(|body| Tracked { body, _begun: begun }))
         }
     });

@@ -59,6 +59,8 @@ pub(super) const OUTGOING: usize = 1024;
 pub(super) const KEPT_CONNECTIONS: usize = 16;
 /// How long a connection is kept.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(30);
+/// How long a kept connection whose response has been read is waited for until it can be used again.
+pub(super) const CONNECTION_SETTLES: Duration = Duration::from_millis(100);
 /// How long an outgoing request waits for its connection, its response, or more of it, where its options do not say.
 pub(super) const OUTGOING_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long one address of several may take to connect before the next is tried.

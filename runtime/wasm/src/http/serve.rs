@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use nacelle_container::{CreateError, ExitCause};
 use nacelle_infra::budget::Ledger;
 use nacelle_infra::memory::Part;
-use nacelle_infra::network::{ContainerNetwork, Family, NetError, TcpSocket};
+use nacelle_infra::network::{ContainerNetwork, Family, NetError, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::connection;
@@ -154,34 +155,17 @@ fn listen(network: &Arc<ContainerNetwork>, port: u16, service: &Arc<HttpService>
     }
 }
 
-/// Serves connections until the container is asked to terminate, and those it has to their end.
-/// What connections hold is charged to the container's buffers.
+/// Serves connections until the container is asked to terminate, and those it has to their end: who has connected before
+/// is answered, also where nobody has looked at the connection yet.
 async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, instances: &Arc<Instances>) {
-    let launch = &instances.launch;
-    let (control, buffers) = (&launch.control, launch.infra.memory.part(Part::Buffers));
+    let control = &instances.launch.control;
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
     loop {
         tokio::select! {
             biased;
             () = control.terminate.wait() => break,
             (accepted, permit) = accept_one(&mut listener, &room) => match accepted.and_then(open) {
-                Ok((stream, client)) => {
-                    let Ok(memory) = Ledger::with_floor(Arc::clone(buffers), limits::CONNECTION_MEMORY) else {
-                        tracing::debug!(%client, "no memory for an HTTP connection: it is closed");
-                        continue;
-                    };
-                    let (service, control) = (Arc::clone(service), Arc::clone(control));
-                    let spawner = Spawner::Group(instances.cpu.clone());
-                    instances.cpu.spawn(async move {
-                        let _held = (memory, permit);
-                        let serve = connection::serve(stream, client, service, spawner, control.terminate.wait());
-                        tokio::select! {
-                            biased;
-                            () = control.kill.wait() => {}
-                            () = serve => {}
-                        }
-                    });
-                }
+                Ok((stream, client)) => serve_connection(stream, client, permit, service, instances),
                 // The network is closed: nothing will come any more.
                 Err(NetError::InvalidState | NetError::AccessDenied(_)) => break,
                 Err(error) => {
@@ -191,9 +175,43 @@ async fn accept(mut listener: TcpSocket, service: &Arc<HttpService>, instances: 
             },
         }
     }
+    // No more than could be there: others may go on connecting.
+    for _ in 0..limits::CONNECTIONS {
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { break };
+        let Some(accepted) = tokio::task::unconstrained(listener.accept()).now_or_never() else { break };
+        if let Ok((stream, client)) = accepted.and_then(open) {
+            serve_connection(stream, client, Some(permit), service, instances);
+        }
+    }
     drop(listener);
     // Each connection sees the flag too. The semaphore is never closed.
     let _ = room.acquire_many(u32::try_from(limits::CONNECTIONS).unwrap_or(u32::MAX)).await;
+}
+
+/// Serves one connection in a task of its own. What it holds is charged to the container's buffers.
+fn serve_connection(
+    stream: TcpStream,
+    client: SocketAddr,
+    permit: Option<OwnedSemaphorePermit>,
+    service: &Arc<HttpService>,
+    instances: &Arc<Instances>,
+) {
+    let buffers = instances.launch.infra.memory.part(Part::Buffers);
+    let Ok(memory) = Ledger::with_floor(Arc::clone(buffers), limits::CONNECTION_MEMORY) else {
+        tracing::debug!(%client, "no memory for an HTTP connection: it is closed");
+        return;
+    };
+    let (service, control) = (Arc::clone(service), Arc::clone(&instances.launch.control));
+    let spawner = Spawner::Group(instances.cpu.clone());
+    instances.cpu.spawn(async move {
+        let _held = (memory, permit);
+        let serve = connection::serve(stream, client, service, spawner, control.terminate.wait());
+        tokio::select! {
+            biased;
+            () = control.kill.wait() => {}
+            () = serve => {}
+        }
+    });
 }
 
 /// A connection, once there is room for one.
@@ -205,6 +223,6 @@ async fn accept_one(
     (listener.accept().await, permit)
 }
 
-fn open(socket: TcpSocket) -> Result<(nacelle_infra::network::TcpStream, SocketAddr), NetError> {
+fn open(socket: TcpSocket) -> Result<(TcpStream, SocketAddr), NetError> {
     Ok((socket.stream()?, socket.remote_address()?))
 }

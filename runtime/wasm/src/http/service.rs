@@ -113,6 +113,10 @@ impl Handler for HttpService {
         held::body(body, &self.buffers)
     }
 
+    fn is_ending(&self) -> bool {
+        self.instances.upgrade().is_none_or(|instances| instances.launch.control.terminate.is_asked())
+    }
+
     async fn respond(&self, request: Request<WasiBody>, client: SocketAddr) -> Response<ServedBody> {
         let line = self.log.as_ref().map(|log| log.line(&request, client));
         let mut response = self.answer(request).await;

@@ -26,7 +26,8 @@ impl Driver {
 
     /// Takes the seat, if it is free.
     pub(super) fn sit(&self) -> Option<Seat<'_>> {
-        (!self.taken.swap(true, Ordering::Acquire)).then_some(Seat(self))
+        // Not `then_some`: a seat that is made in vain would be given back when it is dropped.
+        (!self.taken.swap(true, Ordering::Acquire)).then(|| Seat(self))
     }
 }
 
@@ -49,5 +50,22 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.0.taken.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sits_at_a_time_and_asking_in_vain_takes_nothing_from_who_does() {
+        let (driver, _handle) = Driver::new().unwrap();
+        let seat = driver.sit();
+        assert!(seat.is_some());
+        for _ in 0..3 {
+            assert!(driver.sit().is_none());
+        }
+        drop(seat);
+        assert!(driver.sit().is_some());
     }
 }

@@ -4,12 +4,14 @@
 
 mod cache;
 mod commands;
+mod exec;
 mod exits;
 mod files;
 mod fuel;
 mod http;
 mod limits;
 mod memory;
+mod pod_interface;
 mod sockets;
 mod stdio;
 mod stop;

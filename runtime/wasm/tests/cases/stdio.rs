@@ -2,7 +2,7 @@ use nacelle_container::ExitCause;
 use nacelle_container::output::{CHANNEL_CHUNKS, MAX_CHUNK};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Host, preview1, preview1_with};
+use crate::support::{GRACE, Host, preview1, preview1_with};
 
 #[tokio::test]
 async fn both_streams_arrive_in_order() {
@@ -88,7 +88,7 @@ async fn terminating_ends_standard_input() {
     made.container.start().await.unwrap();
     writer.write_all(b"hello").await.unwrap();
     assert_eq!(made.output.recv().await.unwrap().bytes, "hello");
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     // The writer is still there; the guest's own exit code counts.
     assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 3 });
     drop(writer);

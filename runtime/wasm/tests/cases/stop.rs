@@ -1,6 +1,6 @@
-use nacelle_container::{ExecError, ExecRequest, ExitCause, output};
+use nacelle_container::ExitCause;
 
-use crate::support::{Host, preview1};
+use crate::support::{GRACE, Host, preview1};
 
 const SPIN: &str = "(loop $spin (br $spin))";
 
@@ -16,7 +16,7 @@ async fn a_spinner_can_be_killed_while_others_run() {
     assert_eq!(spinner.container.wait().await, ExitCause::Stopped { graceful: false });
     // All who ask get the same, and nothing is left to stop.
     spinner.container.kill().await;
-    spinner.container.terminate().await;
+    spinner.container.terminate(GRACE).await;
     assert_eq!(spinner.container.wait().await, ExitCause::Stopped { graceful: false });
     spinner.container.remove().await;
     let stats = spinner.container.stats();
@@ -49,7 +49,7 @@ async fn a_container_that_was_never_started_ends_when_asked() {
     let host = Host::new();
     let config = host.config(&preview1(SPIN));
     let made = host.create(config.clone(), None).await.unwrap();
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     assert_eq!(made.finish().await.cause, ExitCause::Stopped { graceful: true });
     let made = host.create(config.clone(), None).await.unwrap();
     made.container.remove().await;
@@ -67,12 +67,4 @@ async fn a_container_outlives_its_backend() {
     drop(host);
     made.container.start().await.unwrap();
     assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 9 });
-}
-
-#[tokio::test]
-async fn exec_says_that_it_is_not_supported() {
-    let host = Host::new();
-    let made = host.create(host.config(&preview1("")), None).await.unwrap();
-    let result = made.container.exec(ExecRequest::new(vec!["sh".into()]), output::channel().0).await;
-    assert!(matches!(result, Err(ExecError::Unsupported(words)) if words.starts_with("exec is not supported")));
 }

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nacelle_container::output::{self, OutputReceiver, Stream};
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExitCause, HttpConfig, PodUid,
-    Program, Resources, StdinMode,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExitCause, HttpConfig, PodInfo,
+    PodUid, Program, Resources, StdinMode,
 };
 use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
@@ -17,6 +18,7 @@ use nacelle_infra::network::{
 use nacelle_wasm::{Pooling, WasmBackend, WasmConfig};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncRead;
+use tokio::sync::watch;
 
 /// A backend and the directory that it and its guests live in.
 pub(crate) struct Host {
@@ -37,6 +39,9 @@ pub(crate) struct Ran {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
+
+/// How long guests are given to stop, where it does not matter.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 pub(crate) type Stdin = Option<Box<dyn AsyncRead + Send + Unpin>>;
 
@@ -143,7 +148,12 @@ pub(crate) fn infra_of(network: Arc<ContainerNetwork>, pod: &Arc<Budget>) -> Con
     let limits = MemLimits { bytes: None, inodes: 1000 };
     let root = Tree::memory(limits, Ownership::default(), Arc::clone(memory.part(Part::Files)));
     let files = NamespaceBuilder::new(root, false).build().unwrap();
-    ContainerInfra { files, network, memory }
+    ContainerInfra { files, network, memory, info: pod_info() }
+}
+
+/// A pod that says nothing of itself but its name.
+pub(crate) fn pod_info() -> watch::Receiver<Arc<PodInfo>> {
+    watch::Sender::new(Arc::new(PodInfo { name: "web".into(), ..PodInfo::default() })).subscribe()
 }
 
 /// The network of a pod by itself.
@@ -165,6 +175,7 @@ fn config(path: &Path, digest: &str) -> ContainerConfig {
         stdin: StdinMode::Closed,
         http: HttpConfig::default(),
         hostname: "pod-host".into(),
+        stop_signal: None,
     }
 }
 

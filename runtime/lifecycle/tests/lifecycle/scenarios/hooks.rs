@@ -27,6 +27,12 @@ fn post_start_runs_beside_the_entry_point_and_the_container_is_not_running_until
 }
 
 #[test]
+fn a_stop_signal_is_shown_once_the_container_was_made() {
+    let mut pod = Scenario::up("{os: {name: linux}, containers: [{name: app, lifecycle: {stopSignal: SIGUSR1}}]}");
+    pod.stops_by("app", None).pulled("app").ignore("start").started("app").stops_by("app", Some("SIGUSR1"));
+}
+
+#[test]
 fn a_failed_post_start_kills_the_container() {
     let mut pod = started(POST_START);
     pod.ignore("hook").hook_fails("app", PostStart).asks(["stop app/0 30s"]).shows("app", "waiting ContainerCreating");

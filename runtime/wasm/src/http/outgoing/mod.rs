@@ -148,7 +148,7 @@ impl Outgoing {
         request: Request<WasiBody>,
         timeouts: Timeouts,
     ) -> Result<Response<WasiBody>, Error> {
-        let request = match self.pool.take(target) {
+        let request = match self.pool.take(target).await {
             None => request,
             Some(kept) => {
                 let again = again(&request);

@@ -70,9 +70,27 @@ impl Pool {
     }
 
     /// A connection to `target` that can be used now.
-    pub(super) fn take(&self, target: &Target) -> Option<Connection> {
+    ///
+    /// A response's end is seen by its reader before the connection's task has noticed, so one that is about to be free is
+    /// waited for; not for long, since its request may still be on its way.
+    pub(super) async fn take(&self, target: &Target) -> Option<Connection> {
+        if let Some(ready) = self.find(|one| one.target == *target && one.sender.is_ready()) {
+            return Some(ready);
+        }
+        let mut settling = self.find(|one| one.target == *target && !one.sender.is_closed())?;
+        match tokio::time::timeout(limits::CONNECTION_SETTLES, settling.sender.ready()).await {
+            Ok(settled) => settled.is_ok().then_some(settling),
+            Err(_) => {
+                self.keep(settling);
+                None
+            }
+        }
+    }
+
+    /// Takes the connection kept last of those that are wanted.
+    fn find(&self, is_wanted: impl Fn(&Connection) -> bool) -> Option<Connection> {
         let mut kept = self.lock();
-        let found = kept.iter().rposition(|(one, _)| one.target == *target && one.sender.is_ready())?;
+        let found = kept.iter().rposition(|(one, _)| is_wanted(one))?;
         kept.remove(found).map(|(connection, _)| connection)
     }
 

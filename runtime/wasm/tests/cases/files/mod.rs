@@ -16,7 +16,7 @@ use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
 use nacelle_infra::memory::ContainerMemory;
 use nacelle_infra::network::ContainerNetwork;
 
-use crate::support::{Host, Ran, Stdin, guest};
+use crate::support::{Host, Ran, Stdin, guest, pod_info};
 
 /// A tree in memory of at most this many bytes.
 fn memory(bytes: Option<u64>) -> Tree {
@@ -47,6 +47,7 @@ fn infra(builder: NamespaceBuilder) -> ContainerInfra {
         files: builder.build().unwrap(),
         network: ContainerNetwork::none(),
         memory: ContainerMemory::unlimited(),
+        info: pod_info(),
     }
 }
 

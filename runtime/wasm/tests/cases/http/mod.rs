@@ -12,7 +12,7 @@ use nacelle_container::{ExitCause, Resources};
 use nacelle_infra::network::{DialSource, NetError};
 
 use self::client::{Pod, answer, get};
-use crate::support::{Host, infra};
+use crate::support::{GRACE, Host, infra};
 
 /// An HTTP handler that imports nothing but types of its own.
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_trap_ends_its_request_and_not_the_container() {
     assert!(error.starts_with("cannot listen on port 8080"), "{error}");
     second.container.remove().await;
 
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     let ran = made.finish().await;
     assert_eq!(ran.cause, ExitCause::Exited { code: 0 });
     assert_eq!(ran.stderr.matches("request failed: ").count(), 2, "{}", ran.stderr);

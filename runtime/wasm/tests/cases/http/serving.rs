@@ -7,8 +7,12 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use nacelle_container::ExitCause;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use nacelle_wasm::Pooling;
 
 use super::client::{Pod, answer, channel, empty, get};
+use crate::support::GRACE;
 
 #[tokio::test]
 async fn one_connection_carries_one_request_after_another() {
@@ -21,7 +25,7 @@ async fn one_connection_carries_one_request_after_another() {
         assert_eq!(answer.body.as_deref(), Some("Hello from wasi:http!\n"));
         assert!(answer.headers.contains_key("date"));
     }
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 });
 }
 
@@ -106,7 +110,7 @@ async fn traps_and_silence_end_their_request_and_not_the_container() {
     let late = pod.try_get(8080, "/trap-late").await;
     assert_eq!(late.and_then(|answer| answer.body), None, "what was sent must not look complete");
     assert_eq!(pod.get(8080, "/count").await.body.as_deref(), Some("1\n"));
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     let ran = made.finish().await;
     assert_eq!(ran.stderr.matches("request failed: ").count(), 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("told to, late") && ran.stderr.contains("wasm backtrace"), "{}", ran.stderr);
@@ -154,7 +158,7 @@ async fn draining_finishes_what_is_under_way() {
     let mut sender = pod.connect(8080).await;
     let request = Request::post("/echo").header("host", "guest").body(body).unwrap();
     let response = sender.send_request(request).await.unwrap();
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     let mut idle = idle;
     while idle.ready().await.is_ok() {
         tokio::task::yield_now().await;
@@ -162,6 +166,79 @@ async fn draining_finishes_what_is_under_way() {
     pieces.send(Frame::data(Bytes::from_static(b"still here"))).await.unwrap();
     drop(pieces);
     assert_eq!(answer(response).await.body.as_deref(), Some("still here"));
+    assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 });
+}
+
+/// Requests of the case below: each waits for the stop, so that all of them are under way when it comes. Each has
+/// written a line by then, which is more than the channel for output holds.
+const UNDER_WAY: usize = 1000;
+
+#[tokio::test]
+async fn a_thousand_requests_that_are_under_way_all_finish() {
+    for sample in ["http-proxy", "p3-http"] {
+        let pod = Pod::with(|config| {
+            config.http_concurrency = UNDER_WAY;
+            config.pooling = Pooling::OnDemand;
+        });
+        let pod = pod.await;
+        let mut made = pod.serve_with(sample, 8080, |config| config.http.reuse = 16.try_into().ok()).await;
+        let mut clients = Vec::new();
+        for _ in 0..UNDER_WAY {
+            let mut sender = pod.connect(8080).await;
+            clients.push(tokio::spawn(async move {
+                let answered = answer(sender.send_request(get("/until-stop")).await.unwrap()).await;
+                // The connection was kept until now.
+                (answered, sender.ready().await.is_err())
+            }));
+        }
+        let mut waiting = 0;
+        while waiting < UNDER_WAY {
+            let chunk = made.output.recv().await.unwrap();
+            waiting += chunk.bytes.iter().filter(|byte| **byte == b'\n').count();
+        }
+        made.container.terminate(GRACE).await;
+        for client in clients {
+            let (answered, is_closed) = client.await.unwrap();
+            assert_eq!((answered.status, answered.body.as_deref()), (StatusCode::OK, Some("stopping\n")));
+            assert_eq!((answered.headers.get("connection").unwrap().as_bytes(), is_closed), (&b"close"[..], true));
+        }
+        assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 }, "{sample}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_connected_before_the_stop_is_answered() {
+    // One thread, which does nothing but what the test waits for.
+    let pod = Pod::with(|config| config.worker_threads = 1).await;
+    let made = pod.serve("http-server", 8080).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut stream = pod.dial(8080).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: guest\r\n\r\n").await.unwrap();
+        clients.push(stream);
+    }
+    made.container.terminate(GRACE).await;
+    for mut stream in clients {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("connection: close\r\n"), "{text}");
+    }
+    assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 });
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_ends_with_its_last_stream() {
+    let pod = Pod::new().await;
+    let mut made = pod.serve("http-proxy", 8080).await;
+    let mut sender = pod.connect2(8080).await;
+    let waiting = sender.send_request(Request::get("http://guest:8080/until-stop").body(empty()).unwrap());
+    let waiting = tokio::spawn(waiting);
+    assert_eq!(made.output.recv().await.unwrap().bytes, "waiting\n");
+    made.container.terminate(GRACE).await;
+    assert_eq!(answer(waiting.await.unwrap().unwrap()).await.body.as_deref(), Some("stopping\n"));
+    while sender.ready().await.is_ok() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 });
 }
 
@@ -184,7 +261,7 @@ async fn each_request_is_a_line_where_that_is_asked_for() {
     let made = pod.serve_with("http-server", 8080, |config| config.http.access_log = true).await;
     pod.get(8080, "/?q=%22a%22").await;
     pod.get(8080, "/status/418").await;
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     let ran = made.finish().await;
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", ran.stdout);
