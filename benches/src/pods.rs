@@ -48,7 +48,7 @@ impl World {
             resources: ResourceConfig { requests: HeldAgainst::Settings, ..ResourceConfig::default() },
         };
         let wasm = WasmBackend::new(WasmConfig { worker_threads, ..WasmConfig::new(dir.path().join("compiled")) })?;
-        let node = Node::with_backends(config, Backends { wasm: Arc::new(wasm) })?;
+        let node = Node::with_backends(config, Backends { wasm: Arc::new(wasm), linux: None })?;
         Ok(Self { node, dir })
     }
 

@@ -1,14 +1,17 @@
 //! One container, from its creation to its removal.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
 use nacelle_container::stats::Stats;
 use nacelle_container::{
-    Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, LinuxProgram, Resources, UpdateError,
+    Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, LinuxProgram, Resources, TerminalSize,
+    UpdateError,
 };
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
@@ -199,11 +202,12 @@ impl Container for LinuxContainer {
         let exec = self.client.unique();
         let mut fate = self.client.watch_exec(exec);
         let guard = ExecGuard { client: &self.client, exec };
-        let terminal = terminal.map(|size| Size { columns: size.columns, rows: size.rows });
+        let mut terminal = terminal.map(|terminal| terminal.size);
+        let size = terminal.as_mut().map(|sizes| Size::from(*sizes.borrow_and_update()));
         let has_input = stdin.is_some();
-        let started = self.call(|key| Request::Exec { key, exec, argv, stdin: has_input, terminal }).await;
+        let started = self.call(|key| Request::Exec { key, exec, argv, stdin: has_input, terminal: size }).await;
         let (reply, fds) = started.map_err(|failure| match failure {
-            Failure::NotFound(_) => ExecError::NotFound(program),
+            Failure::NotFound(reason) => ExecError::NotFound { program, reason },
             Failure::NotRunning => ExecError::NotRunning,
             Failure::Gone => ExecError::NotRunning,
             Failure::Config(message) | Failure::Other(message) => ExecError::Unsupported(message),
@@ -213,13 +217,17 @@ impl Container for LinuxContainer {
         };
         let stdio = Stdio::connect(streams, fds, stdin, output, || {});
         let stdio = stdio.map_err(|error| ExecError::Unsupported(format!("cannot connect its streams: {error}")))?;
-        let fate = fate.wait_for(|fate| *fate != Fate::Alive).await.map_or(Fate::Lost, |fate| *fate);
+        let ended = async { fate.wait_for(|fate| *fate != Fate::Alive).await.map_or(Fate::Lost, |fate| *fate) };
+        let fate = tokio::select! {
+            fate = ended => fate,
+            never = follow(terminal, &stdio) => match never {},
+        };
         stdio.finish().await;
         drop(guard);
         Ok(cause::of(fate, Asked::Nothing, None))
     }
 
-    async fn terminate(&self) {
+    async fn terminate(&self, _grace: Duration) {
         if self.is_over() || self.settle_unstarted(ExitCause::Stopped { graceful: true }) {
             return;
         }
@@ -288,6 +296,19 @@ impl Container for LinuxContainer {
         }
         self.client.forget_container(&self.key);
     }
+}
+
+/// Gives a terminal each size that it is to have from now on.
+async fn follow(sizes: Option<watch::Receiver<TerminalSize>>, stdio: &Stdio) -> Infallible {
+    if let Some(mut sizes) = sizes {
+        while sizes.changed().await.is_ok() {
+            let size = *sizes.borrow_and_update();
+            if let Err(error) = stdio.resize(size.into()) {
+                tracing::debug!(%error, "a terminal keeps its size");
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// Kills a program that nobody waits for any more.

@@ -11,6 +11,7 @@
 
 use std::path::PathBuf;
 
+use nacelle_container::TerminalSize;
 use serde::{Deserialize, Serialize};
 
 /// The most bytes of a message.
@@ -60,6 +61,12 @@ pub(crate) enum Request {
 pub(crate) struct Size {
     pub(crate) columns: u16,
     pub(crate) rows: u16,
+}
+
+impl From<TerminalSize> for Size {
+    fn from(TerminalSize { columns, rows }: TerminalSize) -> Self {
+        Self { columns, rows }
+    }
 }
 
 /// What a monitor says.

@@ -61,6 +61,7 @@ fn config() -> ContainerConfig {
         },
     };
     ContainerConfig {
+        stop_signal: None,
         id: ContainerId { pod: PodUid::new("uid"), name: "app".into(), attempt: 0 },
         program: Program::Linux(Box::new(program)),
         argv: vec!["sleep".into(), "1".into()],

@@ -1,6 +1,6 @@
 //! Programs beside a container's own.
 
-use nacelle_container::{ExecError, ExecRequest, ExitCause, TerminalSize, output};
+use nacelle_container::{ExecError, ExecRequest, ExitCause, Terminal, TerminalSize, output};
 
 use crate::support::{World, drain, exited};
 
@@ -32,7 +32,7 @@ async fn what_is_not_there_is_127() {
     let made = world.start(world.config(&["sleep", "1000"])).await;
     let (sender, _receiver) = output::channel();
     let missing = made.container.exec(ExecRequest::new(vec!["nothing".into()]), sender).await;
-    assert!(matches!(missing, Err(ExecError::NotFound(program)) if program == "nothing"));
+    assert!(matches!(missing, Err(ExecError::NotFound { program, .. }) if program == "nothing"));
     made.container.kill().await;
     made.container.wait().await;
     let (sender, _receiver) = output::channel();
@@ -54,7 +54,7 @@ async fn input_and_a_terminal_are_its_own() {
 
     let size = TerminalSize { columns: 91, rows: 37 };
     let argv = ["sh", "-c", "stty size; tty"].map(str::to_owned).to_vec();
-    let request = ExecRequest { terminal: Some(size), ..ExecRequest::new(argv) };
+    let request = ExecRequest { terminal: Some(Terminal::of_size(size)), ..ExecRequest::new(argv) };
     let (sender, mut receiver) = output::channel();
     let (cause, (stdout, _)) = tokio::join!(made.container.exec(request, sender), drain(&mut receiver));
     assert_eq!((cause.unwrap(), stdout.as_str()), (exited(0), "37 91\r\n/dev/pts/0\r\n"));

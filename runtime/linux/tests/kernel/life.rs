@@ -1,8 +1,13 @@
 //! Starts, ends, output and input.
 
+use std::time::Duration;
+
 use nacelle_container::{CreateError, ExitCause, StdinMode};
 
 use crate::support::{World, change_program, exited};
+
+/// How long a container is told that it has; nobody kills it after that here.
+const GRACE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn output_and_exit_code_are_the_programs_own() {
@@ -44,7 +49,7 @@ async fn it_is_asked_with_its_stop_signal_and_keeps_its_own_status() {
     let script = "trap 'echo asked; exit 7' TERM; echo ready; while true; do sleep 0.05; done";
     let mut made = world.start(world.sh(script)).await;
     assert_eq!(made.line().await, "ready");
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     let ran = made.finish().await;
     assert_eq!((ran.cause, ran.stdout.as_str()), (exited(7), "asked\n"));
 
@@ -52,7 +57,7 @@ async fn it_is_asked_with_its_stop_signal_and_keeps_its_own_status() {
     let config = change_program(world.sh(&script), |program| program.options.stop_signal = Some("SIGUSR1".into()));
     let mut made = world.start(config).await;
     made.line().await;
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     assert_eq!(made.finish().await.cause, exited(7));
     world.remove().await;
 }
@@ -62,7 +67,7 @@ async fn what_does_not_listen_is_killed_with_all_its_children() {
     let Some(world) = World::new().await else { return };
     let mut made = world.start(world.sh("sleep 1000 & echo ready; wait")).await;
     made.line().await;
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     // Process 1 of a namespace does not hear a signal that it has no handler for.
     made.container.kill().await;
     assert_eq!(made.finish().await.cause, ExitCause::Stopped { graceful: false });
@@ -84,7 +89,7 @@ async fn a_signal_of_its_own_is_its_cause() {
 async fn one_that_was_never_started_is_stopped() {
     let Some(world) = World::new().await else { return };
     let made = world.create(world.config(&["true"])).await.unwrap();
-    made.container.terminate().await;
+    made.container.terminate(GRACE).await;
     assert_eq!(made.finish().await.cause, ExitCause::Stopped { graceful: true });
     let made = world.create(world.config(&["true"])).await.unwrap();
     made.container.kill().await;

@@ -110,7 +110,6 @@ pub(super) fn without_effect(pod: &CheckedPod, container: &Container) -> Vec<&'s
         ("hostIPC", spec.host_ipc == Some(true)),
         ("shareProcessNamespace", spec.share_process_namespace == Some(true)),
         ("tty", container.tty == Some(true)),
-        ("lifecycle.stopSignal", container.lifecycle.as_ref().is_some_and(|hooks| hooks.stop_signal.is_some())),
         ("securityContext.runAsUser", own.run_as_user.or(shared.run_as_user).is_some()),
         ("securityContext.runAsGroup", own.run_as_group.or(shared.run_as_group).is_some()),
         ("securityContext.runAsNonRoot", own.run_as_non_root.or(shared.run_as_non_root) == Some(true)),

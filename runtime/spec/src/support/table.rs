@@ -257,7 +257,9 @@ const CONTAINER: &[Row] = &[
     row("lifecycle.preStop.tcpSocket.**", Warned("Kubernetes has no such hooks; the field is deprecated")),
     row(
         "lifecycle.stopSignal",
-        Honoured("Linux programs get the signal; a WebAssembly guest that asks is told its name, and the node warns where none asks"),
+        Honoured(
+            "Linux programs get the signal; a WebAssembly guest that asks is told its name, and the node warns where none asks",
+        ),
     ),
     row("startupProbe.exec.**", EXEC),
     row("startupProbe.httpGet.**", PROBE_HTTP),
