@@ -95,7 +95,7 @@ fn a_security_context_is_enforced_and_contradictions_are_named() -> Result<()> {
     let Some(nacelle) = ground()? else { return Ok(()) };
     let restricted = "securityContext: {runAsUser: 7, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, \
                       seccompProfile: {type: RuntimeDefault}, capabilities: {drop: [ALL]}}";
-    let script = "id -u; echo x > /x || echo read-only; unshare -U true || echo filtered";
+    let script = "exec 2>/dev/null; id -u; echo x > /x || echo read-only; unshare -U true || echo filtered";
     let finished = run(&nacelle, &shell(script, restricted))?;
     assert_eq!((finished.code, finished.stdout.as_str()), (0, "7\nread-only\nfiltered\n"), "{}", finished.stderr);
     let finished = run(&nacelle, &shell("true", "securityContext: {runAsNonRoot: true}"))?;

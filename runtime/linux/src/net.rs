@@ -157,7 +157,7 @@ impl Networks {
         self.shared.clear(uid)?;
         let noted = self.shared.note_home(uid).and_then(|()| self.shared.claim(uid, ips));
         let made = noted.and_then(|()| match &self.shared.cni {
-            None => self.shared.bridge().and_then(|()| self.shared.namespace(uid, ips)),
+            None => self.shared.bridge(&guard).and_then(|()| self.shared.namespace(uid, ips)),
             Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips),
         });
         drop(guard);
@@ -184,7 +184,7 @@ impl Networks {
         if !pods.exists() {
             return Ok(());
         }
-        let _guard = self.shared.lock()?;
+        let guard = self.shared.lock()?;
         let mut result = Ok(());
         for uid in self.shared.pods()? {
             if keep(&uid) || self.shared.is_anothers(&uid) {
@@ -198,7 +198,7 @@ impl Networks {
             };
             result = result.and(removed);
         }
-        result.and_then(|()| self.shared.leave())
+        result.and_then(|()| self.shared.leave(&guard))
     }
 }
 
@@ -319,8 +319,8 @@ impl Shared {
         Ok(names.filter(|name| self.pod_dir(name).is_ok()).collect())
     }
 
-    /// The bridge and the rules, made where they are missing. The lock is held.
-    fn bridge(&self) -> Result<()> {
+    /// The bridge and the rules, made where they are missing, under the lock.
+    fn bridge(&self, lock: &File) -> Result<()> {
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
         let index = match netlink.index(BRIDGE).step("look for the pods' bridge")? {
             Some(index) => index,
@@ -340,7 +340,7 @@ impl Shared {
             std::fs::write(forwarding, "1").step("turn on the forwarding of packets")?;
         }
         netlink.up(index).step("turn on the pods' bridge")?;
-        nft::apply(&nft::rules(&self.cidrs)).step("masquerade what pods send (by nft)")
+        nft::apply(&nft::rules(&self.cidrs), lock).step("masquerade what pods send (by nft)")
     }
 
     /// A namespace with its interfaces, in its file. The lock is held.
@@ -405,9 +405,9 @@ impl Shared {
 
     /// Removes a pod's namespace, and what belongs to all if it was the last. Takes the lock.
     fn remove(&self, uid: &str) -> Result<()> {
-        let _guard = self.lock()?;
+        let guard = self.lock()?;
         self.remove_dir(uid)?;
-        self.leave()
+        self.leave(&guard)
     }
 
     /// The lock is held.
@@ -436,16 +436,16 @@ impl Shared {
         }
     }
 
-    /// Removes the bridge and the rules if no pod needs them. The lock is held.
-    fn leave(&self) -> Result<()> {
+    /// Removes the bridge and the rules, under the lock, if no pod needs them.
+    fn leave(&self, lock: &File) -> Result<()> {
         if !self.pods()?.is_empty() {
             return Ok(());
         }
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
         if let Some(index) = netlink.index(BRIDGE).step("look for the pods' bridge")? {
+            // They come after the bridge and go before it: so whoever finds a bridge knows that there may be rules.
+            nft::apply(nft::REMOVAL, lock).step("remove the rules for pods (by nft)")?;
             netlink.delete(index).step("remove the pods' bridge")?;
-            // They come after the bridge and go with it.
-            nft::apply(nft::REMOVAL).step("remove the rules for pods (by nft)")?;
         }
         Ok(())
     }

@@ -54,6 +54,9 @@ pub struct HostPortConfig {
 
 /// Where a host port leads: a pod's network.
 pub(crate) trait Target: Send + Sync + 'static {
+    /// Whether connections go on when no more are accepted.
+    const CONNECTIONS_GO_ON: bool;
+
     /// A connection inside the pod.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 

@@ -68,6 +68,8 @@ impl PodNetwork {
 }
 
 impl Target for PodNetwork {
+    const CONNECTIONS_GO_ON: bool = false;
+
     type Stream = TcpStream;
 
     async fn dial(&self, port: u16, client: SocketAddr) -> Result<TcpStream, NetError> {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nacelle_infra::network::AddressPart;
 
-use super::{Result, Shared, Step as _, open_lock};
+use super::{Result, Shared, Step as _, open_lock, take};
 
 /// So many processes at a time begin in parts of their own.
 const PARTS: u32 = 16;
@@ -55,6 +55,11 @@ impl Shared {
         }
         for other in self.pods()?.iter().filter(|other| *other != uid) {
             if let Some(ip) = self.claimed(other).into_iter().find(|ip| ips.contains(ip)) {
+                if let Some(_lock) = take(&self.pod_dir(other)?)? {
+                    // Its process has died. Whoever takes the pod over makes its network anew anyway.
+                    self.remove_dir(other)?;
+                    continue;
+                }
                 let why = format!(
                     "{ip} is the address of pod {other} of another process: give each process its own --pod-cidr"
                 );

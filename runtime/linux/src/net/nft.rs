@@ -3,6 +3,7 @@
 //! They are handed to nft(8), which makes one transaction of them: all or none. All can be made again at any time.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
 
@@ -48,9 +49,13 @@ add rule {family} nacelle forward iifname \"{BRIDGE}\" {family} daddr {link_loca
 }
 
 /// Applies rules, in the network namespace of the calling thread.
-pub(super) fn apply(rules: &str) -> io::Result<()> {
+///
+/// `lock` is the networks' lock, which the program holds as long as it lives: if this process is killed meanwhile,
+/// whoever comes to clean up waits until the rules are there.
+pub(super) fn apply(rules: &str, lock: &File) -> io::Result<()> {
     let mut nft = Command::new("nft");
-    nft.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // A descriptor has to be one of three to be inherited, and with these arguments nothing is written to this one.
+    nft.args(["-f", "-"]).stdin(Stdio::piped()).stdout(lock.try_clone()?).stderr(Stdio::piped());
     let mut nft = nft.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => io::Error::new(error.kind(), "nft is not installed: it is in the package nftables"),
         _ => error,

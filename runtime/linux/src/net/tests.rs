@@ -165,7 +165,7 @@ fn a_pod_that_is_there_is_not_made_again_nor_swept() {
 fn abandon(networks: &Networks, uid: &str, ips: &[IpAddr]) {
     let shared = &networks.shared;
     std::fs::create_dir_all(shared.pod_dir(uid).unwrap()).unwrap();
-    shared.bridge().unwrap();
+    shared.bridge(&shared.lock().unwrap()).unwrap();
     shared.namespace(uid, ips).unwrap();
 }
 

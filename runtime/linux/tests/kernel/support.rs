@@ -150,6 +150,7 @@ impl World {
             },
         };
         ContainerConfig {
+            stop_signal: None,
             id: ContainerId { pod: self.pod.clone(), name: "app".into(), attempt },
             program: Program::Linux(Box::new(program)),
             argv: argv.iter().map(|arg| (*arg).to_owned()).collect(),
@@ -288,7 +289,8 @@ async fn infra() -> ContainerInfra {
     let limits = MemLimits { bytes: None, inodes: 10 };
     let root = Tree::memory(limits, Ownership::default(), Arc::clone(memory.part(Part::Files)));
     let files = NamespaceBuilder::new(root, false).build().unwrap();
-    ContainerInfra { files, network: pod.container("app"), memory }
+    let info = tokio::sync::watch::Sender::new(Arc::default()).subscribe();
+    ContainerInfra { files, network: pod.container("app"), memory, info }
 }
 
 /// The exit code, for the many tests that want nothing else.

@@ -58,7 +58,10 @@ async fn make_room(context: &Context) {
         Ok(Ok(collected)) if collected.wanted == 0 => {}
         Ok(Ok(collected)) => {
             let (images, bytes) = (collected.pruned.images.len(), collected.pruned.bytes);
-            if bytes < collected.wanted {
+            if images == 0 {
+                // Others fill it, and no image is to blame.
+                tracing::debug!(wanted = collected.wanted, "the disk is nearly full, and no image is unused");
+            } else if bytes < collected.wanted {
                 tracing::warn!(
                     images,
                     bytes,

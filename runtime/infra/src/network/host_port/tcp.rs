@@ -38,7 +38,7 @@ impl Room {
 /// What an accept gives; none: the listener is closed.
 type Accepted = Option<io::Result<(TcpStream, SocketAddr)>>;
 
-/// Accepts until the listener is closed or the target is gone; all connections end with it.
+/// Accepts until the listener is closed or the target is gone; all connections end with it, unless they shall go on.
 pub(in crate::network) async fn serve<T: Target>(
     listener: Arc<Closable<TcpListener>>,
     target: Weak<T>,
@@ -54,12 +54,25 @@ pub(in crate::network) async fn serve<T: Target>(
 
 /// Serves what `accept` gives. Where it fails because there is no room, such as for descriptors, it is asked again later.
 pub(super) async fn serve_each<T: Target>(
-    mut accept: impl FnMut(&mut Context<'_>) -> Poll<Accepted>,
+    accept: impl FnMut(&mut Context<'_>) -> Poll<Accepted>,
     target: Weak<T>,
     port: u16,
     room: Room,
 ) {
     let mut connections = JoinSet::new();
+    accept_all(accept, target, port, room, &mut connections).await;
+    if T::CONNECTIONS_GO_ON {
+        connections.detach_all();
+    }
+}
+
+async fn accept_all<T: Target>(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<Accepted>,
+    target: Weak<T>,
+    port: u16,
+    room: Room,
+    connections: &mut JoinSet<()>,
+) {
     let mut wait = FIRST_WAIT;
     loop {
         // Neither semaphore is ever closed.

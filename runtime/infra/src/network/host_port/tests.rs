@@ -17,6 +17,8 @@ struct FakePod {
 }
 
 impl Target for FakePod {
+    const CONNECTIONS_GO_ON: bool = false;
+
     type Stream = DuplexStream;
 
     async fn dial(&self, port: u16, client: SocketAddr) -> Result<DuplexStream, NetError> {

@@ -16,13 +16,14 @@ use crate::network::{NetError, PodNetwork, TcpStream};
 /// Connections that the kernel completes before they are accepted. Behind them is the backlog of the listener in memory.
 const BACKLOG: i32 = 128;
 
-/// Listening sockets of one binding. Closed when dropped, with their connections.
+/// Listening sockets of one binding. Closed when dropped. Their connections go on, as a listener's do: each ends with the
+/// stream in memory that it leads to.
 #[derive(Debug)]
 pub(crate) struct Streams {
     listeners: Vec<Arc<Closable<TcpListener>>>,
     /// Keeps the door open.
     _door: Arc<Door>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// Where connections go.
@@ -51,18 +52,21 @@ impl Streams {
             tasks.spawn_on(serve_tcp(Arc::clone(&listener), Arc::downgrade(&door), port, room), runtime);
             listeners.push(listener);
         }
-        Ok(Self { listeners, _door: door, _tasks: tasks })
+        Ok(Self { listeners, _door: door, tasks })
     }
 }
 
 impl Drop for Streams {
     fn drop(&mut self) {
-        // The tasks are told to end, but do so later: the ports are free now.
+        // Closing wakes the tasks, and they end; the ports are free now.
         self.listeners.iter().for_each(|listener| listener.close());
+        self.tasks.detach_all();
     }
 }
 
 impl Target for Door {
+    const CONNECTIONS_GO_ON: bool = true;
+
     type Stream = TcpStream;
 
     async fn dial(&self, port: u16, client: SocketAddr) -> Result<TcpStream, NetError> {
