@@ -24,7 +24,7 @@ pub(crate) enum ProgramError {
     #[error("exec: {program:?}: {source}")]
     Open { program: String, source: io::Error },
     #[error(
-        "{0} is a Linux program, and Linux containers are not built yet: use an image whose entrypoint is a WebAssembly file"
+        "{0} is a Linux program, and no Linux containers run on this node: use an image whose entrypoint is a WebAssembly file"
     )]
     Linux(String),
     #[error("{0} is not a WebAssembly file: the image's entrypoint or the container's command must name one")]

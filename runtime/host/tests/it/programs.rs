@@ -120,8 +120,8 @@ async fn what_cannot_run_says_why() {
         }
     }
     for (name, expected) in [
-        ("ls", "Linux containers are not built yet"),
-        ("script", "Linux containers are not built yet"),
+        ("ls", "no Linux containers run on this node"),
+        ("script", "no Linux containers run on this node"),
         ("text", "is not a WebAssembly file"),
     ] {
         match image.program(name, None).await {
