@@ -92,7 +92,7 @@ impl Tree {
     }
 
     /// The root, and what a path means from there.
-    pub(crate) fn from_root(&self, path: &str) -> FsResult<(Descriptor, String)> {
+    pub(crate) fn below_root(&self, path: &str) -> FsResult<(Descriptor, String)> {
         let absolute = self.absolute(path)?;
         let relative = match absolute.trim_start_matches('/') {
             "" => ".",
@@ -104,7 +104,7 @@ impl Tree {
     /// open(2).
     pub(crate) fn open(&self, path: &str, how: OpenHow) -> FsResult<Descriptor> {
         // From the root and not as an absolute path: `..` above it is refused, as it is to the guest.
-        let (root, relative) = self.from_root(path)?;
+        let (root, relative) = self.below_root(path)?;
         root.open_at(&relative, how)
     }
 
@@ -121,7 +121,7 @@ impl Tree {
 
     /// stat(2), or lstat(2).
     pub(crate) fn stat(&self, path: &str, follow: bool) -> FsResult<Stat> {
-        let (root, relative) = self.from_root(path)?;
+        let (root, relative) = self.below_root(path)?;
         root.stat_at(&relative, follow)
     }
 }

@@ -107,12 +107,12 @@ impl Fixture {
     }
 
     pub(crate) fn mkdir(&self, path: &str) {
-        let (root, path) = self.tree.from_root(path).unwrap();
+        let (root, path) = self.tree.below_root(path).unwrap();
         root.create_directory_at(&path).unwrap();
     }
 
     pub(crate) fn symlink(&self, target: &str, path: &str) {
-        let (root, path) = self.tree.from_root(path).unwrap();
+        let (root, path) = self.tree.below_root(path).unwrap();
         root.symlink_at(target, &path).unwrap();
     }
 }

@@ -56,6 +56,7 @@ impl Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub(crate) enum Command {
     /// Run pods in the foreground until they end
     Run(RunArgs),

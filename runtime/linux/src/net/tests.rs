@@ -58,9 +58,9 @@ fn rules() -> String {
 }
 
 fn nothing_is_left(dir: &Path) {
-    assert_eq!(links(), [String::new(); 0]);
+    assert_eq!(links(), Vec::<String>::new());
     assert_eq!(rules(), "");
-    assert_eq!(mounts::below(&dir.canonicalize().unwrap()).unwrap(), [PathBuf::new(); 0]);
+    assert_eq!(mounts::below(&dir.canonicalize().unwrap()).unwrap(), Vec::<PathBuf>::new());
     assert_eq!(std::fs::read_dir(dir.join("run/pods")).map_or(0, Iterator::count), 0);
 }
 
@@ -265,7 +265,7 @@ fn plugins_can_take_the_place_of_the_bridge() {
         // An address that the plugins do not give.
         let error = networks.create("three", &[[10, 88, 0, 1].into()]).unwrap_err();
         assert!(error.to_string().contains("CNI plugin bridge"), "{error}");
-        assert_eq!(networks.shared.pods().unwrap(), [String::new(); 0]);
+        assert_eq!(networks.shared.pods().unwrap(), Vec::<String>::new());
     });
 }
 

@@ -108,7 +108,7 @@ fn an_overlay_and_a_copy_show_the_same() {
         fs::remove_file(root.join("usr/bin/tool")).unwrap();
         unmount(&scratch).unwrap();
         unmount(&scratch).unwrap();
-        assert_eq!(mounts::below(&scratch).unwrap(), [PathBuf::new(); 0]);
+        assert_eq!(mounts::below(&scratch).unwrap(), Vec::<PathBuf>::new());
     });
     assert_eq!(fs::read_to_string(layers[1].join("etc/passwd")).unwrap(), "new");
     assert!(layers[1].join("usr/bin/tool").exists());
@@ -155,10 +155,10 @@ fn mounts_end_with_their_namespace_and_others_are_found_by_path() {
     let second = scratch("second");
     apart(|| {
         let here = || mounts::below(&dir.path().canonicalize().unwrap()).unwrap();
-        assert_eq!(here(), [PathBuf::new(); 0]);
+        assert_eq!(here(), Vec::<PathBuf>::new());
         mount(&layers, &second).unwrap();
         assert_eq!(here().len(), 1);
         mounts::detach_below(dir.path()).unwrap();
-        assert_eq!(here(), [PathBuf::new(); 0]);
+        assert_eq!(here(), Vec::<PathBuf>::new());
     });
 }

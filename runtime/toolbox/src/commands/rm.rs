@@ -68,7 +68,7 @@ async fn remove(tree: &Tree, path: &str, recursive: bool, pace: &Pace) -> Result
                 dir.push_str(&name);
             }
             None if entries.is_empty() => {
-                let (root, relative) = tree.from_root(&dir).map_err(failed)?;
+                let (root, relative) = tree.below_root(&dir).map_err(failed)?;
                 root.remove_directory_at(&relative).map_err(failed)?;
                 match above.pop() {
                     Some(length) => dir.truncate(length),
@@ -82,7 +82,7 @@ async fn remove(tree: &Tree, path: &str, recursive: bool, pace: &Pace) -> Result
 }
 
 fn unlink(tree: &Tree, path: &str) -> FsResult<()> {
-    let (root, relative) = tree.from_root(path)?;
+    let (root, relative) = tree.below_root(path)?;
     match root.unlink_file_at(&relative) {
         // Somebody else was faster.
         Err(Errno::NOENT) => Ok(()),

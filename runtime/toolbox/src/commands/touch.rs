@@ -22,7 +22,7 @@ pub(super) async fn run(process: &Process) -> Outcome {
 }
 
 fn touch(process: &Process, path: &str, create: bool) -> FsResult<()> {
-    let (root, relative) = process.tree.from_root(path)?;
+    let (root, relative) = process.tree.below_root(path)?;
     match root.set_times_at(&relative, true, SetTime::Now, SetTime::Now) {
         Err(Errno::NOENT) if create => {}
         Err(Errno::NOENT) => return Ok(()),

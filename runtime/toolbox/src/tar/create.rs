@@ -73,7 +73,7 @@ impl Writer<'_> {
 
     async fn add_tree(&mut self, tree: &Tree, path: &str, name: &str) -> Result<(), Failure> {
         let failed = |errno| Failure::at(path, errno);
-        let (root, relative) = tree.from_root(path).map_err(failed)?;
+        let (root, relative) = tree.below_root(path).map_err(failed)?;
         let Some(first) = self.add(&root, &relative, name).await? else { return Ok(()) };
         let mut levels = vec![first];
         let mut held = Ledger::new(self.process.memory.clone());
