@@ -1,6 +1,7 @@
 //! The requests of one instance, inside its store.
 
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -78,7 +79,11 @@ impl<'a> Requests<'a> {
         let prepared = self
             .accessor
             .with(|mut access| Prepared::new(access.as_context_mut(), self.proxy, request, GuestState::http, reply))?;
-        prepared.run(self.accessor, pending()).await?;
+        let running = pin!(prepared.run(self.accessor, pending()));
+        // A trap drops all of this. The exchange goes first, so that it is known to be broken when the reply, dropped with
+        // the call, tells that there was no answer: otherwise that would be reported beside the trap.
+        let exchange = exchange;
+        running.await?;
         Ok(exchange.answered())
     }
 
