@@ -30,7 +30,8 @@ pub struct ContainerConfig {
     pub http: HttpConfig,
     /// The pod's hostname.
     pub hostname: String,
-    /// Kubernetes' `lifecycle.stopSignal`, a name such as `SIGUSR1`. A guest that has no signals is told the name.
+    /// Kubernetes' `lifecycle.stopSignal`, else a Linux image's `StopSignal`: a name such as `SIGUSR1`; `None` for SIGTERM.
+    /// A guest that has no signals is told the name.
     pub stop_signal: Option<String>,
 }
 

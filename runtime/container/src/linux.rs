@@ -28,8 +28,6 @@ pub struct LinuxOptions {
     pub image_user: String,
     /// Kubernetes' `tty`.
     pub terminal: bool,
-    /// `lifecycle.stopSignal`, else the image's `StopSignal`, such as `SIGINT`; `None` for SIGTERM.
-    pub stop_signal: Option<String>,
 }
 
 /// A Linux container's files, as paths of the host.

@@ -40,7 +40,10 @@ pub(crate) struct LinuxContainer {
     this: Weak<Self>,
     client: Arc<Client>,
     key: Key,
-    program: LinuxProgram,
+    /// Asks its program to stop.
+    stop_signal: i32,
+    /// What its pod may use, in bytes.
+    pod_memory: Option<u64>,
     cgroup: Cgroup,
     /// What it may use now.
     resources: Mutex<Resources>,
@@ -70,12 +73,14 @@ impl LinuxContainer {
         let fate = client.watch_container(&key);
         let (asked, ends) = Default::default();
         let resources = Mutex::new(config.resources);
+        let stop_signal = config.stop_signal.as_deref().and_then(signal::number).unwrap_or(libc::SIGTERM);
         let cause = watch::channel(None).0;
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             client,
             key,
-            program,
+            stop_signal,
+            pod_memory: program.pod.memory,
             cgroup,
             resources,
             asked,
@@ -134,7 +139,7 @@ impl LinuxContainer {
     }
 
     fn cause_of(&self, fate: Fate) -> ExitCause {
-        let memory = MemoryLimits { container: lock(&self.resources).memory, pod: self.program.pod.memory };
+        let memory = MemoryLimits { container: lock(&self.resources).memory, pod: self.pod_memory };
         cause::of(fate, *lock(&self.asked), Some(memory))
     }
 
@@ -165,11 +170,6 @@ impl LinuxContainer {
         }
         self.settle(cause);
         true
-    }
-
-    fn stop_signal(&self) -> i32 {
-        let name = self.program.options.stop_signal.as_deref();
-        name.and_then(signal::number).unwrap_or(libc::SIGTERM)
     }
 
     fn is_over(&self) -> bool {
@@ -231,7 +231,7 @@ impl Container for LinuxContainer {
         if self.is_over() || self.settle_unstarted(ExitCause::Stopped { graceful: true }) {
             return;
         }
-        let signal = self.stop_signal();
+        let signal = self.stop_signal;
         {
             let mut asked = lock(&self.asked);
             if *asked == Asked::Nothing {

@@ -9,7 +9,7 @@ use super::{Machine, SpecError};
 use crate::cgroup::Version;
 
 /// What a container has unless its manifest says otherwise: containerd's and Docker's list.
-const DEFAULT: [&str; 14] = [
+pub(super) const DEFAULT: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",

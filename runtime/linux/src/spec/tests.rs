@@ -9,26 +9,10 @@ use super::*;
 
 fn machine() -> Machine {
     let all = ["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_TIME"];
-    let default = [
-        "CAP_AUDIT_WRITE",
-        "CAP_CHOWN",
-        "CAP_DAC_OVERRIDE",
-        "CAP_FOWNER",
-        "CAP_FSETID",
-        "CAP_KILL",
-        "CAP_MKNOD",
-        "CAP_NET_BIND_SERVICE",
-        "CAP_NET_RAW",
-        "CAP_SETFCAP",
-        "CAP_SETGID",
-        "CAP_SETPCAP",
-        "CAP_SETUID",
-        "CAP_SYS_CHROOT",
-    ];
     let kvm = Device { path: "/dev/kvm".into(), kind: 'c', major: 10, minor: 232, mode: 0o660, uid: 0, gid: 109 };
     Machine {
         cgroups: Version::V1,
-        capabilities: default.iter().chain(&all).map(|name| (*name).to_owned()).collect(),
+        capabilities: capabilities::DEFAULT.iter().chain(&all).map(|name| (*name).to_owned()).collect(),
         app_armor: false,
         devices: vec![kvm],
     }

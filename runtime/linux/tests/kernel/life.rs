@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nacelle_container::{CreateError, ExitCause, StdinMode};
+use nacelle_container::{ContainerConfig, CreateError, ExitCause, StdinMode};
 
 use crate::support::{World, change_program, exited};
 
@@ -54,7 +54,7 @@ async fn it_is_asked_with_its_stop_signal_and_keeps_its_own_status() {
     assert_eq!((ran.cause, ran.stdout.as_str()), (exited(7), "asked\n"));
 
     let script = script.replace("TERM", "USR1");
-    let config = change_program(world.sh(&script), |program| program.options.stop_signal = Some("SIGUSR1".into()));
+    let config = ContainerConfig { stop_signal: Some("SIGUSR1".into()), ..world.sh(&script) };
     let mut made = world.start(config).await;
     made.line().await;
     made.container.terminate(GRACE).await;

@@ -35,12 +35,10 @@ pub(super) fn of_pod(pod: &CheckedPod) -> LinuxPodOptions {
 pub(super) fn of_container(pod: &CheckedPod, container: &Container, image: &ImageConfig) -> LinuxOptions {
     let shared = pod.spec().security_context.clone().unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
-    let stop_signal = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.clone());
     LinuxOptions {
         security: security(&shared, &own),
         image_user: image.user.clone(),
         terminal: container.tty == Some(true),
-        stop_signal: stop_signal.or_else(|| image.stop_signal.clone()),
     }
 }
 

@@ -67,7 +67,8 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         context.notify(Notice::Event { pod: PodRef::of(pod), time: context.clock.now(), event });
     }
     let (source, module) = image_source(&image)?;
-    if !matches!(source, ImageSource::Linux { .. }) && id.attempt == 0 {
+    let is_linux = matches!(source, ImageSource::Linux { .. });
+    if !is_linux && id.attempt == 0 {
         warn_of_no_effect(context, pod, container);
     }
     let config = with_program(&image.config, module);
@@ -95,7 +96,11 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
             (Some(true), once) => StdinMode::Open { once: once == Some(true) },
             _ => StdinMode::Closed,
         },
-        stop_signal: found.stop_signal().map(str::to_owned),
+        // Images of components have none.
+        stop_signal: found
+            .stop_signal()
+            .map(str::to_owned)
+            .or_else(|| image.config.stop_signal.clone().filter(|_| is_linux)),
         http: HttpConfig { port: found.http_port(), reuse: pod.http_reuse(), access_log: pod.access_log() },
         termination_log: Some(found.termination_message().path.to_owned()),
         log_path: None,

@@ -19,6 +19,7 @@ mod resolve;
 mod run;
 mod terminal;
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacelle_container::output::{OutputSender, Stream};
@@ -41,8 +42,8 @@ use crate::trap::Ended;
 
 use nacelle_infra::memory::Part;
 
-/// What all programs of one container share.
-pub(crate) struct Site {
+/// What of a container's make-up execs need.
+pub(crate) struct Surroundings {
     pub(crate) engines: Arc<Engines>,
     /// The image's own program.
     pub(crate) main: Ready,
@@ -56,6 +57,11 @@ pub(crate) struct Site {
     pub(crate) facts: Arc<Facts>,
     /// Calls exports of the instance that runs, where that takes calls.
     pub(crate) caller: Option<Caller>,
+}
+
+/// What all programs of one container share.
+pub(crate) struct Site {
+    surroundings: Surroundings,
     /// Set once the container has ended.
     ended: Flag,
     digests: Digests,
@@ -63,19 +69,12 @@ pub(crate) struct Site {
     compiling: AsyncMutex<()>,
 }
 
-/// What of a container's make-up execs need.
-pub(crate) struct Surroundings {
-    pub(crate) engines: Arc<Engines>,
-    pub(crate) main: Ready,
-    pub(crate) config: ContainerConfig,
-    pub(crate) infra: ContainerInfra,
-    pub(crate) outgoing: Arc<Outgoing>,
-    pub(crate) fuel: Option<Arc<FuelAccount>>,
-    pub(crate) instances: Count,
-    pub(crate) cpu: Group,
-    pub(crate) executor: Arc<Executor>,
-    pub(crate) facts: Arc<Facts>,
-    pub(crate) caller: Option<Caller>,
+impl Deref for Site {
+    type Target = Surroundings;
+
+    fn deref(&self) -> &Surroundings {
+        &self.surroundings
+    }
 }
 
 /// The execs of one container.
@@ -96,25 +95,8 @@ enum State {
 
 impl Execs {
     pub(crate) fn new(surroundings: Surroundings) -> Self {
-        let Surroundings { engines, main, config, infra, outgoing, fuel, instances, cpu, executor, facts, caller } =
-            surroundings;
-        let (ended, digests, compiling) = (Flag::new(), Digests::default(), AsyncMutex::default());
-        let site = Site {
-            engines,
-            main,
-            config,
-            infra,
-            outgoing,
-            fuel,
-            instances,
-            cpu,
-            executor,
-            facts,
-            caller,
-            ended,
-            digests,
-            compiling,
-        };
+        let site =
+            Site { surroundings, ended: Flag::new(), digests: Digests::default(), compiling: AsyncMutex::default() };
         let (alive, all_gone) = mpsc::channel(1);
         Self { state: Mutex::new(State::Created(Arc::new(site), alive)), all_gone: AsyncMutex::new(all_gone) }
     }
