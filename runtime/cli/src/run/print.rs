@@ -208,7 +208,7 @@ impl Printer {
             }),
             OutputFormat::Text => {
                 if self.is_worth_saying(pod, container, event) {
-                    let text = format!("{}: {}", event.reason, event.message);
+                    let text = format!("{}: {}", event.reason, event.message.trim_end());
                     self.say(pod, container, &text, warning);
                 }
             }

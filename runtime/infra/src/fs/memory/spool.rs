@@ -76,7 +76,10 @@ impl Spool {
 
     /// Removes a file of `bytes` bytes.
     pub(super) fn remove(&self, id: u64, bytes: u64) {
-        if let Err(error) = rustix::fs::unlinkat(&self.dir, name(id), AtFlags::empty()) {
+        // Where it is not there, it has gone with the container's directory.
+        if let Err(error) = rustix::fs::unlinkat(&self.dir, name(id), AtFlags::empty())
+            && error != Errno::NOENT
+        {
             tracing::warn!(%error, "cannot remove a file that a container has deleted; it goes with the container");
         }
         self.release(bytes);
