@@ -7,7 +7,7 @@
 //! ```
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use nacelle_infra::budget::Ledger;
 use tokio::sync::OwnedSemaphorePermit;
@@ -37,15 +37,26 @@ impl Admitted {
 #[derive(Debug)]
 pub(super) struct Exchange {
     state: AtomicU8,
-    slot: Arc<Slot>,
+    slot: Mutex<Option<Arc<Slot>>>,
     _admitted: Admitted,
 }
 
 impl Exchange {
-    /// A request that the instance behind `slot` serves.
-    pub(super) fn new(slot: Arc<Slot>, admitted: Admitted) -> Arc<Self> {
-        slot.opened();
-        Arc::new(Self { state: AtomicU8::new(OPEN), slot, _admitted: admitted })
+    /// A request that no instance has yet.
+    pub(super) fn new(admitted: Admitted) -> Arc<Self> {
+        Arc::new(Self { state: AtomicU8::new(OPEN), slot: Mutex::default(), _admitted: admitted })
+    }
+
+    /// From now on it is with the instance behind `slot`, and no longer with the one it may have been with.
+    pub(super) fn is_with(&self, slot: &Arc<Slot>) {
+        let mut current = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who leaves changes the state first, and tells the slot that it finds here afterwards.
+        if self.state.load(Ordering::Acquire) == OPEN {
+            slot.opened();
+            if let Some(before) = current.replace(Arc::clone(slot)) {
+                before.closed(false);
+            }
+        }
     }
 
     /// All that there is to do has been done.
@@ -70,7 +81,10 @@ impl Exchange {
 
     fn leave(&self, to: u8) {
         if self.state.compare_exchange(OPEN, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.slot.closed(to == ABANDONED);
+            let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(slot) = slot {
+                slot.closed(to == ABANDONED);
+            }
         }
     }
 }
@@ -82,6 +96,13 @@ pub(super) struct Serving(Option<Arc<Exchange>>);
 impl Serving {
     pub(super) fn new(exchange: Arc<Exchange>) -> Self {
         Self(Some(exchange))
+    }
+
+    /// From now on the instance behind `slot` has it.
+    pub(super) fn is_with(&self, slot: &Arc<Slot>) {
+        if let Some(exchange) = &self.0 {
+            exchange.is_with(slot);
+        }
     }
 
     /// The guest has answered and may still be writing. The permit is the client's side's alone from here on.

@@ -8,10 +8,10 @@ use tokio::sync::{Semaphore, mpsc};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use super::exchange::{Admitted, Exchange};
+use super::exchange::{Admitted, Exchange, Serving};
 use super::limits;
 use super::serve::Bounds;
-use super::slot::{Dispatched, Reply, Waiting};
+use super::slot::{Job, Reply, Waiting};
 use super::worker::{NoRoom, Worker};
 use crate::guest::Launch;
 use crate::program::Entry;
@@ -74,21 +74,23 @@ impl Instances {
         reply: Reply,
         admitted: Admitted,
     ) -> Arc<Exchange> {
-        match self.waiting.dispatch(request, reply, admitted) {
-            Dispatched::Taken(exchange) => exchange,
-            Dispatched::Unserved(job, slot, exchange) => {
-                if let Ok(permit) = Arc::clone(&self.instances).try_acquire_owned() {
-                    let worker = Worker::new(Arc::clone(self), slot);
-                    self.spawn(async move {
-                        worker.run(job).await;
-                        drop(permit);
-                    });
-                } else {
-                    // The client waits for it.
-                    let _ = job.reply.send(Err(NoRoom.into()));
-                }
-                exchange
-            }
+        let exchange = Exchange::new(admitted);
+        self.serve(Job { request, reply, exchange: Serving::new(Arc::clone(&exchange)) });
+        exchange
+    }
+
+    /// The same for a request that has been dispatched before, to an instance that could not take it.
+    pub(super) fn serve(self: &Arc<Self>, job: Job) {
+        let Some((job, slot)) = self.waiting.dispatch(job) else { return };
+        if let Ok(permit) = Arc::clone(&self.instances).try_acquire_owned() {
+            let worker = Worker::new(Arc::clone(self), slot);
+            self.spawn(async move {
+                worker.run(job).await;
+                drop(permit);
+            });
+        } else {
+            // The client waits for it.
+            let _ = job.reply.send(Err(NoRoom.into()));
         }
     }
 

@@ -5,6 +5,8 @@
 //!                         └──withdraw──► Busy (or it ends)
 //! ```
 //!
+//! A job that its instance cannot take after all, since the guest has begun to compute, is dispatched once more.
+//!
 //! A slot is in the set exactly while it waits: a job is put into it under the set's lock, so whoever withdraws and
 //! does not find itself there has a job. Lock order: the set, then a slot. Nobody is woken under either.
 
@@ -17,7 +19,7 @@ use futures::task::AtomicWaker;
 use http::{Request, Response};
 use wasmtime_wasi_http::WasiBody;
 
-use super::exchange::{Admitted, Exchange, Serving};
+use super::exchange::Serving;
 
 /// A request on its way to an instance.
 #[derive(Debug)]
@@ -88,23 +90,15 @@ enum Set {
     Closed,
 }
 
-/// What became of a request.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once; a box would cost an allocation per request")]
-pub(super) enum Dispatched {
-    /// An instance that waited has it.
-    Taken(Arc<Exchange>),
-    /// Nobody waited: whoever asked has to make an instance for it.
-    Unserved(Job, Arc<Slot>, Arc<Exchange>),
-}
-
 impl Waiting {
     /// A set of at most so many.
     pub(super) fn new(most: usize) -> Self {
         Self { set: Mutex::new(Set::Open(Vec::new())), most }
     }
 
-    /// Gives a request to the instance that began to wait last: what it needs is still in the caches.
-    pub(super) fn dispatch(&self, request: Request<WasiBody>, reply: Reply, admitted: Admitted) -> Dispatched {
+    /// Gives a request to the instance that began to wait last: what it needs is still in the caches. Where none waits,
+    /// whoever asked has to make one, behind the slot that comes back with the job.
+    pub(super) fn dispatch(&self, job: Job) -> Option<(Job, Arc<Slot>)> {
         let mut set = lock(&self.set);
         let waiting = match &mut *set {
             Set::Open(slots) => slots.pop(),
@@ -113,15 +107,14 @@ impl Waiting {
         let Some(slot) = waiting else {
             drop(set);
             let slot = Arc::new(Slot::default());
-            let exchange = Exchange::new(Arc::clone(&slot), admitted);
-            let job = Job { request, reply, exchange: Serving::new(Arc::clone(&exchange)) };
-            return Dispatched::Unserved(job, slot, exchange);
+            job.exchange.is_with(&slot);
+            return Some((job, slot));
         };
-        let exchange = Exchange::new(Arc::clone(&slot), admitted);
-        *lock(&slot.job) = Some(Job { request, reply, exchange: Serving::new(Arc::clone(&exchange)) });
+        job.exchange.is_with(&slot);
+        *lock(&slot.job) = Some(job);
         drop(set);
         slot.waker.wake();
-        Dispatched::Taken(exchange)
+        None
     }
 
     /// From now on `slot` may get a job. `false`: there are enough, or nothing will come any more.

@@ -11,7 +11,7 @@
 //!
 //! All of it is one guest of the executor, whose CPU time is the container's. While the guest computes, or waits in a
 //! call that has the store to itself, what happens inside `run_concurrent` is not polled; whether anybody still waits
-//! for the guest is therefore looked at from outside.
+//! for the guest is therefore looked at from outside, and a request that came just before is given to another instance.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -132,6 +132,8 @@ impl Worker {
                 // It may begin to compute now. If it is not found there, it has a job.
                 waiting.withdraw(&self.slot);
             }
+            // Told anew by each poll that gets there.
+            wish.job.store(false, Ordering::Relaxed);
             if let Poll::Ready(result) = requests.as_mut().poll(cx) {
                 return Poll::Ready(result.and_then(|result| result));
             }
@@ -140,6 +142,10 @@ impl Worker {
             }
             if !wish.job.load(Ordering::Relaxed) {
                 idle.end();
+                // It came before the guest began what keeps it from being taken now, which may last.
+                if let Some(job) = self.slot.take() {
+                    self.instances.serve(job);
+                }
                 return Poll::Pending;
             }
             let is_idle = wish.idle.load(Ordering::Relaxed);
