@@ -28,6 +28,8 @@ pub struct LinuxOptions {
     pub image_user: String,
     /// Kubernetes' `tty`.
     pub terminal: bool,
+    /// The container of its pod whose processes it shares: `targetContainerName` of an ephemeral container.
+    pub target: Option<String>,
 }
 
 /// A Linux container's files, as paths of the host.

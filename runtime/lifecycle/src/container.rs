@@ -184,6 +184,7 @@ impl Container {
         match self.kind {
             ContainerKind::App => Subject::Container(self.name.clone()),
             ContainerKind::Init | ContainerKind::Sidecar => Subject::InitContainer(self.name.clone()),
+            ContainerKind::Ephemeral => Subject::EphemeralContainer(self.name.clone()),
         }
     }
 

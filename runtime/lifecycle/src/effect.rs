@@ -128,6 +128,8 @@ pub enum Subject {
     InitContainer(Arc<str>),
     /// One of `spec.containers`, by name.
     Container(Arc<str>),
+    /// One of `spec.ephemeralContainers`, by name.
+    EphemeralContainer(Arc<str>),
 }
 
 impl Subject {
@@ -135,7 +137,7 @@ impl Subject {
     pub fn container(&self) -> Option<&Arc<str>> {
         match self {
             Self::Pod => None,
-            Self::InitContainer(name) | Self::Container(name) => Some(name),
+            Self::InitContainer(name) | Self::Container(name) | Self::EphemeralContainer(name) => Some(name),
         }
     }
 
@@ -145,6 +147,7 @@ impl Subject {
             Self::Pod => None,
             Self::InitContainer(name) => Some(format!("spec.initContainers{{{name}}}")),
             Self::Container(name) => Some(format!("spec.containers{{{name}}}")),
+            Self::EphemeralContainer(name) => Some(format!("spec.ephemeralContainers{{{name}}}")),
         }
     }
 }

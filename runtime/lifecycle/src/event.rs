@@ -154,6 +154,12 @@ pub enum Event {
         /// The pod as it shall be.
         pod: CheckedPod,
     },
+    /// The pod has got ephemeral containers. It differs from what it was, or shall be, in nothing but these and
+    /// `metadata.generation`.
+    EphemeralContainersAdded {
+        /// The pod with them.
+        pod: CheckedPod,
+    },
     /// The node has looked whether it has room for the pod as it shall be; answers
     /// [`ConsiderResize`](crate::Effect::ConsiderResize).
     ResizeConsidered {

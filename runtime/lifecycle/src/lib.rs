@@ -52,6 +52,7 @@
 //!
 //! `machine` takes events in and derives effects, with `probing`, `hooks`, `stopping` and `restart_all` for their parts;
 //! `course` is the pod's diagram above, `container` the container's, `sandbox`, `scheduling` and `resize` have their own;
+//! `ephemeral` is how those containers come;
 //! `probe` is the arithmetic of probes, `stop` the way to a container's end, `restart` what follows from an exit; `order`
 //! says whose turn it is; `backoff` counts delays; `status` renders; `words` phrases the events that users see. None of
 //! them may depend on a runtime, a clock, or anything of the workspace but `nacelle-spec`.
@@ -60,6 +61,7 @@ mod backoff;
 mod container;
 mod course;
 mod effect;
+mod ephemeral;
 mod event;
 mod hooks;
 mod machine;

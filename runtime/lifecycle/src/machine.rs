@@ -33,7 +33,7 @@ pub struct Lifecycle {
     pub(crate) scheduling: Scheduling,
     pub(crate) sandbox: Sandbox,
     pub(crate) addresses: Addresses,
-    /// Init containers and sidecars first, in order of declaration.
+    /// Init containers and sidecars first, in order of declaration; ephemeral ones last, as they came.
     pub(crate) containers: Vec<Container>,
     pub(crate) conditions: Conditions,
     pub(crate) resize: Resize,
@@ -93,8 +93,8 @@ impl Lifecycle {
             _ => None,
         };
         // One whose turn has not come again, after all have started over, has nothing to do in its own time.
-        let open = order::open(&self.containers);
-        let containers = self.containers.iter().enumerate().filter(|(index, one)| *index < open || one.is_live());
+        let acts = |index: usize, one: &Container| one.is_live() || order::has_its_turn(&self.containers, index);
+        let containers = self.containers.iter().enumerate().filter(|(index, one)| acts(*index, one));
         let containers = containers.filter_map(|(_, container)| container.next_wake());
         let resize = self.resize.next_wake().filter(|_| !self.is_stopping());
         containers.chain(sandbox).chain(deadline).chain(self.restart_all_wake()).chain(resize).min()
@@ -213,6 +213,7 @@ impl Lifecycle {
             }
             Event::ConditionSet(condition) => self.conditions.set(condition, now),
             Event::Resize { pod } => self.want(pod, effects),
+            Event::EphemeralContainersAdded { pod } => self.add_ephemeral(&pod, effects),
             Event::ResizeConsidered { generation, verdict } => self.considered(generation, verdict, effects),
             Event::ResizeApplied { result } => self.applied(result, effects),
             Event::Delete { grace } => self.stop(Cause::Deleted, grace),
@@ -314,7 +315,10 @@ impl Lifecycle {
             Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => return,
         }
         let now = self.now;
-        for index in 0..order::open(&self.containers) {
+        for index in 0..self.containers.len() {
+            if !order::has_its_turn(&self.containers, index) {
+                continue;
+            }
             let may_start = order::may_start(&self.containers, index);
             let Some(container) = self.containers.get_mut(index) else { break };
             let name = container.name.clone();
@@ -358,12 +362,15 @@ impl Lifecycle {
         let last_init = self
             .containers
             .iter()
-            .rposition(|container| container.kind != ContainerKind::App && container.was_created())
+            .rposition(|container| {
+                matches!(container.kind, ContainerKind::Init | ContainerKind::Sidecar) && container.was_created()
+            })
             .unwrap_or(0);
         for (index, container) in self.containers.iter_mut().enumerate() {
             let reached = match container.kind {
                 ContainerKind::App => initialized,
                 ContainerKind::Init | ContainerKind::Sidecar => index <= last_init,
+                ContainerKind::Ephemeral => false,
             };
             if reached {
                 container.lose(self.now);

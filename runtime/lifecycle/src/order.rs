@@ -1,12 +1,13 @@
 //! Whose turn it is: to begin, and to stop.
 //!
-//! Containers stand in one list, init containers and sidecars first, in order of declaration.
+//! Containers stand in one list, init containers and sidecars first, in order of declaration; ephemeral ones come last,
+//! and wait for nobody.
 
 use nacelle_spec::ContainerKind;
 
 use crate::container::Container;
 
-/// How many containers, from the first, may work now.
+/// How many containers, from the first, may work now, besides the ephemeral ones.
 ///
 /// An init container opens the way for its successors when it has succeeded, a sidecar when it has been started once
 /// (KEP-753). All app containers come together.
@@ -14,9 +15,14 @@ pub(crate) fn open(containers: &[Container]) -> usize {
     let closed_by = |container: &Container| match container.kind {
         ContainerKind::Init => !container.final_exit().is_some_and(|exit| exit.is_success()),
         ContainerKind::Sidecar => container.first_started.is_none(),
-        ContainerKind::App => false,
+        ContainerKind::App | ContainerKind::Ephemeral => false,
     };
     containers.iter().position(closed_by).map_or(containers.len(), |barrier| barrier + 1)
+}
+
+/// Whether the container at `index` may work now.
+pub(crate) fn has_its_turn(containers: &[Container], index: usize) -> bool {
+    index < open(containers) || containers.get(index).is_some_and(|one| one.kind == ContainerKind::Ephemeral)
 }
 
 /// Whether the container at `index`, its image being there, may start.
@@ -59,8 +65,8 @@ pub(crate) fn initialized(containers: &[Container]) -> bool {
     open(containers) == containers.len()
 }
 
-/// Of the live containers, those whose turn to stop has come: init and app containers at once, then the sidecars one
-/// by one in reverse order (KEP-753).
+/// Of the live containers, those whose turn to stop has come: all but the sidecars at once, then those one by one in
+/// reverse order (KEP-753).
 pub(crate) fn stopping_now(containers: &[Container]) -> Vec<usize> {
     let live = || containers.iter().enumerate().filter(|(_, container)| container.is_live());
     let mains: Vec<usize> =

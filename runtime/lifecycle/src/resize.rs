@@ -177,6 +177,13 @@ impl Lifecycle {
         }
     }
 
+    /// The spec has changed otherwise: an answer that is still to come would be about another generation.
+    pub(crate) fn ask_anew(&mut self, effects: &mut Vec<Effect>) {
+        if let Claim::Asked { .. } = self.resize.claim {
+            self.ask(effects);
+        }
+    }
+
     fn ask(&mut self, effects: &mut Vec<Effect>) {
         let before = match std::mem::replace(&mut self.resize.claim, Claim::Met) {
             Claim::Met => None,

@@ -5,6 +5,7 @@
 //! | app | `Restart` | its own policy, or the pod's |
 //! | init | `Restart`, unless it has succeeded | again after a failure, unless its policy is `Never` |
 //! | sidecar | | always again |
+//! | ephemeral | | never again |
 //!
 //! Any container's rule `RestartAllContainers` comes first. One that was killed for a probe was meant to start again, so
 //! that only `Never` keeps it from that, whatever its exit code.
@@ -30,7 +31,11 @@ impl<'a> Rules<'a> {
 
     /// Whether a container that is killed for a probe starts again.
     pub(crate) fn restarts_after_kill(&self, kind: ContainerKind) -> bool {
-        kind == ContainerKind::Sidecar || self.policy != RestartPolicy::Never
+        match kind {
+            ContainerKind::Sidecar => true,
+            ContainerKind::Ephemeral => false,
+            ContainerKind::Init | ContainerKind::App => self.policy != RestartPolicy::Never,
+        }
     }
 
     /// What follows from an exit.
@@ -46,7 +51,7 @@ impl<'a> Rules<'a> {
             (ContainerKind::Init, _) => failed,
             (ContainerKind::App, RestartPolicy::Always) => true,
             (ContainerKind::App, RestartPolicy::OnFailure) => failed,
-            (ContainerKind::App, RestartPolicy::Never) => false,
+            (ContainerKind::App, RestartPolicy::Never) | (ContainerKind::Ephemeral, _) => false,
         };
         let by_rule = rule == Some(RestartAction::Restart) && (kind != ContainerKind::Init || failed);
         let by_kill = killed.is_some_and(KillReason::is_probe) && self.restarts_after_kill(kind);

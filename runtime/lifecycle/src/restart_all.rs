@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The sandbox, the addresses and the volumes stay. Init containers run again, in order, and containers that had ended
-//! for good run again, too. Other than in the kubelet, the container that asks for it backs off as after any restart:
+//! for good run again, too; ephemeral ones go on as they are. Other than in the kubelet, the container that asks for it backs off as after any restart:
 //! a pod that does so in a loop would otherwise keep the node busy.
 
 use std::time::Duration;
@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::container::{Container, Life, Next};
 use crate::course::Grace;
+use crate::ephemeral::{lasting, lasting_mut};
 use crate::machine::Lifecycle;
 use crate::phase::Phase;
 use crate::stop::KillReason;
@@ -31,12 +32,12 @@ impl Lifecycle {
             return;
         }
         let now = self.now;
-        for container in &mut self.containers {
+        for container in lasting_mut(&mut self.containers) {
             container.kill(KillReason::RestartAll, Grace::new(Duration::ZERO, now));
             container.join_restart(now);
         }
         if self.restart_all_at().is_some_and(|at| at <= now) {
-            self.containers.iter_mut().for_each(Container::start_over);
+            lasting_mut(&mut self.containers).for_each(Container::start_over);
         }
     }
 
@@ -47,7 +48,7 @@ impl Lifecycle {
 
     /// When they may start over; `None` while one lives.
     fn restart_all_at(&self) -> Option<Timestamp> {
-        if self.containers.iter().any(Container::is_live) {
+        if lasting(&self.containers).any(Container::is_live) {
             return None;
         }
         self.containers.iter().filter_map(joined).max()

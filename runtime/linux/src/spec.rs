@@ -75,7 +75,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) root: &'a Path,
     /// The pod's shared memory, for /dev/shm.
     pub(crate) shared_memory: &'a Path,
-    /// A process in the namespace of processes that the pod's containers share.
+    /// A process in the namespace of processes that it shares with others; `None` for one of its own.
     pub(crate) pid_namespace: Option<Pid>,
     /// As an OCI spec names control groups.
     pub(crate) cgroup: String,
@@ -183,8 +183,8 @@ fn app_armor(ground: &Ground<'_>) -> Result<Option<String>, SpecError> {
 fn namespaces(ground: &Ground<'_>) -> Value {
     let mut namespaces = vec![json!({ "type": "mount" })];
     match (ground.program.pod.options.processes, ground.pid_namespace) {
-        (ProcessNamespace::Container, _) => namespaces.push(json!({ "type": "pid" })),
-        (ProcessNamespace::Pod, Some(pid)) => {
+        (ProcessNamespace::Container, None) => namespaces.push(json!({ "type": "pid" })),
+        (ProcessNamespace::Container | ProcessNamespace::Pod, Some(pid)) => {
             let path = format!("/proc/{}/ns/pid", pid.as_raw_nonzero());
             namespaces.push(json!({ "type": "pid", "path": path }));
         }

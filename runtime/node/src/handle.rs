@@ -23,13 +23,15 @@ pub(crate) enum Command {
     SetCondition(GateCondition),
     /// The pod shall be this one, which differs in its resources.
     Resize(CheckedPod),
+    /// The pod is this one, which has more ephemeral containers.
+    AddEphemeralContainers(CheckedPod),
 }
 
 /// A pod that has been started. Dropping the handle does not stop the pod.
 #[derive(Clone, Debug)]
 pub struct PodHandle {
     pub(crate) pod: CheckedPod,
-    /// The pod as it shall be, with the resources that were asked for last.
+    /// The pod as it shall be, with the resources and the ephemeral containers that were asked for last.
     pub(crate) desired: Arc<Mutex<CheckedPod>>,
     pub(crate) commands: mailbox::Sender<Command>,
     pub(crate) live: watch::Sender<Live>,
@@ -95,6 +97,21 @@ impl PodHandle {
         *desired = resized.clone();
         // Under the lock, so that the driver hears of the latest last. One that has ended has no pod left to resize.
         self.commands.send(Command::Resize(resized));
+        Ok(true)
+    }
+
+    /// Adds the ephemeral containers of `pod` that this one does not have (KEP-277); what else differs in it is not looked
+    /// at. Returns at once whether there are any. What becomes of them is in the status; a pod that stops starts none.
+    ///
+    /// # Errors
+    /// In the words of the API server's `ephemeralcontainers` subresource: one that this pod has is missing in `pod`, or
+    /// is another one there. Nothing changes.
+    pub fn add_ephemeral_containers(&self, pod: &CheckedPod) -> Result<bool, Vec<Diagnostic>> {
+        // As above, and for the same reasons.
+        let mut desired = self.desired.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(added) = desired.add_ephemeral_containers(pod)? else { return Ok(false) };
+        *desired = added.clone();
+        self.commands.send(Command::AddEphemeralContainers(added));
         Ok(true)
     }
 

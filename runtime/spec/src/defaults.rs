@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec, Probe,
-    ResourceRequirements, Volume,
+    Container, ContainerPort, EphemeralContainer, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec,
+    Probe, ResourceRequirements, Volume,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -56,6 +56,7 @@ fn pod_spec(spec: &mut PodSpec) {
     }
     spec.init_containers.iter_mut().flatten().for_each(container);
     spec.containers.iter_mut().for_each(container);
+    spec.ephemeral_containers.iter_mut().flatten().for_each(ephemeral_container);
     if spec.host_network == Some(true) {
         let containers = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
         containers.flat_map(|container| container.ports.iter_mut().flatten()).for_each(host_network_port);
@@ -89,6 +90,19 @@ fn container(container: &mut Container) {
     probes.into_iter().flatten().for_each(probe);
     if let Some(lifecycle) = &mut container.lifecycle {
         [&mut lifecycle.post_start, &mut lifecycle.pre_stop].into_iter().flatten().for_each(handler);
+    }
+}
+
+/// What a container has that an ephemeral one may have, too.
+fn ephemeral_container(container: &mut EphemeralContainer) {
+    if container.image_pull_policy.as_deref().unwrap_or_default().is_empty() {
+        let policy = pull_policy(container.image.as_deref().unwrap_or_default());
+        container.image_pull_policy = Some(policy.to_owned());
+    }
+    fill(&mut container.termination_message_path, "/dev/termination-log");
+    fill(&mut container.termination_message_policy, "File");
+    for source in container.env.iter_mut().flatten().filter_map(|var| var.value_from.as_mut()) {
+        source.field_ref.iter_mut().for_each(field_ref);
     }
 }
 

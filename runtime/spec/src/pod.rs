@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::priority::Priority;
 use crate::qos::{self, QosClass};
-use crate::{Diagnostic, annotations, defaults, validate};
+use crate::{Diagnostic, annotations, defaults, ephemeral, validate};
 
 static NO_SPEC: LazyLock<PodSpec> = LazyLock::new(PodSpec::default);
 static NO_ENTRIES: BTreeMap<String, String> = BTreeMap::new();
@@ -37,6 +37,17 @@ pub enum ContainerKind {
     Sidecar,
     /// One of `spec.containers`.
     App,
+    /// One of `spec.ephemeralContainers`: added to a pod that runs, started once, and nothing depends on it (KEP-277).
+    Ephemeral,
+}
+
+/// What a pod is checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// To be made.
+    Creation,
+    /// To change one that runs: only such a pod may have ephemeral containers.
+    Update,
 }
 
 /// A container of a checked pod.
@@ -44,7 +55,7 @@ pub enum ContainerKind {
 pub struct PodContainer<'a> {
     /// Its part.
     pub kind: ContainerKind,
-    /// Its position in `spec.initContainers` or `spec.containers`.
+    /// Its position in its list.
     pub index: usize,
     /// Its manifest, defaults filled in.
     pub spec: &'a Container,
@@ -55,6 +66,8 @@ pub struct PodContainer<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedPod {
     pod: Arc<Pod>,
+    /// `spec.ephemeralContainers`, in the form of other containers; `None` for none.
+    ephemeral: Option<Arc<[Container]>>,
 }
 
 // Nothing in a pod is unequal to itself: there are no floating-point numbers in it.
@@ -65,18 +78,33 @@ impl CheckedPod {
     ///
     /// # Errors
     /// All that is wrong with the pod, warnings included; the warnings alone are in the second value of a success.
-    pub fn check(mut pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn check(pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        Self::check_at(Moment::Creation, pod)
+    }
+
+    /// The same for a pod that runs, or is to change one that does: it may have ephemeral containers.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_update(pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        Self::check_at(Moment::Update, pod)
+    }
+
+    pub(crate) fn check_at(moment: Moment, mut pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         defaults::apply(&mut pod);
-        let diagnostics = validate::pod(&pod);
+        let diagnostics = validate::pod(&pod, moment);
         if diagnostics.iter().any(Diagnostic::is_error) {
             return Err(diagnostics);
         }
-        Ok((Self { pod: Arc::new(pod) }, diagnostics))
+        Ok((Self::from_checked(Arc::new(pod)), diagnostics))
     }
 
     /// A pod that was made from checked ones by means that keep it so.
     pub(crate) fn from_checked(pod: Arc<Pod>) -> Self {
-        Self { pod }
+        let ephemeral = pod.spec.as_ref().and_then(|spec| spec.ephemeral_containers.as_ref());
+        let ephemeral = ephemeral.filter(|list| !list.is_empty());
+        let ephemeral = ephemeral.map(|list| list.iter().map(ephemeral::as_container).collect());
+        Self { pod, ephemeral }
     }
 
     /// The whole object, defaults filled in.
@@ -155,7 +183,7 @@ impl CheckedPod {
         pod.metadata.creation_timestamp = Some(Time(creation));
         pod.metadata.generation = Some(1);
         pod.spec.get_or_insert_default().node_name = Some(node_name.to_owned());
-        Self { pod: Arc::new(pod) }
+        Self::from_checked(Arc::new(pod))
     }
 
     /// The same pod with the labels and annotations of `other`: what may change while a pod runs.
@@ -164,7 +192,7 @@ impl CheckedPod {
         let mut pod = Pod::clone(&self.pod);
         pod.metadata.labels.clone_from(&other.pod.metadata.labels);
         pod.metadata.annotations.clone_from(&other.pod.metadata.annotations);
-        Self { pod: Arc::new(pod) }
+        Self::from_checked(Arc::new(pod))
     }
 
     /// The same pod with what its PriorityClass comes to.
@@ -175,7 +203,7 @@ impl CheckedPod {
         spec.priority = Some(priority.value);
         spec.priority_class_name.clone_from(&priority.class);
         spec.preemption_policy = Some(priority.preemption_policy.to_string());
-        Self { pod: Arc::new(pod) }
+        Self::from_checked(Arc::new(pod))
     }
 
     /// `spec.restartPolicy`.
@@ -220,12 +248,19 @@ impl CheckedPod {
         })
     }
 
-    /// The container of that name.
-    pub fn container(&self, name: &str) -> Option<PodContainer<'_>> {
-        self.containers().find(|container| container.spec.name == name)
+    /// `spec.ephemeralContainers`, in order.
+    pub fn ephemeral_containers(&self) -> impl Iterator<Item = PodContainer<'_>> {
+        let ephemeral = self.ephemeral.iter().flat_map(|list| list.iter()).enumerate();
+        ephemeral.map(|(index, spec)| PodContainer { kind: ContainerKind::Ephemeral, index, spec })
     }
 
-    /// All containers: init containers and sidecars first.
+    /// The container of that name, of whatever kind.
+    pub fn container(&self, name: &str) -> Option<PodContainer<'_>> {
+        self.containers().chain(self.ephemeral_containers()).find(|container| container.spec.name == name)
+    }
+
+    /// All containers that the pod was made with: init containers and sidecars first. What the pod asks for and may
+    /// use, and how it is doing, is theirs to say.
     pub fn containers(&self) -> impl Iterator<Item = PodContainer<'_>> {
         self.init_containers().chain(self.app_containers())
     }

@@ -49,17 +49,21 @@ impl Prefixes {
         if self.with_namespace { format!("{namespace}/{pod}/{container}") } else { format!("{pod}/{container}") }
     }
 
-    /// Whether there is one container in all.
-    fn plain(&self) -> bool {
-        self.containers.len() <= 1
+    /// Whether it is the only container of the run. One that came to it later is told from that.
+    fn plain(&self, container: &ContainerName) -> bool {
+        match self.containers.as_slice() {
+            [] => true,
+            [only] => only == container,
+            _ => false,
+        }
     }
 
     /// What stands in front of a line; nothing when there is one container in all.
     fn prefix(&self, container: &ContainerName) -> String {
-        if self.plain() {
+        if self.plain(container) {
             return String::new();
         }
-        let position = self.containers.iter().position(|c| c == container).unwrap_or(0);
+        let position = self.containers.iter().position(|c| c == container).unwrap_or(self.containers.len());
         let color = COLORS.get(position % COLORS.len()).copied().unwrap_or_default();
         let width = self.width;
         let name = self.name(container);
@@ -95,7 +99,7 @@ impl<W: Write> LogPrinter<W> {
     ) -> io::Result<()> {
         let goes_on = self.open.as_ref().is_some_and(|(open, of)| open == container && *of == stream);
         if !goes_on {
-            self.close()?;
+            self.close_before(Some(container))?;
             self.out.write_all(self.prefixes.prefix(container).as_bytes())?;
         }
         self.out.write_all(bytes)?;
@@ -113,10 +117,13 @@ impl<W: Write> LogPrinter<W> {
     /// # Errors
     /// When `out` fails.
     pub(crate) fn close(&mut self) -> io::Result<()> {
-        if self.open.take().is_some() && !self.prefixes.plain() {
-            self.out.write_all(b"\n")?;
-        }
-        Ok(())
+        self.close_before(None)
+    }
+
+    fn close_before(&mut self, next: Option<&ContainerName>) -> io::Result<()> {
+        let Some((open, _)) = self.open.take() else { return Ok(()) };
+        let of_one = next.is_none_or(|next| *next == open) && self.prefixes.plain(&open);
+        if of_one { Ok(()) } else { self.out.write_all(b"\n") }
     }
 
     /// Writes a JSON line, newline included.
@@ -170,6 +177,13 @@ mod tests {
     fn one_container_gets_no_newline_that_it_did_not_write() {
         let only = name("default", "p", "c");
         assert_eq!(print(&[&only], false, &[(&only, b"no newline", true)]), b"no newline");
+    }
+
+    #[test]
+    fn one_that_comes_later_is_told_from_the_only_one() {
+        let (only, late) = (name("default", "p", "c"), name("default", "p", "debug"));
+        let out = print(&[&only], false, &[(&only, b"be", true), (&late, b"x", false), (&only, b"gin", true)]);
+        assert_eq!(String::from_utf8(out).unwrap(), "be\np/debug | x\ngin");
     }
 
     #[test]

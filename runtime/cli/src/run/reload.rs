@@ -5,6 +5,7 @@
 //! | a ConfigMap, a Secret | reaches the volumes that show it, at once and as a whole |
 //! | labels, annotations | reach downwardAPI volumes; NetworkPolicies look at the new labels |
 //! | cpu and memory of a pod, a container, a sidecar | are given to what runs, as a resize of the pod (KEP-1287) |
+//! | another ephemeral container | starts in the pod (KEP-277) |
 //! | a NetworkPolicy | is in force for what is connected from then on |
 //! | anything else | a warning: it takes effect at the pod's next run |
 //!
@@ -57,7 +58,7 @@ impl Reloader {
             }
         };
         let sources: Vec<_> = manifests.into_iter().map(|manifest| manifest.source).collect();
-        let loaded = nacelle_spec::load(&sources);
+        let loaded = nacelle_spec::load_update(&sources);
         for diagnostic in loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !quiet) {
             self.streams.say(&printable(&diagnostic.to_string()));
         }
@@ -75,6 +76,7 @@ impl Reloader {
         self.objects = Arc::new(loaded.objects);
         for (handle, pod) in self.handles.iter().zip(&mut plan.pods) {
             handle.update(&pod.pod, Arc::clone(&self.objects));
+            self.add_ephemeral(handle, pod);
             let Some(resized) = pod.resized.take() else { continue };
             match handle.resize(&resized) {
                 Ok(_) => {
@@ -93,6 +95,28 @@ impl Reloader {
             self.streams.say("read the manifests again");
         }
     }
+
+    fn add_ephemeral(&self, handle: &PodHandle, planned: &mut Planned) {
+        let Some(added) = planned.with_ephemeral.take() else { return };
+        match handle.add_ephemeral_containers(&added) {
+            Ok(_) => {
+                if self.verbosity != Verbosity::Quiet {
+                    let new = added.ephemeral_containers().map(|container| container.spec.name.as_str());
+                    let new = new.filter(|name| planned.pod.container(name).is_none());
+                    new.for_each(|name| {
+                        self.streams.say(&format!("ephemeral container {name} is added to pod {}", title(&added)));
+                    });
+                }
+                planned.resized = planned.resized.take().map(|resized| resized.with_ephemeral_containers_of(&added));
+                planned.pod = added;
+            }
+            Err(refused) => refused.iter().for_each(|why| {
+                let title = title(&added);
+                self.streams
+                    .say_warning(&format!("pod {title} gets no ephemeral container: {}: {}", why.path, why.message));
+            }),
+        }
+    }
 }
 
 /// What a new reading comes to.
@@ -109,6 +133,8 @@ struct Plan {
 struct Planned {
     /// With the labels and annotations that it shall have.
     pod: CheckedPod,
+    /// The same with the ephemeral containers that it shall have, where they are others.
+    with_ephemeral: Option<CheckedPod>,
     /// The same with the resources that it shall have, where they are others.
     resized: Option<CheckedPod>,
 }
@@ -122,11 +148,12 @@ fn plan(running: &[CheckedPod], before: &Objects, read: &[CheckedPod], after: &O
         let same = unmatched.iter_mut().find(|new| new.is_some_and(|new| identity(new) == identity(pod)));
         let Some(new) = same.and_then(Option::take) else {
             warnings.push(format!("pod {} is in the manifests no more, and goes on", title(pod)));
-            pods.push(Planned { pod: pod.clone(), resized: None });
+            pods.push(Planned { pod: pod.clone(), with_ephemeral: None, resized: None });
             continue;
         };
+        let with_ephemeral = pod.with_ephemeral_containers_of(new);
         let resized = pod.with_resources_of(new);
-        if new.spec() != resized.spec() {
+        if new.spec() != resized.with_ephemeral_containers_of(new).spec() {
             warnings.push(format!("the spec of pod {} has changed: that takes effect at its next run", title(pod)));
         }
         let settings = |pod: &CheckedPod| (pod.http_reuse(), pod.access_log());
@@ -137,7 +164,8 @@ fn plan(running: &[CheckedPod], before: &Objects, read: &[CheckedPod], after: &O
         }
         warnings.extend(out_of_reach(pod, before, after));
         let resized = (resized.spec() != pod.spec()).then(|| resized.with_metadata_of(new));
-        pods.push(Planned { pod: pod.with_metadata_of(new), resized });
+        let with_ephemeral = (with_ephemeral.spec() != pod.spec()).then(|| with_ephemeral.with_metadata_of(new));
+        pods.push(Planned { pod: pod.with_metadata_of(new), with_ephemeral, resized });
     }
     let new = unmatched.into_iter().flatten();
     warnings.extend(new.map(|pod| format!("pod {} is new: it is started by another `nacelle run`", title(pod))));

@@ -183,7 +183,8 @@ fn scheduled(scheduling: &Scheduling) -> Verdict {
 fn initialized(phase: Phase, containers: &[Container]) -> Verdict {
     // Once an app container has run, a sidecar that is down does not undo it.
     let was_before = containers.iter().any(|c| c.kind == ContainerKind::App && c.first_started.is_some());
-    let incomplete = names(containers, |c| c.kind != ContainerKind::App && !is_ready(c));
+    let comes_first = |c: &Container| matches!(c.kind, ContainerKind::Init | ContainerKind::Sidecar);
+    let incomplete = names(containers, |c| comes_first(c) && !is_ready(c));
     if phase == Phase::Succeeded {
         Verdict::True { reason: Some("PodCompleted"), message: None }
     } else if was_before || incomplete.is_empty() {
@@ -195,7 +196,8 @@ fn initialized(phase: Phase, containers: &[Container]) -> Verdict {
 }
 
 fn containers_ready(phase: Phase, containers: &[Container]) -> Verdict {
-    let unready = names(containers, |c| c.kind != ContainerKind::Init && !is_ready(c));
+    let counts = |c: &Container| matches!(c.kind, ContainerKind::App | ContainerKind::Sidecar);
+    let unready = names(containers, |c| counts(c) && !is_ready(c));
     match phase {
         Phase::Succeeded => Verdict::False { reason: Some("PodCompleted"), message: None },
         Phase::Failed => Verdict::False { reason: Some("PodFailed"), message: None },

@@ -30,7 +30,7 @@ pub(super) fn status(container: &Container, defaults: &Defaults<'_>) -> Containe
         image_id: container.image.as_ref().map(|image| image.id.clone()).unwrap_or_default(),
         container_id: container_id(container),
         ready: is_ready(container),
-        started: Some(container.is_started()),
+        started: (!container.is_ephemeral()).then(|| container.is_started()),
         restart_count: i32::try_from(container.restart_count()).unwrap_or(i32::MAX),
         state: Some(state),
         last_state: last.map(terminated),
@@ -53,6 +53,8 @@ pub(super) fn is_ready(container: &Container) -> bool {
     match container.kind {
         ContainerKind::Init => container.final_exit().is_some_and(|exit| exit.is_success()),
         ContainerKind::Sidecar | ContainerKind::App => container.is_started() && container.probes.is_ready(),
+        // As the kubelet has it: it serves nobody.
+        ContainerKind::Ephemeral => false,
     }
 }
 

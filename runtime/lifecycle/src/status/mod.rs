@@ -18,18 +18,24 @@ use crate::machine::Lifecycle;
 use crate::words;
 
 impl Lifecycle {
-    /// The pod's status. App containers are sorted by name, init containers and sidecars stand in order of
+    /// The pod's status. App and ephemeral containers are sorted by name, init containers and sidecars stand in order of
     /// declaration, as the kubelet has them.
     pub fn status(&self) -> PodStatus {
         let shown = self.scheduling.shows_containers();
         let label = words::pod_label(&self.pod);
         let defaults = container::Defaults { pod: &self.pod, pod_label: &label, with_init: self.has_init_containers() };
-        let (apps, inits): (Vec<_>, Vec<_>) =
-            self.containers.iter().partition(|container| container.kind == ContainerKind::App);
-        let mut apps: Vec<_> = apps.into_iter().map(|app| container::status(app, &defaults)).collect();
+        let (mut apps, mut inits, mut ephemeral) = (Vec::new(), Vec::new(), Vec::new());
+        for container in &self.containers {
+            let list = match container.kind {
+                ContainerKind::App => &mut apps,
+                ContainerKind::Init | ContainerKind::Sidecar => &mut inits,
+                ContainerKind::Ephemeral => &mut ephemeral,
+            };
+            list.push(container::status(container, &defaults));
+        }
         apps.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut inits: Vec<_> = inits.into_iter().map(|init| container::status(init, &defaults)).collect();
-        messages::bound(&mut [&mut inits, &mut apps]);
+        ephemeral.sort_by(|a, b| a.name.cmp(&b.name));
+        messages::bound(&mut [&mut inits, &mut apps, &mut ephemeral]);
         let explanation = match &self.course {
             Course::Ended { cause, .. } => cause.explanation(),
             _ => None,
@@ -50,6 +56,7 @@ impl Lifecycle {
             conditions: Some(conditions),
             container_statuses: Some(apps).filter(|_| shown),
             init_container_statuses: Some(inits).filter(|inits| shown && !inits.is_empty()),
+            ephemeral_container_statuses: Some(ephemeral).filter(|ephemeral| shown && !ephemeral.is_empty()),
             nominated_node_name: self.scheduling.nominated_node().map(str::to_owned),
             pod_ip: pod_ips.first().map(|ip| ip.ip.clone()),
             pod_ips: Some(pod_ips).filter(|ips| !ips.is_empty()),
@@ -64,7 +71,7 @@ impl Lifecycle {
     }
 
     fn has_init_containers(&self) -> bool {
-        self.containers.iter().any(|container| container.kind != ContainerKind::App)
+        self.containers.iter().any(|one| matches!(one.kind, ContainerKind::Init | ContainerKind::Sidecar))
     }
 }
 

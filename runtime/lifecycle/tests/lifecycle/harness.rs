@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, EphemeralContainer, PodStatus};
 use nacelle_lifecycle::{
     ConditionStatus, ContainerExit, Effect, Event, Eviction, ExitReason, GateCondition, HookKind, HookOutcome,
     ImageSource, Lifecycle, PodEvent, ProbeKind, ProbeOutcome, PullFailure, ResizeVerdict, SandboxFailure,
@@ -201,6 +201,17 @@ impl Scenario {
         self.event(Event::ContainerExited { container: container.into(), attempt, exit })
     }
 
+    /// Somebody adds an ephemeral container.
+    pub(crate) fn gets(&mut self, ephemeral: &str) -> &mut Self {
+        let mut pod = self.machine.desired().object().clone();
+        let spec = pod.spec.as_mut().expect("a spec");
+        let image = Some("example/tools:1".into());
+        let one = EphemeralContainer { name: ephemeral.into(), image, ..EphemeralContainer::default() };
+        spec.ephemeral_containers.get_or_insert_default().push(one);
+        pod.metadata.generation = Some(self.machine.desired().generation().unwrap_or(1) + 1);
+        self.event(Event::EphemeralContainersAdded { pod: CheckedPod::check_update(pod).expect("a valid pod").0 })
+    }
+
     /// Somebody wants the pod to have the resources of this `spec`.
     pub(crate) fn wants(&mut self, spec: &str) -> &mut Self {
         let resized = self.machine.desired().resize(&pod(spec)).expect("a resize that is allowed");
@@ -312,6 +323,14 @@ impl Scenario {
             })
             .collect();
         assert_eq!(told, expected, "events");
+        self
+    }
+
+    /// The latest event with this reason is about this field.
+    #[track_caller]
+    pub(crate) fn is_about(&mut self, reason: &str, field_path: &str) -> &mut Self {
+        let event = self.told.iter().rev().find(|event| event.reason == reason).expect("an event with this reason");
+        assert_eq!(event.subject.field_path().as_deref(), Some(field_path), "subject of {reason}");
         self
     }
 
@@ -458,7 +477,7 @@ impl Scenario {
 
     pub(crate) fn container(&self, name: &str) -> ContainerStatus {
         let status = self.status();
-        let lists = [status.init_container_statuses, status.container_statuses];
+        let lists = [status.init_container_statuses, status.container_statuses, status.ephemeral_container_statuses];
         lists.into_iter().flatten().flatten().find(|status| status.name == name).expect("a container of the pod")
     }
 

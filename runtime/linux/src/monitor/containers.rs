@@ -12,7 +12,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
-use nacelle_container::{ContainerConfig, LinuxProgram, Program as ContainerProgram, StdinMode};
+use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, Program as ContainerProgram, StdinMode};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use seccompiler::BpfProgram;
@@ -172,7 +172,8 @@ impl Table {
         if let Err(error) = inside::make_dirs(&root, &config.working_dir) {
             tracing::debug!(dir = config.working_dir, %error, "cannot make the working directory");
         }
-        let ground = self.ground(&config, &program, &ids, &root, &cgroup);
+        let processes = self.processes_of(program.options.target.as_deref())?;
+        let ground = self.ground(&config, &program, &ids, &root, processes, &cgroup);
         let refused = |error: spec::SpecError| Failure::Config(error.to_string());
         let capabilities = Capabilities::of(security, &self.pod.machine).map_err(refused)?;
         let filters = seccomp::programs(spec::seccomp(&ground), &capabilities, &self.pod.setup.seccomp_profiles)
@@ -188,12 +189,30 @@ impl Table {
         Ok(Container { config, program, ids, executor, cgroup, bundle, root, phase: Phase::Prepared })
     }
 
+    /// A process in the namespace of processes that a container with this target shares with others, if it does.
+    fn processes_of(&self, target: Option<&str>) -> Result<Option<Pid>, Failure> {
+        let (Some(target), ProcessNamespace::Container) = (target, self.pod.setup.pod.options.processes) else {
+            return Ok(self.pod.init);
+        };
+        let running = |container: &Container| match container.phase {
+            Phase::Running { pid, .. } if container.config.id.name == target => Some(pid),
+            _ => None,
+        };
+        let found = self.containers.values().find_map(running);
+        found.map(Some).ok_or_else(|| {
+            Failure::Config(format!(
+                "targetContainerName: container {target} does not run, and has no processes to share"
+            ))
+        })
+    }
+
     fn ground<'a>(
         &'a self,
         config: &'a ContainerConfig,
         program: &'a LinuxProgram,
         ids: &'a Ids,
         root: &'a Path,
+        pid_namespace: Option<Pid>,
         cgroup: &Cgroup,
     ) -> Ground<'a> {
         Ground {
@@ -203,7 +222,7 @@ impl Table {
             machine: &self.pod.machine,
             root,
             shared_memory: &self.pod.shared_memory,
-            pid_namespace: self.pod.init,
+            pid_namespace,
             cgroup: cgroup.oci_path(),
         }
     }
@@ -254,8 +273,9 @@ impl Table {
         if !matches!(container.phase, Phase::Running { .. }) {
             return Err(Failure::NotRunning);
         }
-        let ground =
-            self.ground(&container.config, &container.program, &container.ids, &container.root, &container.cgroup);
+        let Container { config, program, ids, root, cgroup, .. } = container;
+        // Namespaces are those of the container's own program.
+        let ground = self.ground(config, program, ids, root, None, cgroup);
         let mut process =
             spec::process(&ground, argv, terminal.is_some()).map_err(|error| Failure::Config(error.to_string()))?;
         add_capabilities(&mut process, &container.executor.extra);

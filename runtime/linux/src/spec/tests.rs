@@ -73,7 +73,8 @@ fn built(machine: &Machine, change: impl FnOnce(&mut ContainerConfig, &mut Linux
         machine,
         root: Path::new("/scratch/root"),
         shared_memory: Path::new("/pods/uid/linux/shm"),
-        pid_namespace: Pid::from_raw(77),
+        pid_namespace: Pid::from_raw(77)
+            .filter(|_| program.pod.options.processes == ProcessNamespace::Pod || program.options.target.is_some()),
         cgroup: "/nacelle/poduid/app-0".to_owned(),
     };
     let spec = build(&ground)?;

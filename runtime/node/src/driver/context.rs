@@ -46,7 +46,8 @@ impl Drop for Shared {
 /// What the tasks of one pod share.
 pub(crate) struct Context {
     pub(crate) node: Arc<Shared>,
-    /// As it was started. Its labels, annotations and resources may have changed since: see `live`.
+    /// As it was started. Its labels, annotations and resources may have changed since, and it may have got ephemeral
+    /// containers: see `live`.
     pub(crate) pod: CheckedPod,
     /// What may change while the pod runs.
     pub(crate) live: watch::Sender<Live>,

@@ -13,7 +13,8 @@ const MAX_LOG: usize = 2 << 10;
 
 /// What the container left; empty for nothing. It has ended, and all of its log is written.
 pub(super) async fn of(context: &Context, id: &ContainerId, cause: &ExitCause) -> String {
-    let Some(wanted) = context.pod.container(&id.name).map(|found| found.termination_message()) else {
+    let pod = context.latest().pod;
+    let Some(wanted) = pod.container(&id.name).map(|found| found.termination_message()) else {
         return String::new();
     };
     let host = &context.node.host;

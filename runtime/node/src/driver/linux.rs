@@ -39,6 +39,7 @@ pub(super) fn of_container(pod: &CheckedPod, container: &Container, image: &Imag
         security: security(&shared, &own),
         image_user: image.user.clone(),
         terminal: container.tty == Some(true),
+        target: None,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::notice::{Notice, PodRef};
 /// The latest of what may change.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
-    /// The pod with its present labels, annotations and resources.
+    /// The pod with its present labels, annotations, resources and ephemeral containers.
     pub(crate) pod: CheckedPod,
     /// What it refers to.
     pub(crate) objects: Arc<Objects>,

@@ -128,7 +128,7 @@ impl Driver {
                 () = &mut delivered => return,
                 Some(command) = self.wires.commands.recv() => match command {
                     Command::Delete(grace) => self.hurry(grace),
-                    Command::Resize(_) | Command::SetCondition(_) => {}
+                    Command::Resize(_) | Command::AddEphemeralContainers(_) | Command::SetCondition(_) => {}
                 },
             }
         }
@@ -145,6 +145,11 @@ impl Driver {
                 self.step(Event::Delete { grace });
             }
             Command::Resize(pod) => self.step(Event::Resize { pod }),
+            Command::AddEphemeralContainers(pod) => {
+                // Before any of them is started: that is made of what is live.
+                self.context.live.send_modify(|live| live.pod = live.pod.with_ephemeral_containers_of(&pod));
+                self.step(Event::EphemeralContainersAdded { pod });
+            }
             Command::SetCondition(condition) => self.step(Event::ConditionSet(condition)),
         }
     }

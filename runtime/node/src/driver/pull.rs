@@ -17,7 +17,8 @@ const DOCKER_CONFIG_KEYS: [&str; 2] = [".dockerconfigjson", ".dockercfg"];
 
 /// Makes the image of a container present.
 pub(super) async fn for_container(context: &Arc<Context>, container: Arc<str>) -> Event {
-    let Some(spec) = context.pod.container(&container).map(|found| found.spec) else {
+    let pod = context.latest().pod;
+    let Some(spec) = pod.container(&container).map(|found| found.spec) else {
         let message = format!("the pod has no container {container}");
         return Event::ImagePullFailed { container, reason: PullFailure::InvalidImageName, message };
     };

@@ -1,6 +1,6 @@
 //! A container's manifest and its image, resolved into what the host starts.
 
-use nacelle_container::{ContainerId, HttpConfig, StdinMode};
+use nacelle_container::{ContainerId, HttpConfig, LinuxOptions, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, ImageSource, StartError, Started, VolumeMount};
 use nacelle_image::{ImageConfig, ImageContent, PulledImage};
 use nacelle_infra::Propagation;
@@ -71,6 +71,8 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
     if !is_linux && id.attempt == 0 {
         warn_of_no_effect(context, pod, container);
     }
+    let target = pod.target_container(&id.name).filter(|target| shares_processes(context, pod, id, is_linux, target));
+    let target = target.map(str::to_owned);
     let config = with_program(&image.config, module);
     let command = ImageCommand { entrypoint: &config.entrypoint, cmd: &config.cmd };
     let argv = resolve_argv(command, container, &resolved.vars).map_err(Failed::create)?;
@@ -104,7 +106,7 @@ fn resolve(context: &Context, id: &ContainerId) -> Result<ContainerRequest, Fail
         http: HttpConfig { port: found.http_port(), reuse: pod.http_reuse(), access_log: pod.access_log() },
         termination_log: Some(found.termination_message().path.to_owned()),
         log_path: None,
-        linux: linux::of_container(pod, container, &image.config),
+        linux: LinuxOptions { target, ..linux::of_container(pod, container, &image.config) },
     })
 }
 
@@ -120,6 +122,30 @@ fn warn_of_no_effect(context: &Context, pod: &CheckedPod, container: &Container)
         fields.join(", "),
         container.name
     );
+    no_effect(context, pod, message);
+}
+
+/// Whether an ephemeral container is of the same kind as its target: only Linux programs have processes to share.
+fn shares_processes(context: &Context, pod: &CheckedPod, id: &ContainerId, is_linux: bool, target: &str) -> bool {
+    // Without an image it does not run either, which the backend says.
+    let image = context.image(target);
+    let target_is_linux = image.is_none_or(|image| matches!(image.content, ImageContent::Linux { .. }));
+    let guest = match (is_linux, target_is_linux) {
+        (true, true) => return true,
+        (false, _) => &id.name,
+        (true, false) => target,
+    };
+    if id.attempt == 0 {
+        let name = &id.name;
+        let message = format!(
+            "targetContainerName of container {name}: without effect, {guest} is a WebAssembly guest and no process"
+        );
+        no_effect(context, pod, message);
+    }
+    false
+}
+
+fn no_effect(context: &Context, pod: &CheckedPod, message: String) {
     let event = PodEvent { kind: EventKind::Warning, reason: "NoEffect", message, subject: Subject::Pod };
     context.notify(Notice::Event { pod: PodRef::of(pod), time: context.clock.now(), event });
 }

@@ -41,7 +41,7 @@ use std::rc::Rc;
 
 use crate::diagnostic::{Diagnostic, FieldPath, Location};
 use crate::objects::Objects;
-use crate::pod::CheckedPod;
+use crate::pod::{CheckedPod, Moment};
 use problem::Problems;
 use text::SyntaxError;
 
@@ -87,6 +87,16 @@ impl Loaded {
 /// NetworkPolicies, PriorityClasses and Lists of them. Never fails: what is wrong is among the diagnostics, and what they
 /// call an error is left out of the rest.
 pub fn load(sources: &[Source]) -> Loaded {
+    load_at(Moment::Creation, sources)
+}
+
+/// The same for manifests of pods that run, read again for what may change while they do: such a pod may have ephemeral
+/// containers.
+pub fn load_update(sources: &[Source]) -> Loaded {
+    load_at(Moment::Update, sources)
+}
+
+fn load_at(moment: Moment, sources: &[Source]) -> Loaded {
     let mut loaded = Loaded::default();
     let mut seen = BTreeMap::new();
     let mut places = Vec::new();
@@ -101,6 +111,7 @@ pub fn load(sources: &[Source]) -> Loaded {
         }
         let mut reader = object::Reader {
             source: &source.name,
+            moment,
             loaded: &mut loaded,
             seen: &mut seen,
             problems: &mut problems,

@@ -17,7 +17,7 @@ use super::priority::Places;
 use super::problem::Problems;
 use super::{Loaded, LoadedPod};
 use crate::diagnostic::{Diagnostic, FieldPath, Location, Segment};
-use crate::pod::CheckedPod;
+use crate::pod::{CheckedPod, Moment};
 use crate::{defaults, support, validate};
 
 /// What one object may weigh (see [`Node::weight`]): room for all that etcd would take (1.5 MiB), and a bound for what
@@ -30,6 +30,8 @@ pub(crate) type Identity = (Kind, String, String);
 /// Reads the objects of one source.
 pub(crate) struct Reader<'a, 'b> {
     pub(crate) source: &'a str,
+    /// What its pods are for.
+    pub(crate) moment: Moment,
     pub(crate) loaded: &'a mut Loaded,
     /// Of all sources so far.
     pub(crate) seen: &'a mut BTreeMap<Identity, Location>,
@@ -129,7 +131,7 @@ impl Reader<'_, '_> {
             self.about(node, base, diagnostic);
         }
         self.unique(Kind::Pod, &pod.metadata, node, base);
-        match CheckedPod::check(pod) {
+        match CheckedPod::check_at(self.moment, pod) {
             Ok((pod, warnings)) => {
                 self.validation(warnings, &faulty, node, base);
                 if self.problems.errors() == before {

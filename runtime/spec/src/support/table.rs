@@ -40,6 +40,8 @@ const NO_DEVICES: Support =
     Rejected("this node has cpu, memory, ephemeral-storage and nacelle.dev/fuel; no device plugin adds others");
 const NOT_FOR_PODS: Support = Rejected("only cpu and memory can be given to the whole pod; others go to a container");
 
+const NOT_EPHEMERAL: Support = Rejected("Kubernetes has it on no ephemeral container");
+
 const EXEC: Support = Honoured(
     "a WebAssembly file of the container's tree, the image's own program, or a built-in command such as `cat` or `sh -c`",
 );
@@ -50,12 +52,18 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Object", bases: &[""], rows: OBJECT },
     Section { title: "Pod", bases: &["spec"], rows: POD },
     Section {
+        title: "Containers, init containers and ephemeral containers",
+        bases: &["spec.containers[]", "spec.initContainers[]", "spec.ephemeralContainers[]"],
+        rows: CONTAINER,
+    },
+    Section {
         title: "Containers and init containers",
         bases: &["spec.containers[]", "spec.initContainers[]"],
-        rows: CONTAINER,
+        rows: LASTING_CONTAINER,
     },
     Section { title: "Containers only", bases: &["spec.containers[]"], rows: APP_CONTAINER },
     Section { title: "Init containers only", bases: &["spec.initContainers[]"], rows: INIT_CONTAINER },
+    Section { title: "Ephemeral containers only", bases: &["spec.ephemeralContainers[]"], rows: EPHEMERAL_CONTAINER },
     Section { title: "Volumes", bases: &["spec.volumes[]"], rows: VOLUME },
 ];
 
@@ -154,7 +162,6 @@ const POD: &[Row] = &[
     row("securityContext.sysctls.**", SYSCALLS),
     row("securityContext.windowsOptions.**", NO_WINDOWS),
     row("os.name", Only(&["linux"], &Rejected("the node is Linux"))),
-    row("ephemeralContainers.**", Unbuilt("")),
     row("evictionResponders.**", Rejected("pods are evicted for storage or memory, which cannot wait for an answer")),
     row("hostnameOverride", Unbuilt("use hostname")),
     row(
@@ -203,6 +210,36 @@ const CONTAINER: &[Row] = &[
     row("envFrom[].prefix", YES),
     row("envFrom[].configMapRef.**", YES),
     row("envFrom[].secretRef.**", YES),
+    row("volumeMounts[].name", YES),
+    row("volumeMounts[].mountPath", YES),
+    row("volumeMounts[].readOnly", YES),
+    row("volumeMounts[].recursiveReadOnly", YES),
+    row(
+        "volumeMounts[].mountPropagation",
+        Only(&["None", "HostToContainer"], &Rejected("what a container mounts is its pod's own")),
+    ),
+    row("volumeMounts[].bindMountOptions.**", Unbuilt("use readOnly")),
+    row("volumeDevices.**", Rejected("a WebAssembly guest has no block devices; use volumeMounts")),
+    row("stdin", YES),
+    row("stdinOnce", YES),
+    row("tty", Honoured("of Linux programs; a WebAssembly guest has no terminal")),
+    row("terminationMessagePath", Honoured("the last 4 KiB of the file; 12 KiB of all containers together")),
+    row("terminationMessagePolicy", YES),
+    row("securityContext.readOnlyRootFilesystem", YES),
+    row("securityContext.runAsGroup", USERS),
+    row("securityContext.runAsNonRoot", USERS),
+    row("securityContext.runAsUser", USERS),
+    row("securityContext.allowPrivilegeEscalation", PRIVILEGES),
+    row("securityContext.capabilities.**", PRIVILEGES),
+    row("securityContext.privileged", PRIVILEGES),
+    row("securityContext.procMount", Honoured("of Linux programs; a WebAssembly guest has no /proc")),
+    row("securityContext.appArmorProfile.**", SYSCALLS),
+    row("securityContext.seLinuxOptions.**", NO_LABELS),
+    row("securityContext.seccompProfile.**", SYSCALLS),
+    row("securityContext.windowsOptions.**", NO_WINDOWS),
+];
+
+const LASTING_CONTAINER: &[Row] = &[
     row("ports[].name", Honoured("NetworkPolicies may refer to it")),
     row(
         "ports[].containerPort",
@@ -230,23 +267,8 @@ const CONTAINER: &[Row] = &[
     row("resources.requests[]", NO_DEVICES),
     row("resources.claims.**", CLAIMS),
     row("resizePolicy.**", Honoured("for a resize while the pod runs; an init container is not resized")),
-    row("volumeMounts[].name", YES),
-    row("volumeMounts[].mountPath", YES),
-    row("volumeMounts[].readOnly", YES),
-    row("volumeMounts[].recursiveReadOnly", YES),
     row("volumeMounts[].subPath", YES),
     row("volumeMounts[].subPathExpr", YES),
-    row(
-        "volumeMounts[].mountPropagation",
-        Only(&["None", "HostToContainer"], &Rejected("what a container mounts is its pod's own")),
-    ),
-    row("volumeMounts[].bindMountOptions.**", Unbuilt("use readOnly")),
-    row("volumeDevices.**", Rejected("a WebAssembly guest has no block devices; use volumeMounts")),
-    row("stdin", YES),
-    row("stdinOnce", YES),
-    row("tty", Honoured("of Linux programs; a WebAssembly guest has no terminal")),
-    row("terminationMessagePath", Honoured("the last 4 KiB of the file; 12 KiB of all containers together")),
-    row("terminationMessagePolicy", YES),
     row("lifecycle.postStart.exec.**", EXEC),
     row("lifecycle.postStart.httpGet.**", YES),
     row("lifecycle.postStart.sleep.**", YES),
@@ -293,24 +315,31 @@ const CONTAINER: &[Row] = &[
     row("readinessProbe.terminationGracePeriodSeconds", YES),
     row("restartPolicyRules[].action", YES),
     row("restartPolicyRules[].exitCodes.**", YES),
-    row("securityContext.readOnlyRootFilesystem", YES),
-    row("securityContext.runAsGroup", USERS),
-    row("securityContext.runAsNonRoot", USERS),
-    row("securityContext.runAsUser", USERS),
-    row("securityContext.allowPrivilegeEscalation", PRIVILEGES),
-    row("securityContext.capabilities.**", PRIVILEGES),
-    row("securityContext.privileged", PRIVILEGES),
-    row("securityContext.procMount", Honoured("of Linux programs; a WebAssembly guest has no /proc")),
-    row("securityContext.appArmorProfile.**", SYSCALLS),
-    row("securityContext.seLinuxOptions.**", NO_LABELS),
-    row("securityContext.seccompProfile.**", SYSCALLS),
-    row("securityContext.windowsOptions.**", NO_WINDOWS),
 ];
 
 const APP_CONTAINER: &[Row] = &[row("restartPolicy", Honoured("over the pod's"))];
 
 const INIT_CONTAINER: &[Row] =
     &[row("restartPolicy", Honoured("over the pod's; `Always` makes a sidecar, others run once, to success"))];
+
+/// Added to a pod that runs: by the library, or by `nacelle run` when it reads its manifests again.
+const EPHEMERAL_CONTAINER: &[Row] = &[
+    row(
+        "targetContainerName",
+        Honoured("of Linux programs, which then share that one's processes; WebAssembly guests are not processes"),
+    ),
+    row("ports.**", NOT_EPHEMERAL),
+    row("resources.**", NOT_EPHEMERAL),
+    row("resizePolicy.**", NOT_EPHEMERAL),
+    row("lifecycle.**", NOT_EPHEMERAL),
+    row("startupProbe.**", NOT_EPHEMERAL),
+    row("livenessProbe.**", NOT_EPHEMERAL),
+    row("readinessProbe.**", NOT_EPHEMERAL),
+    row("restartPolicy", NOT_EPHEMERAL),
+    row("restartPolicyRules.**", NOT_EPHEMERAL),
+    row("volumeMounts[].subPath", NOT_EPHEMERAL),
+    row("volumeMounts[].subPathExpr", NOT_EPHEMERAL),
+];
 
 const VOLUME: &[Row] = &[
     row("name", YES),

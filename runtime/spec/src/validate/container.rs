@@ -1,15 +1,16 @@
-//! Containers and init containers.
+//! Containers, init containers and ephemeral containers.
 
 use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 
 use super::names::dns_label;
 use super::report::Report;
 use super::resources::Owner;
 use super::volumes::VolumeNames;
 use super::{env, mounts, ports, probes, resize, resources, restart, security};
-use crate::FieldPath;
+use crate::pod::Moment;
+use crate::{FieldPath, ephemeral};
 
 /// What the rules of a container depend on outside of it.
 struct Context<'a> {
@@ -20,9 +21,17 @@ struct Context<'a> {
     seen: HashSet<&'a str>,
 }
 
-pub(super) fn check_all(spec: &PodSpec, volumes: &VolumeNames<'_>, path: &FieldPath, report: &mut Report) {
-    let all = spec.init_containers.iter().flatten().chain(&spec.containers);
-    let names = all.map(|container| container.name.as_str()).collect();
+pub(super) fn check_all(
+    spec: &PodSpec,
+    moment: Moment,
+    volumes: &VolumeNames<'_>,
+    path: &FieldPath,
+    report: &mut Report,
+) {
+    let all = || spec.init_containers.iter().flatten().chain(&spec.containers);
+    let names = all().map(|container| container.name.as_str()).collect();
+    // The same for the length of this call.
+    let added: Vec<Container> = spec.ephemeral_containers.iter().flatten().map(ephemeral::as_container).collect();
     let mut context = Context { volumes, names, seen: HashSet::new() };
     if spec.containers.is_empty() {
         report.required(&path.field("containers"), "");
@@ -43,8 +52,46 @@ pub(super) fn check_all(spec: &PodSpec, volumes: &VolumeNames<'_>, path: &FieldP
             forbid_what_only_runs_beside(container, &path, report);
         }
     }
-    if spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
-        report.forbidden(&path.field("ephemeralContainers"), "cannot be set on create");
+    if moment == Moment::Creation && !added.is_empty() {
+        return report.forbidden(&path.field("ephemeralContainers"), "cannot be set on create");
+    }
+    let targets: HashSet<&str> = all().map(|container| container.name.as_str()).collect();
+    for (index, (container, full)) in added.iter().zip(spec.ephemeral_containers.iter().flatten()).enumerate() {
+        let path = path.field("ephemeralContainers").index(index);
+        context.check(container, &path, report);
+        let target = full.target_container_name.as_deref().filter(|name| !name.is_empty());
+        if let Some(target) = target.filter(|name| !targets.contains(name)) {
+            report.not_found(&path.field("targetContainerName"), target);
+        }
+        forbid_what_others_rely_on(container, &path, report);
+    }
+}
+
+/// Nothing of the pod may depend on an ephemeral container, and what it leaves must not outlive it.
+fn forbid_what_others_rely_on(container: &Container, path: &FieldPath, report: &mut Report) {
+    const DETAIL: &str = "cannot be set for an Ephemeral Container";
+    for (field, set) in [
+        ("ports", container.ports.as_ref().is_some_and(|ports| !ports.is_empty())),
+        ("resources", container.resources.as_ref().is_some_and(|own| *own != ResourceRequirements::default())),
+        ("resizePolicy", container.resize_policy.as_ref().is_some_and(|policies| !policies.is_empty())),
+        ("restartPolicy", container.restart_policy.as_ref().is_some_and(|policy| !policy.is_empty())),
+        ("restartPolicyRules", container.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty())),
+        ("lifecycle", container.lifecycle.is_some()),
+        ("livenessProbe", container.liveness_probe.is_some()),
+        ("readinessProbe", container.readiness_probe.is_some()),
+        ("startupProbe", container.startup_probe.is_some()),
+    ] {
+        if set {
+            report.forbidden(&path.field(field), DETAIL);
+        }
+    }
+    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        let path = path.field("volumeMounts").index(index);
+        for (field, value) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
+            if value.as_ref().is_some_and(|value| !value.is_empty()) {
+                report.forbidden(&path.field(field), DETAIL);
+            }
+        }
     }
 }
 

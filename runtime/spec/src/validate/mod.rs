@@ -10,6 +10,7 @@
 mod container;
 mod downward;
 mod env;
+mod ephemeral;
 mod files;
 mod metadata;
 mod mounts;
@@ -33,6 +34,7 @@ pub use network_policy::network_policy;
 pub use objects::{config_map, secret};
 pub use priority_class::priority_class;
 
+pub(crate) use ephemeral::ephemeral;
 pub(crate) use names::{is_env_name, relative_path_problem};
 pub(crate) use pod::pod;
 pub(crate) use resize::resize;

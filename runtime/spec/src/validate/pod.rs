@@ -10,6 +10,7 @@ use super::report::Report;
 use super::resources::Owner;
 use super::{container, metadata, ports, priority_class, resources, security, volumes};
 use crate::network::{MAX_KERNEL_HOSTNAME, fqdn, short_hostname};
+use crate::pod::Moment;
 use crate::{Diagnostic, FieldPath};
 
 /// The largest `activeDeadlineSeconds`.
@@ -20,20 +21,20 @@ const MAX_SEARCHES: usize = 32;
 const MAX_SEARCH_TEXT: usize = 2048;
 
 /// All that is wrong with, or worth saying about, a pod whose defaults are filled in.
-pub(crate) fn pod(pod: &Pod) -> Vec<Diagnostic> {
+pub(crate) fn pod(pod: &Pod, moment: Moment) -> Vec<Diagnostic> {
     let mut report = Report::default();
     metadata::check(&pod.metadata, &mut report);
     let path = FieldPath::root().field("spec");
     match &pod.spec {
-        Some(spec) => check_spec(pod, spec, &path, &mut report),
+        Some(spec) => check_spec(pod, spec, moment, &path, &mut report),
         None => report.required(&path, ""),
     }
     report.finish()
 }
 
-fn check_spec(pod: &Pod, spec: &PodSpec, path: &FieldPath, report: &mut Report) {
+fn check_spec(pod: &Pod, spec: &PodSpec, moment: Moment, path: &FieldPath, report: &mut Report) {
     let volumes = volumes::check(spec, &path.field("volumes"), report);
-    container::check_all(spec, &volumes, path, report);
+    container::check_all(spec, moment, &volumes, path, report);
     ports::check_pod(spec, path, report);
     if let Some(resources) = &spec.resources {
         resources::check(resources, Owner::Pod, &path.field("resources"), report);

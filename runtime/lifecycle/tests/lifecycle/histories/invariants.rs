@@ -294,6 +294,7 @@ impl Observer {
             | Event::SandboxRemoved
             | Event::ImagePulling { .. } => {}
             Event::Resize { .. } | Event::ResizeConsidered { .. } | Event::ResizeApplied { .. } => {}
+            Event::EphemeralContainersAdded { .. } => {}
         }
     }
 
@@ -450,7 +451,7 @@ impl Observer {
             let open = match earlier.kind {
                 ContainerKind::Init => earlier.round_code == Some(0),
                 ContainerKind::Sidecar => earlier.ever_up,
-                ContainerKind::App => true,
+                ContainerKind::App | ContainerKind::Ephemeral => true,
             };
             must!(open, "{container} does not wait for {}", earlier.name);
         }
@@ -582,7 +583,7 @@ impl Watched {
         };
         let by_policy = match (self.kind, self.policy) {
             (ContainerKind::Sidecar, _) | (ContainerKind::App, RestartPolicy::Always) => true,
-            (_, RestartPolicy::Never) => false,
+            (ContainerKind::Ephemeral, _) | (_, RestartPolicy::Never) => false,
             (ContainerKind::Init, _) | (ContainerKind::App, RestartPolicy::OnFailure) => code != 0,
         };
         by_rule || by_kill || by_policy

@@ -3,6 +3,7 @@
 mod conditions;
 mod deadline;
 mod delete;
+mod ephemeral;
 mod evict;
 mod hooks;
 mod images;
