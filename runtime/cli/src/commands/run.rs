@@ -11,7 +11,7 @@ use crate::error::{CliError, ErrorKind, Errors};
 use crate::options::{RunOptions, Surroundings};
 use crate::output::{Streams, printable};
 use crate::publish;
-use crate::run::{Outcome, PodToRun, Reading, print_exit, run_pods};
+use crate::run::{Outcome, PodToRun, Reading, open_input, print_exit, run_pods};
 use crate::source::{self, Manifest, STDIN};
 use crate::tracing_setup::Verbosity;
 
@@ -56,15 +56,8 @@ pub(crate) fn run(
     }
 }
 
-/// A container with `stdin: true` waits for input, and nothing here gives it any: to a user it seems to hang.
 fn open_inputs(pod: &CheckedPod) -> impl Iterator<Item = String> {
-    pod.containers().filter(|container| container.spec.stdin == Some(true)).map(|container| {
-        format!(
-            "{}/{}: stdin is open, but nothing is attached to it: a read waits until the pod is stopped",
-            pod.name(),
-            container.spec.name
-        )
-    })
+    pod.containers().filter_map(|container| open_input(pod, container.spec))
 }
 
 /// Each container holds a few files open, and many systems start processes with a limit of 1024 that may be raised.

@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-pub(crate) use reload::Reading;
+pub(crate) use reload::{Reading, open_input};
 pub(crate) use resources::NodeOptions;
 pub(crate) use supervisor::{Outcome, Reason};
 

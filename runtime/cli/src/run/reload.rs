@@ -100,12 +100,12 @@ impl Reloader {
         let Some(added) = planned.with_ephemeral.take() else { return };
         match handle.add_ephemeral_containers(&added) {
             Ok(_) => {
-                if self.verbosity != Verbosity::Quiet {
-                    let new = added.ephemeral_containers().map(|container| container.spec.name.as_str());
-                    let new = new.filter(|name| planned.pod.container(name).is_none());
-                    new.for_each(|name| {
-                        self.streams.say(&format!("ephemeral container {name} is added to pod {}", title(&added)));
-                    });
+                let new = added.ephemeral_containers().map(|container| container.spec);
+                let new = new.filter(|one| planned.pod.container(&one.name).is_none());
+                for container in new.filter(|_| self.verbosity != Verbosity::Quiet) {
+                    let name = &container.name;
+                    self.streams.say(&format!("ephemeral container {name} is added to pod {}", title(&added)));
+                    open_input(&added, container).iter().for_each(|text| self.streams.say_warning(text));
                 }
                 planned.resized = planned.resized.take().map(|resized| resized.with_ephemeral_containers_of(&added));
                 planned.pod = added;
@@ -117,6 +117,17 @@ impl Reloader {
             }),
         }
     }
+}
+
+/// A container with `stdin: true` waits for input, and nothing here gives it any: to a user it seems to hang.
+pub(crate) fn open_input(pod: &CheckedPod, container: &Container) -> Option<String> {
+    (container.stdin == Some(true)).then(|| {
+        format!(
+            "{}/{}: stdin is open, but nothing is attached to it: a read waits until the pod is stopped",
+            pod.name(),
+            container.name
+        )
+    })
 }
 
 /// What a new reading comes to.
@@ -314,7 +325,7 @@ mod tests {
         let old = pod("name: web, labels: {a: b}", "resources: {limits: {cpu: 1}}");
         let plan = plan_of(&[&old], &[&pod("name: web, labels: {a: c}", "resources: {limits: {cpu: 2}}")]);
         assert_eq!(plan.warnings, Vec::<String>::new());
-        let Planned { pod: now, resized: Some(resized) } = &plan.pods[0] else { panic!("{plan:?}") };
+        let Planned { pod: now, resized: Some(resized), .. } = &plan.pods[0] else { panic!("{plan:?}") };
         let cpu = |pod: &CheckedPod| pod.container("app").and_then(|app| app.cpu().limit_millis);
         assert_eq!((cpu(now), cpu(resized), resized.labels()["a"].as_str()), (Some(1000), Some(2000), "c"));
     }

@@ -42,6 +42,7 @@ pub(crate) use live::Live;
 use crate::handle::Command;
 use crate::mailbox;
 use crate::notice::{Notice, PodRef};
+use crate::stats::PodInfo;
 use crate::{probe, storage};
 
 /// How long the driver sleeps when the machine waits for nothing but events.
@@ -148,6 +149,7 @@ impl Driver {
             Command::AddEphemeralContainers(pod) => {
                 // Before any of them is started: that is made of what is live.
                 self.context.live.send_modify(|live| live.pod = live.pod.with_ephemeral_containers_of(&pod));
+                self.context.node.stats.update(PodInfo::of(&self.context.latest().pod));
                 self.step(Event::EphemeralContainersAdded { pod });
             }
             Command::SetCondition(condition) => self.step(Event::ConditionSet(condition)),

@@ -47,7 +47,7 @@ pub(super) async fn create(context: &Arc<Context>) -> Event {
     };
     match context.node.host.create_pod(request, context.host_events.clone()).await {
         Ok(PodCreated { ips }) => {
-            context.node.stats.add(PodInfo::of(&context.pod));
+            context.node.stats.add(PodInfo::of(&context.latest().pod));
             context.set_addresses(ips.clone());
             tokio::spawn(live::follow(Arc::clone(context), changes));
             Event::SandboxCreated { pod_ips: ips, host_ips: facts.host_ips }

@@ -38,6 +38,13 @@ impl Registry {
         self.pods().present.insert(info.uid.clone(), Arc::new(info));
     }
 
+    /// A pod has got more containers. Of one that has no sandbox nothing is known yet.
+    pub(crate) fn update(&self, info: PodInfo) {
+        if let Some(known) = self.pods().present.get_mut(&info.uid) {
+            *known = Arc::new(info);
+        }
+    }
+
     /// A pod is about to lose its sandbox. What it has used by now; `None` for one that had none.
     pub(crate) async fn remove(&self, host: &Host, uid: &str) -> Option<PodSample> {
         let info = self.pods().present.get(uid).cloned()?;

@@ -115,7 +115,11 @@ impl PodInfo {
             name: pod.name().to_owned(),
             uid: pod.uid().to_owned(),
             qos: pod.qos_class(),
-            images: pod.containers().map(|c| (c.spec.name.clone(), image(c.spec))).collect(),
+            images: pod
+                .containers()
+                .chain(pod.ephemeral_containers())
+                .map(|c| (c.spec.name.clone(), image(c.spec)))
+                .collect(),
         }
     }
 }
