@@ -34,10 +34,18 @@ pub struct Chunk {
     pub bytes: Bytes,
 }
 
-/// The backend's end of a container's output.
-pub type OutputSender = mpsc::Sender<Chunk>;
+impl Chunk {
+    /// What has just been written.
+    pub fn now(stream: Stream, bytes: Bytes) -> Box<Self> {
+        Box::new(Self { stream, time: Timestamp::now(), bytes })
+    }
+}
+
+/// The backend's end of a container's output. Chunks are boxed because a channel has room for some from the start, and
+/// most containers are idle.
+pub type OutputSender = mpsc::Sender<Box<Chunk>>;
 /// The host's end of a container's output.
-pub type OutputReceiver = mpsc::Receiver<Chunk>;
+pub type OutputReceiver = mpsc::Receiver<Box<Chunk>>;
 
 /// A bounded channel for one container's output.
 pub fn channel() -> (OutputSender, OutputReceiver) {

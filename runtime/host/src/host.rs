@@ -48,7 +48,7 @@ impl fmt::Debug for Backends {
 pub struct Attach {
     /// Gets every line of the container's log. Must be read by another task than the one that waits for the host: a
     /// watcher that does not read holds up the container, as a full pipe does, and the event of its end.
-    pub logs: Option<mpsc::Sender<LiveLine>>,
+    pub logs: Option<mpsc::Sender<Box<LiveLine>>>,
     /// The container's standard input, if the request opens one. Without it, the host makes a pipe: [`Host::stdin`].
     pub stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
     /// Gives the start up when something is sent: it then fails, however long its backend would still have taken. Does

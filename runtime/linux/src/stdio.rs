@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use nacelle_container::output::{Chunk, MAX_CHUNK, OutputSender, Stream};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -147,7 +146,7 @@ async fn pump(end: Arc<End>, stream: Stream, output: OutputSender, mut ended: wa
         if bytes.is_empty() {
             return;
         }
-        let chunk = Chunk { stream, time: Timestamp::now(), bytes: Bytes::copy_from_slice(bytes) };
+        let chunk = Chunk::now(stream, Bytes::copy_from_slice(bytes));
         // Without a reader it is read all the same: the process must not wait for ever.
         let _ = output.send(chunk).await;
     }

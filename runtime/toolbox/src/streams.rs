@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use nacelle_container::output::{Chunk, MAX_CHUNK, OutputSender, Stream};
 use nacelle_infra::fs::{Descriptor, Errno};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -89,7 +88,7 @@ impl Sink {
                 let mut rest = bytes;
                 while !rest.is_empty() {
                     let bytes = rest.split_to(rest.len().min(MAX_CHUNK));
-                    let chunk = Chunk { stream: *stream, time: Timestamp::now(), bytes };
+                    let chunk = Chunk::now(*stream, bytes);
                     sender.send(chunk).await.map_err(|_| WriteError::Closed)?;
                 }
                 Ok(())

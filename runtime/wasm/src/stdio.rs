@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use nacelle_container::output::{Chunk, MAX_CHUNK, OutputSender, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::OwnedPermit;
@@ -47,8 +46,8 @@ impl Output {
         }
     }
 
-    fn chunk(&self, bytes: Bytes) -> Chunk {
-        Chunk { stream: self.stream, time: Timestamp::now(), bytes }
+    fn chunk(&self, bytes: Bytes) -> Box<Chunk> {
+        Chunk::now(self.stream, bytes)
     }
 }
 
@@ -75,7 +74,7 @@ impl StdoutStream for Output {
 /// waits for nothing.
 struct PollHandle {
     output: Output,
-    room: Option<OwnedPermit<Chunk>>,
+    room: Option<OwnedPermit<Box<Chunk>>>,
     /// A flush came last: whoever waits for the stream now waits for its end, and does not mean to write.
     flushed: bool,
 }
@@ -141,7 +140,7 @@ impl Pollable for PollHandle {
     }
 }
 
-type Reserving = Pin<Box<dyn Future<Output = Option<OwnedPermit<Chunk>>> + Send + Sync>>;
+type Reserving = Pin<Box<dyn Future<Output = Option<OwnedPermit<Box<Chunk>>>> + Send + Sync>>;
 
 /// A WASI 0.3 output stream.
 struct AsyncHandle {

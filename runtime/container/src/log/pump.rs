@@ -19,7 +19,7 @@ pub struct LogPump {
     container: Arc<ContainerId>,
     output: OutputReceiver,
     writer: Option<LogWriter>,
-    live: Option<mpsc::Sender<LiveLine>>,
+    live: Option<mpsc::Sender<Box<LiveLine>>>,
 }
 
 /// What became of a container's output.
@@ -37,7 +37,7 @@ impl LogPump {
         container: ContainerId,
         output: OutputReceiver,
         writer: LogWriter,
-        live: Option<mpsc::Sender<LiveLine>>,
+        live: Option<mpsc::Sender<Box<LiveLine>>>,
     ) -> Self {
         Self { container: Arc::new(container), output, writer: Some(writer), live }
     }
@@ -106,7 +106,7 @@ impl LogPump {
     async fn show(&mut self, lines: Vec<LogLine>) {
         let Some(live) = &self.live else { return };
         for line in lines {
-            let line = LiveLine { container: Arc::clone(&self.container), line };
+            let line = Box::new(LiveLine { container: Arc::clone(&self.container), line });
             if live.send(line).await.is_err() {
                 self.live = None;
                 return;

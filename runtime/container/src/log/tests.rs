@@ -155,7 +155,7 @@ async fn the_pump_writes_everything_and_shows_it() {
     let feed = tokio::spawn(async move {
         for part in text.as_bytes().chunks(7) {
             let bytes = Bytes::copy_from_slice(part);
-            sender.send(Chunk { stream: Stream::Stderr, time: time(1), bytes }).await.unwrap();
+            sender.send(Box::new(Chunk { stream: Stream::Stderr, time: time(1), bytes })).await.unwrap();
         }
     });
     let mut seen = Vec::new();
@@ -178,7 +178,7 @@ async fn neither_a_full_disk_nor_a_watcher_that_left_holds_a_container_up() {
     let pump = tokio::spawn(LogPump::new(id(), receiver, writer, Some(live)).run());
     for _ in 0..1000 {
         let bytes = Bytes::from_static(b"line\n");
-        sender.send(Chunk { stream: Stream::Stdout, time: time(0), bytes }).await.unwrap();
+        sender.send(Box::new(Chunk { stream: Stream::Stdout, time: time(0), bytes })).await.unwrap();
     }
     drop(sender);
     assert_eq!(pump.await.unwrap(), LogSummary { records: 1000, dropped: 1000 });
@@ -191,7 +191,7 @@ async fn a_watcher_that_does_not_read_holds_the_container_up() {
     let (live, mut watched) = mpsc::channel(1);
     let writer = LogWriter::open(&temp.path().join("0.log"), LogConfig::default()).unwrap();
     let pump = tokio::spawn(LogPump::new(id(), receiver, writer, Some(live)).run());
-    let chunk = || Chunk { stream: Stream::Stdout, time: time(0), bytes: Bytes::from_static(b"line\n") };
+    let chunk = || Box::new(Chunk { stream: Stream::Stdout, time: time(0), bytes: Bytes::from_static(b"line\n") });
     let mut sent = 0;
     // One in the watcher's channel, one batch in the pump's hands, the rest in the container's channel.
     while sent < 10_000 {

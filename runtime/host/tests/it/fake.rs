@@ -182,7 +182,7 @@ impl FakeContainer {
         let sender = self.output.lock().unwrap().clone().unwrap();
         let time = "2026-01-01T00:00:00Z".parse().unwrap();
         let bytes = text.to_owned().into();
-        sender.send(Chunk { stream: Stream::Stdout, time, bytes }).await.unwrap();
+        sender.send(Box::new(Chunk { stream: Stream::Stdout, time, bytes })).await.unwrap();
     }
 }
 

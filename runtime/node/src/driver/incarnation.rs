@@ -141,9 +141,10 @@ async fn stop_when_asked(context: Arc<Context>, id: ContainerId, mut stops: watc
 }
 
 /// Gives the container's log to the front end, at the front end's pace.
-async fn forward(context: Arc<Context>, mut lines: mpsc::Receiver<LiveLine>) {
+async fn forward(context: Arc<Context>, mut lines: mpsc::Receiver<Box<LiveLine>>) {
     let pod = PodRef::of(&context.pod);
-    while let Some(LiveLine { container, line }) = lines.recv().await {
+    while let Some(live) = lines.recv().await {
+        let LiveLine { container, line } = *live;
         let notice = Notice::Log { pod: pod.clone(), container: container.name.clone(), line };
         if context.front.send(notice).await.is_err() {
             // The log is on disk. Reading on keeps the container from waiting.

@@ -216,7 +216,7 @@ impl Container for FakeContainer {
 async fn write(output: &OutputSender, text: String) {
     let time = "2026-01-01T00:00:00Z".parse().unwrap();
     // The host reads until the last sender is gone.
-    output.send(Chunk { stream: Stream::Stdout, time, bytes: (text + "\n").into() }).await.unwrap();
+    output.send(Box::new(Chunk { stream: Stream::Stdout, time, bytes: (text + "\n").into() })).await.unwrap();
 }
 
 async fn play(

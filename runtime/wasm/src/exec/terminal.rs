@@ -56,7 +56,7 @@ impl Device {
         let show = async |bytes: Vec<u8>| {
             for piece in bytes.chunks(MAX_CHUNK) {
                 let bytes = bytes::Bytes::copy_from_slice(piece);
-                let chunk = Chunk { stream: Stream::Stdout, time: jiff::Timestamp::now(), bytes };
+                let chunk = Chunk::now(Stream::Stdout, bytes);
                 // A client that went away sees nothing.
                 let _ = screen.send(chunk).await;
             }

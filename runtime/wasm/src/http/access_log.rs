@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use jiff::Timestamp;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
 use tokio::sync::mpsc::WeakSender;
 use tokio::time::Instant;
@@ -28,7 +27,7 @@ const MAX_TARGET: usize = 1024;
 /// Where one container's lines go. It does not keep the container's output open.
 #[derive(Debug)]
 pub(super) struct AccessLog {
-    output: WeakSender<Chunk>,
+    output: WeakSender<Box<Chunk>>,
     lost: AtomicU64,
 }
 
@@ -64,7 +63,7 @@ impl AccessLog {
         if lost > 0 {
             let _ = writeln!(text, "access log: {lost} lines before this one found no room");
         }
-        let chunk = Chunk { stream: Stream::Stdout, time: Timestamp::now(), bytes: Bytes::from(text) };
+        let chunk = Chunk::now(Stream::Stdout, Bytes::from(text));
         if output.try_send(chunk).is_err() {
             self.lost.fetch_add(lost.saturating_add(1), Ordering::Relaxed);
         }

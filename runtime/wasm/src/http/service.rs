@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::channel::oneshot;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri};
-use jiff::Timestamp;
 use nacelle_container::output::{Chunk, MAX_CHUNK, Stream};
 use nacelle_infra::budget::{Budget, Ledger};
 use nacelle_infra::memory::Part;
@@ -104,7 +103,7 @@ impl HttpService {
         let Some(instances) = self.instances.upgrade() else { return };
         let mut bytes = Bytes::from(format!("request failed: {}", trap::report(error)));
         bytes.truncate(MAX_CHUNK);
-        let _ = instances.launch.output.try_send(Chunk { stream: Stream::Stderr, time: Timestamp::now(), bytes });
+        let _ = instances.launch.output.try_send(Chunk::now(Stream::Stderr, bytes));
     }
 }
 

@@ -39,12 +39,12 @@ struct Call {
 /// Where calls are made.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    calls: mpsc::Sender<Call>,
+    calls: mpsc::Sender<Box<Call>>,
     permits: Arc<Semaphore>,
 }
 
 /// Where calls come in.
-pub(crate) struct Calls(mpsc::Receiver<Call>);
+pub(crate) struct Calls(mpsc::Receiver<Box<Call>>);
 
 /// Why a call has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ impl Caller {
     pub(crate) async fn call(&self, function: ComponentExportIndex) -> Result<Ended, CallError> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| CallError::Busy)?;
         let (reply, answer) = oneshot::channel();
-        let call = Call { function, reply, _permit: permit };
+        let call = Box::new(Call { function, reply, _permit: permit });
         self.calls.send(call).await.map_err(|_| CallError::Ended)?;
         match answer.await {
             // A trap is the container's end, and in its log.
@@ -94,7 +94,7 @@ impl Calls {
                 biased;
                 result = &mut run => return result,
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
-                Some(call) = calls.recv() => under_way.push(answer(accessor, instance, call)),
+                Some(call) = calls.recv() => under_way.push(answer(accessor, instance, *call)),
             }
         }
     }
