@@ -20,7 +20,7 @@ pub(crate) fn remarks(old: Option<&PodStatus>, new: &PodStatus, stopping: bool) 
     for now in containers(new) {
         let before = old.and_then(|old| containers(old).find(|container| container.name == now.name));
         let ended = last_end(now).filter(|end| before.and_then(last_end) != Some(*end));
-        let stopped = stopping || (is_over(new) && is_init(new, now));
+        let stopped = stopping || (is_over(new) && !is_app(new, now));
         if let Some(text) = ended.and_then(|end| describe(end, stopped)) {
             remarks.push(Remark { container: Some(now.name.clone()), text });
         }
@@ -48,7 +48,9 @@ pub(crate) fn remarks(old: Option<&PodStatus>, new: &PodStatus, stopping: bool) 
 }
 
 fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
-    status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
+    let init = status.init_container_statuses.iter().flatten();
+    let ephemeral = status.ephemeral_container_statuses.iter().flatten();
+    init.chain(status.container_statuses.iter().flatten()).chain(ephemeral)
 }
 
 /// What a container was given by a resize that has been carried out.
@@ -57,15 +59,15 @@ fn resized(before: &ContainerStatus, now: &ContainerStatus) -> Option<String> {
     (!changes.is_empty()).then(|| changes.join(", "))
 }
 
-/// Whether all app containers have ended: what ends after them is a sidecar that is being stopped.
+/// Whether all app containers have ended: what ends after them is being stopped.
 fn is_over(status: &PodStatus) -> bool {
     let ended = |container: &ContainerStatus| container.state.as_ref().is_some_and(|state| state.terminated.is_some());
     let apps = status.container_statuses.as_deref().unwrap_or_default();
     !apps.is_empty() && apps.iter().all(ended)
 }
 
-fn is_init(status: &PodStatus, container: &ContainerStatus) -> bool {
-    status.init_container_statuses.iter().flatten().any(|init| init.name == container.name)
+fn is_app(status: &PodStatus, container: &ContainerStatus) -> bool {
+    status.container_statuses.iter().flatten().any(|app| app.name == container.name)
 }
 
 /// How the container ended last: now, or before its latest restart.
@@ -115,6 +117,18 @@ mod tests {
         let down = status("Failed", vec![], vec![container("a", ended(3, 1))]);
         assert_eq!(said(Some(&up), &down, false), ["a: ended with exit code 3"]);
         assert_eq!(said(Some(&down), &down, false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_ephemeral_container_fails_like_others_and_is_stopped_after_them() {
+        let with = |phase: &str, app, look| {
+            let status = status(phase, vec![], vec![container("a", app)]);
+            PodStatus { ephemeral_container_statuses: Some(vec![container("look", look)]), ..status }
+        };
+        let up = with("Running", running(), running());
+        assert_eq!(said(Some(&up), &with("Running", running(), ended(3, 1)), false), ["look: ended with exit code 3"]);
+        let over = with("Succeeded", ended(0, 1), ended(137, 2));
+        assert_eq!(said(Some(&up), &over, false), Vec::<String>::new());
     }
 
     #[test]

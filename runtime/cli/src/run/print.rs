@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
 use nacelle_image::Progress as _;
 use nacelle_node::stats::Sample;
-use nacelle_node::{EventKind, LogLine, Notice, PodEvent, PodRef, Stream};
+use nacelle_node::{EventKind, LogLine, Notice, PodEvent, PodRef, Stream, Subject};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -308,8 +308,12 @@ async fn next(notices: &mut mpsc::Receiver<Notice>, samples: &mut mpsc::Receiver
 }
 
 /// Whether the event tells of what is told better from the pod's status: failed pulls and starts by the supervisor,
-/// back-offs and ends by [`remarks`]. That a pod waits for room is the supervisor's to say, too.
+/// back-offs and ends by [`remarks`]. That a pod waits for room is the supervisor's to say, too. For an ephemeral
+/// container the supervisor does not wait: there only the event that names the state alone tells nothing.
 fn is_echo(event: &PodEvent) -> bool {
+    if let Subject::EphemeralContainer(_) = event.subject {
+        return event.message.strip_prefix("Error: ").is_some_and(|state| !state.contains(' '));
+    }
     matches!(event.reason, "Failed" | "InspectFailed" | "ErrImageNeverPull" | "BackOff" | "FailedScheduling")
         || SANDBOX_FAILURES.contains(&event.reason)
 }
