@@ -5,6 +5,7 @@ mod examples;
 mod exec;
 mod guests;
 mod images;
+mod init;
 mod lifecycle;
 mod linux;
 mod linux_pods;

@@ -19,7 +19,7 @@ usage: hello [WORD...]            print the arguments
        hello stderr TEXT          print TEXT to standard error
        hello sleep SECONDS        sleep, then say so
        hello exit CODE            end with this exit code (0 to 255)
-       hello sh -c SCRIPT         touch, rm -f, sleep and echo, with ; between them, as in manifests for busybox
+       hello sh -c SCRIPT         touch, rm -f, sleep and echo, with ; or && between them, as in manifests for busybox
        hello help                 print this";
 
 /// How long `follow` waits before it looks at the file again.
@@ -44,7 +44,12 @@ impl Failure {
 fn main() {
     let args: Vec<String> = env::args().collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let code = match run(args.get(1..).unwrap_or_default()) {
+    // A manifest's `command: [sh, -c, ...]` takes the place of the program's own name.
+    let words = match args[..] {
+        ["sh" | "/bin/sh", ..] => &args,
+        _ => args.get(1..).unwrap_or_default(),
+    };
+    let code = match run(words) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("hello: {}", failure.message);
@@ -75,7 +80,9 @@ fn run(args: &[&str]) -> Result<u8, Failure> {
         ["exit", code] => {
             return code.parse().map_err(|_| Failure::usage(&format!("{code:?} is not an exit code from 0 to 255")));
         }
-        ["sh" | "/bin/sh", "-c", script] => script.split(';').try_for_each(|command| step(command.trim()))?,
+        ["sh" | "/bin/sh", "-c", script] => {
+            script.split("&&").flat_map(|part| part.split(';')).try_for_each(|command| step(command.trim()))?;
+        }
         ["help"] => println!("{USAGE}"),
         ["follow" | "write" | "ls" | "stdin" | "stderr" | "sleep" | "exit", ..] => {
             return Err(Failure::usage(&format!("wrong arguments for {:?}", args[0])));

@@ -1,10 +1,12 @@
-//! Gets a URL with `wasi:http/outgoing-handler` and prints the status and the body.
+//! Gets a URL with `wasi:http/outgoing-handler` and prints the status and the body, or writes the body into a file, as
+//! `wget -O` does.
 //!
 //! Exit codes: 0 for a 2xx status, otherwise the status's first digit (3, 4, 5); 1 when there is no answer, 2 for
 //! wrong arguments.
 
 use std::env;
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,18 +16,21 @@ use wasip2::http::types::{ErrorCode, Fields, IncomingResponse, OutgoingRequest, 
 use wasip2::io::streams::StreamError;
 
 const USAGE: &str = "\
-usage: http-client [URL]
-  URL  http://host[:port][/path] or https://... (default: $URL)
-  Tries again for $TIMEOUT seconds (default 10) while nobody listens.";
+usage: http-client [-O FILE] [URL]
+  URL      http://host[:port][/path] or https://... (default: $URL)
+  -O FILE  write the body to FILE, and print nothing
+  Tries again for $TIMEOUT seconds (default 10) while nobody listens, or nobody is there.";
 
 const RETRY: Duration = Duration::from_millis(50);
 
 fn main() {
-    let url = env::args().nth(1).or_else(|| env::var("URL").ok());
+    let mut args: Vec<String> = env::args().skip(1).collect();
+    let file = (args.len() >= 2 && args[0] == "-O").then(|| args.drain(..2).nth(1)).flatten();
+    let url = args.into_iter().next().or_else(|| env::var("URL").ok());
     let timeout = env::var("TIMEOUT").map_or(Some(10), |text| text.parse().ok()).map(Duration::from_secs);
     let target = url.as_deref().and_then(Target::parse);
     let code = match (target, timeout) {
-        (Some(target), Some(timeout)) => match get(&target, timeout) {
+        (Some(target), Some(timeout)) => match get(&target, timeout, file.as_deref()) {
             Ok(status) if (200..300).contains(&status) => 0,
             Ok(status) => u8::try_from(status / 100).unwrap_or(1),
             Err(message) => {
@@ -61,19 +66,27 @@ impl Target {
     }
 }
 
-/// Prints the answer's status and body; returns the status.
-fn get(target: &Target, timeout: Duration) -> Result<u16, String> {
+/// Prints the answer's status and body, or writes the body to a file; returns the status.
+fn get(target: &Target, timeout: Duration, file: Option<&str>) -> Result<u16, String> {
     let deadline = Instant::now() + timeout;
     let response = loop {
         match request(target) {
             Ok(response) => break response,
-            // Containers of a pod start in no particular order.
-            Err(ErrorCode::ConnectionRefused) if Instant::now() < deadline => thread::sleep(RETRY),
+            // Pods start in no particular order, and so do their containers.
+            Err(ErrorCode::ConnectionRefused | ErrorCode::DestinationIpUnroutable) if Instant::now() < deadline => {
+                thread::sleep(RETRY);
+            }
             Err(error) => return Err(format!("no answer from {}: {error}", target.authority)),
         }
     };
-    println!("{}", response.status());
-    print_body(&response).map_err(|error| format!("body cut short: {error}"))?;
+    let copied = match file {
+        Some(file) => File::create(file).and_then(|mut file| copy_body(&response, &mut file)),
+        None => {
+            println!("{}", response.status());
+            copy_body(&response, &mut io::stdout())
+        }
+    };
+    copied.map_err(|error| format!("body cut short: {error}"))?;
     Ok(response.status())
 }
 
@@ -93,15 +106,14 @@ fn request(target: &Target) -> Result<IncomingResponse, ErrorCode> {
     }
 }
 
-fn print_body(response: &IncomingResponse) -> io::Result<()> {
+fn copy_body(response: &IncomingResponse, to: &mut impl Write) -> io::Result<()> {
     // The body and its stream can be taken once, and nobody has before.
     let Ok(body) = response.consume() else { return Ok(()) };
     let Ok(input) = body.stream() else { return Ok(()) };
-    let mut stdout = io::stdout();
     loop {
         match input.blocking_read(64 * 1024) {
-            Ok(bytes) => stdout.write_all(&bytes)?,
-            Err(StreamError::Closed) => return stdout.flush(),
+            Ok(bytes) => to.write_all(&bytes)?,
+            Err(StreamError::Closed) => return to.flush(),
             Err(error) => return Err(io::Error::other(error)),
         }
     }

@@ -2,11 +2,16 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /` | a greeting |
+//! | `GET /` | `/usr/share/nginx/html/index.html` where there is such a file, else a greeting |
 //! | `/echo` | the request's body, streamed |
 //! | `GET /headers` | the request's headers, one a line, sorted |
 //! | `GET /status/N` | status N |
 //! | `GET /env/NAME` | an environment variable, or 404 |
+//! | `GET /healthz` | 200 for ten seconds from the container's first such request on, then 500 |
+//! | `/grpc.health.v1.Health/Check` | `SERVING`, as gRPC's health protocol has it |
+
+use std::fs;
+use std::time::Duration;
 
 use wasip2::cli::environment::get_environment;
 use wasip2::exports::http::incoming_handler::Guest;
@@ -16,6 +21,14 @@ use wasip2::http::types::{
 use wasip2::io::streams::{OutputStream, StreamError};
 
 const CHUNK: u64 = 64 * 1024;
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Where nginx' image has its first page.
+const INDEX: &str = "/usr/share/nginx/html/index.html";
+
+/// How long `/healthz` is well, and the file whose age says how long it has been.
+const HEALTHY: Duration = Duration::from_secs(10);
+const FIRST_ASKED: &str = "/tmp/http-server-first-asked";
 
 struct Server;
 
@@ -28,8 +41,13 @@ impl Guest for Server {
         let get = matches!(request.method(), Method::Get | Method::Head);
         match path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), "")) {
             ("echo", "") => echo(&request, response),
+            ("grpc.health.v1.Health", "Check") => check(response),
             _ if !get => respond(response, 405, "only /echo takes a body\n"),
-            ("", "") => respond(response, 200, "Hello from wasi:http!\n"),
+            ("", "") => match fs::read_to_string(INDEX) {
+                Ok(page) => send(response, 200, "text/html; charset=utf-8", &page),
+                Err(_) => respond(response, 200, "Hello from wasi:http!\n"),
+            },
+            ("healthz", "") => healthz(response),
             ("headers", "") => respond(response, 200, &headers(&request)),
             ("status", code) => match code.parse() {
                 Ok(code @ 200..=599) => respond(response, code, &format!("status {code}\n")),
@@ -55,8 +73,35 @@ fn headers(request: &IncomingRequest) -> String {
     lines.concat()
 }
 
+/// Each request may have an instance of its own, so what they share is in a file.
+fn healthz(outparam: ResponseOutparam) {
+    let age = fs::metadata(FIRST_ASKED).and_then(|file| file.modified()).map(|first| first.elapsed());
+    match age {
+        Ok(age) if age.as_ref().is_ok_and(|age| *age > HEALTHY) => respond(outparam, 500, "ten seconds are over\n"),
+        Ok(_) => respond(outparam, 200, "ok\n"),
+        Err(_) => match fs::write(FIRST_ASKED, "") {
+            Ok(()) => respond(outparam, 200, "ok\n"),
+            Err(error) => respond(outparam, 500, &format!("{FIRST_ASKED}: {error}\n")),
+        },
+    }
+}
+
+/// gRPC's answer: a message behind its flags and its length, and a status in the trailers.
+fn check(outparam: ResponseOutparam) {
+    println!("health check: SERVING");
+    let trailers = Fields::new();
+    let _ = trailers.set("grpc-status", &[b"0".to_vec()]);
+    // Field 1 of HealthCheckResponse is 1.
+    let message = [0, 0, 0, 0, 2, 0x08, 1];
+    stream(outparam, 200, "application/grpc", Some(trailers), |output| output.blocking_write_and_flush(&message));
+}
+
 fn respond(outparam: ResponseOutparam, status: u16, text: &str) {
-    stream(outparam, status, |output| {
+    send(outparam, status, TEXT, text);
+}
+
+fn send(outparam: ResponseOutparam, status: u16, kind: &str, text: &str) {
+    stream(outparam, status, kind, None, |output| {
         // A single blocking write takes at most 4096 bytes (wasi:io/streams).
         text.as_bytes().chunks(4096).try_for_each(|chunk| output.blocking_write_and_flush(chunk))
     });
@@ -68,7 +113,7 @@ fn echo(request: &IncomingRequest, outparam: ResponseOutparam) {
     let (Ok(body), true) = (request.consume(), matches!(request.method(), Method::Post | Method::Put)) else {
         return respond(outparam, 405, "send a body with POST or PUT\n");
     };
-    stream(outparam, 200, |output| copy(&body, output));
+    stream(outparam, 200, TEXT, None, |output| copy(&body, output));
 }
 
 fn copy(body: &IncomingBody, output: &OutputStream) -> Result<(), StreamError> {
@@ -85,10 +130,15 @@ fn copy(body: &IncomingBody, output: &OutputStream) -> Result<(), StreamError> {
 
 /// Sends a response's head, lets `write` send its body, and ends it; a body that fails is left unfinished, which
 /// the client sees as an aborted response.
-fn stream(outparam: ResponseOutparam, status: u16, write: impl FnOnce(&OutputStream) -> Result<(), StreamError>) {
+fn stream(
+    outparam: ResponseOutparam,
+    status: u16,
+    kind: &str,
+    trailers: Option<Fields>,
+    write: impl FnOnce(&OutputStream) -> Result<(), StreamError>,
+) {
     let headers = Fields::new();
-    let text = [b"text/plain; charset=utf-8".to_vec()];
-    let response = match headers.set("content-type", &text) {
+    let response = match headers.set("content-type", &[kind.as_bytes().to_vec()]) {
         Ok(()) => OutgoingResponse::new(headers),
         Err(_) => OutgoingResponse::new(Fields::new()),
     };
@@ -104,7 +154,7 @@ fn stream(outparam: ResponseOutparam, status: u16, write: impl FnOnce(&OutputStr
         eprintln!("http-server: response aborted: {error}");
         return;
     }
-    if let Err(error) = OutgoingBody::finish(body, None) {
+    if let Err(error) = OutgoingBody::finish(body, trailers) {
         eprintln!("http-server: response not finished: {error}");
     }
 }

@@ -287,9 +287,7 @@ impl Lifecycle {
                 // Before anything is started: what starts then has what the pod was given.
                 self.pursue_resize(effects);
                 self.kill_some(effects);
-                if !self.is_restarting_all() {
-                    self.bring_up(effects);
-                }
+                self.bring_up(effects);
                 self.run_post_start_hooks(effects);
             }
         }
@@ -314,9 +312,10 @@ impl Lifecycle {
             }
             Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => return,
         }
-        let now = self.now;
+        let (now, restarting) = (self.now, self.is_restarting_all());
         for index in 0..self.containers.len() {
-            if !order::has_its_turn(&self.containers, index) {
+            let waits = restarting && self.containers.get(index).is_some_and(|one| !one.is_ephemeral());
+            if waits || !order::has_its_turn(&self.containers, index) {
                 continue;
             }
             let may_start = order::may_start(&self.containers, index);

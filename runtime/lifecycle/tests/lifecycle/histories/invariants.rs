@@ -1,15 +1,13 @@
 //! What must hold in every history.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use nacelle_lifecycle::{Effect, Event, Eviction, HookKind, Lifecycle, Phase, ProbeKind, ProbeOutcome, StartFailure};
-use nacelle_spec::{CheckedPod, ContainerKind, RestartPolicy};
+use nacelle_spec::{CheckedPod, ContainerKind};
 
 use super::driver::{Driver, Work};
-use super::probes::WatchedProbes;
 
 /// An invariant that did not hold.
 #[derive(Debug)]
@@ -24,6 +22,10 @@ impl std::fmt::Display for Broken {
 macro_rules! must {
     ($holds:expr, $($what:tt)+) => { if !$holds { return Err(Broken(format!($($what)+))); } };
 }
+
+mod watched;
+
+use watched::{Killed, Live, Watched, codes};
 
 /// Watches events and effects, and keeps its own books: it shares no code with the machine.
 pub(super) struct Observer {
@@ -54,114 +56,10 @@ pub(super) struct Observer {
     conditions: Vec<PodCondition>,
 }
 
-struct Watched {
-    name: Arc<str>,
-    kind: ContainerKind,
-    policy: RestartPolicy,
-    /// Exit codes after which it runs again, and after which all do.
-    again_on: Vec<i32>,
-    all_on: Vec<i32>,
-    probes: WatchedProbes,
-    post_start: bool,
-    pre_stop: bool,
-    /// The hooks that its latest attempt was given, and whether it was told to stop.
-    hooks: Vec<HookKind>,
-    told: bool,
-    /// Its latest attempt is to end alone.
-    killed: Option<Killed>,
-    /// Starts asked for.
-    attempts: u32,
-    /// A pull was asked for and has not been reported on.
-    pulling: bool,
-    /// The pull that was asked for last has succeeded and no start has used it.
-    image: bool,
-    live: Option<Live>,
-    /// Since the pod began, or its containers started over.
-    ever_up: bool,
-    round_code: Option<u8>,
-    last_code: Option<u8>,
-    restart_count: i32,
-    restarts: Waits,
-    pulls: Waits,
-    starts: Waits,
-    /// When its next pull is due: not before, and no later than that.
-    due: Option<Timestamp>,
-    /// The latest run was so long that the back-off starts over.
-    long_run: bool,
-}
-
-/// The exit codes that the container's rules name for an action.
-fn codes(container: &nacelle_spec::PodContainer<'_>, action: &str) -> Vec<i32> {
-    let rules = container.spec.restart_policy_rules.iter().flatten().filter(|rule| rule.action == action);
-    rules.filter_map(|rule| rule.exit_codes.as_ref()?.values.clone()).flatten().collect()
-}
-
-struct Live {
-    attempt: u32,
-    running_since: Option<Timestamp>,
-}
-
-/// Why a container ends while its pod goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Killed {
-    /// A probe failed.
-    Probe,
-    /// Its `postStart` hook failed.
-    Hook,
-    /// It makes room for one with other resources.
-    Resize,
-}
-
-/// The back-off that the documentation describes, counted in failures.
-struct Waits {
-    failures: u32,
-    free: u32,
-}
-
-impl Waits {
-    fn fail(&mut self) -> Duration {
-        self.failures += 1;
-        let Some(doublings) = self.failures.checked_sub(self.free + 1) else { return Duration::ZERO };
-        Duration::from_secs(10 << doublings.min(5)).min(Duration::from_secs(300))
-    }
-}
-
 impl Observer {
     pub(super) fn new(pod: &CheckedPod) -> Self {
-        let waits = |free| Waits { failures: 0, free };
-        let watch = |container: nacelle_spec::PodContainer<'_>| Watched {
-            name: container.spec.name.as_str().into(),
-            kind: container.kind,
-            policy: match container.spec.restart_policy.as_deref() {
-                Some("Always") => RestartPolicy::Always,
-                Some("OnFailure") => RestartPolicy::OnFailure,
-                Some("Never") => RestartPolicy::Never,
-                _ => pod.restart_policy(),
-            },
-            again_on: codes(&container, "Restart"),
-            all_on: codes(&container, "RestartAllContainers"),
-            probes: WatchedProbes::of(&container),
-            post_start: container.spec.lifecycle.as_ref().is_some_and(|hooks| hooks.post_start.is_some()),
-            pre_stop: container.spec.lifecycle.as_ref().is_some_and(|hooks| hooks.pre_stop.is_some()),
-            hooks: Vec::new(),
-            told: false,
-            killed: None,
-            attempts: 0,
-            pulling: false,
-            image: false,
-            live: None,
-            ever_up: false,
-            round_code: None,
-            last_code: None,
-            restart_count: 0,
-            restarts: waits(1),
-            pulls: waits(0),
-            starts: waits(0),
-            due: None,
-            long_run: false,
-        };
         Self {
-            containers: pod.containers().map(watch).collect(),
+            containers: pod.containers().map(|container| Watched::of(&container, pod)).collect(),
             starting_over: None,
             restarts_all: pod.containers().any(|container| !codes(&container, "RestartAllContainers").is_empty()),
             started: false,
@@ -227,7 +125,7 @@ impl Observer {
                 let Some(watched) = self.watched(container) else { return };
                 if std::mem::take(&mut watched.pulling) {
                     let wait = watched.pulls.fail();
-                    watched.due = (!together).then_some(now + wait);
+                    watched.due = (!together || watched.is_ephemeral()).then_some(now + wait);
                 }
             }
             Event::ContainerStarted { container, attempt, .. } => {
@@ -241,7 +139,9 @@ impl Observer {
                     self.ends(container, 128, works, together);
                 } else {
                     let wait = watched.starts.fail();
-                    watched.due = (!together).then_some(now + wait);
+                    // Whatever its policy, and however it ended before.
+                    watched.round_code = None;
+                    watched.due = (!together || watched.is_ephemeral()).then_some(now + wait);
                 }
             }
             Event::ContainerExited { container, attempt, exit } => {
@@ -294,7 +194,16 @@ impl Observer {
             | Event::SandboxRemoved
             | Event::ImagePulling { .. } => {}
             Event::Resize { .. } | Event::ResizeConsidered { .. } | Event::ResizeApplied { .. } => {}
-            Event::EphemeralContainersAdded { .. } => {}
+            Event::EphemeralContainersAdded { pod } => {
+                if self.stopped || self.stopping || self.phase.is_terminal() {
+                    return;
+                }
+                for container in pod.ephemeral_containers() {
+                    if self.watched(&container.spec.name).is_none() {
+                        self.containers.push(Watched::of(&container, pod));
+                    }
+                }
+            }
         }
     }
 
@@ -359,7 +268,7 @@ impl Observer {
         must!(self.sandbox, "a pull before the sandbox stands");
         must!(driver.live(container).is_none(), "a pull for {container} while it lives");
         let now = self.now;
-        self.round_may_begin(driver)?;
+        self.round_may_begin(container, driver)?;
         self.turn_of(container)?;
         let Some(watched) = self.watched(container) else { return Err(Broken(format!("no container {container}"))) };
         must!(watched.may_run_again(), "{container} is tried again against its policy");
@@ -372,7 +281,7 @@ impl Observer {
     fn start(&mut self, container: &str, attempt: u32, driver: &Driver) -> Result<(), Broken> {
         must!(self.sandbox, "a start before the sandbox stands");
         must!(driver.live(container).is_none(), "two incarnations of {container}");
-        self.round_may_begin(driver)?;
+        self.round_may_begin(container, driver)?;
         self.turn_of(container)?;
         let Some(watched) = self.watched(container) else { return Err(Broken(format!("no container {container}"))) };
         must!(watched.image, "{container} starts without its image");
@@ -385,13 +294,18 @@ impl Observer {
         Ok(())
     }
 
-    /// When all containers start over, none of them is brought up before the last one has ended.
-    fn round_may_begin(&mut self, driver: &Driver) -> Result<(), Broken> {
+    /// When all containers start over, none of them is brought up before the last one has ended. Ephemeral ones have no
+    /// part in it.
+    fn round_may_begin(&mut self, container: &str, driver: &Driver) -> Result<(), Broken> {
         let Some(at) = self.starting_over else { return Ok(()) };
-        must!(!driver.is_any_live(), "containers start over while one lives");
+        if self.watched(container).is_some_and(|watched| watched.is_ephemeral()) {
+            return Ok(());
+        }
+        let lives = self.containers.iter().any(|one| !one.is_ephemeral() && driver.live(&one.name).is_some());
+        must!(!lives, "containers start over while one lives");
         must!(at <= self.now, "containers start over too early");
         self.starting_over = None;
-        for watched in &mut self.containers {
+        for watched in self.containers.iter_mut().filter(|watched| !watched.is_ephemeral()) {
             (watched.round_code, watched.ever_up, watched.due) = (None, false, None);
         }
         Ok(())
@@ -439,7 +353,8 @@ impl Observer {
         let due = now + watched.restarts.fail();
         if all && works {
             self.starting_over = Some(due);
-            self.containers.iter_mut().for_each(|watched| watched.due = None);
+            let all = self.containers.iter_mut().filter(|watched| !watched.is_ephemeral());
+            all.for_each(|watched| watched.due = None);
         } else {
             watched.due = Some(due);
         }
@@ -447,6 +362,9 @@ impl Observer {
 
     /// All before it have come as far as they must.
     fn turn_of(&self, container: &str) -> Result<(), Broken> {
+        if self.of_kind(ContainerKind::Ephemeral).any(|one| *one.name == *container) {
+            return Ok(());
+        }
         for earlier in self.containers.iter().take_while(|watched| *watched.name != *container) {
             let open = match earlier.kind {
                 ContainerKind::Init => earlier.round_code == Some(0),
@@ -516,7 +434,8 @@ impl Observer {
 
     fn status(&mut self, status: &PodStatus, driver: &Driver) -> Result<(), Broken> {
         must!(status.phase.as_deref() == Some(self.phase.as_str()), "another phase in the status");
-        let shown = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+        let lists = [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses];
+        let shown = || lists.into_iter().flatten().flatten();
         let expected = if self.waiting { 0 } else { self.containers.len() };
         must!(shown().count() == expected, "a container too many or too few in the status");
         let terminal = self.phase.is_terminal();
@@ -569,62 +488,5 @@ impl Observer {
 
     fn live(&mut self, name: &str, attempt: u32) -> Option<&mut Watched> {
         self.watched(name).filter(|watched| watched.live.as_ref().is_some_and(|live| live.attempt == attempt))
-    }
-}
-
-impl Watched {
-    fn may_run_again(&self) -> bool {
-        let Some(code) = self.round_code else { return true };
-        let by_rule = self.again_on.contains(&i32::from(code)) && (self.kind != ContainerKind::Init || code != 0);
-        let by_kill = match self.killed {
-            Some(Killed::Resize) => true,
-            Some(Killed::Probe) => self.policy != RestartPolicy::Never,
-            Some(Killed::Hook) | None => false,
-        };
-        let by_policy = match (self.kind, self.policy) {
-            (ContainerKind::Sidecar, _) | (ContainerKind::App, RestartPolicy::Always) => true,
-            (ContainerKind::Ephemeral, _) | (_, RestartPolicy::Never) => false,
-            (ContainerKind::Init, _) | (ContainerKind::App, RestartPolicy::OnFailure) => code != 0,
-        };
-        by_rule || by_kill || by_policy
-    }
-
-    fn comes_to_be(&mut self, now: Timestamp) {
-        self.starts.failures = 0;
-        if let Some(live) = &mut self.live {
-            live.running_since.get_or_insert(now);
-        }
-        if !self.post_start {
-            self.runs(now);
-        }
-    }
-
-    fn runs(&mut self, now: Timestamp) {
-        if let Some(since) = self.live.as_ref().and_then(|live| live.running_since) {
-            self.probes.may_begin(since, now);
-            self.ever_up |= self.probes.has_started();
-        }
-    }
-
-    fn status(&mut self, shown: &ContainerStatus, driver: &Driver, terminal: bool) -> Result<(), Broken> {
-        let name = &self.name;
-        must!(shown.restart_count >= self.restart_count, "the restart count of {name} fell");
-        self.restart_count = shown.restart_count;
-        let state = shown.state.clone().unwrap_or_default();
-        let states = [state.waiting.is_some(), state.running.is_some(), state.terminated.is_some()];
-        must!(states.iter().filter(|is| **is).count() == 1, "{name} is in several states or none");
-        let running = driver.is_running(name);
-        must!(state.running.is_some() == running, "{name} runs: {running}, but is shown as {state:?}");
-        let up = running && self.probes.has_started();
-        must!(shown.started == Some(up), "{name} is up: {up}, but started is {:?}", shown.started);
-        let ready = self.kind == ContainerKind::Init || !shown.ready || up && self.probes.is_ready();
-        must!(ready, "{name} is shown as ready, which it is not");
-        let settled = !terminal || self.last_code.is_none() || state.terminated.is_some();
-        must!(settled, "{name} has run, and waits in a pod that has ended");
-        if let Some(terminated) = state.terminated {
-            let code = self.last_code.map_or(137, i32::from);
-            must!(terminated.exit_code == code, "{name} ended with {code}, not {}", terminated.exit_code);
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The pods that live through histories.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{EphemeralContainer, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use nacelle_spec::{CheckedPod, ContainerKind};
 
@@ -76,4 +76,15 @@ pub(super) fn with_cpus(pod: &CheckedPod, cpus: u8) -> CheckedPod {
     let resources = ResourceRequirements { limits: Some(limits), ..ResourceRequirements::default() };
     let resizable = |name: &str| pod.container(name).is_some_and(|container| container.kind != ContainerKind::Init);
     pod.with_container_resources(|name| resizable(name).then(|| resources.clone()))
+}
+
+/// The same pod with one more ephemeral container, up to three of them.
+pub(super) fn with_one_more(pod: &CheckedPod) -> CheckedPod {
+    let mut object = pod.object().clone();
+    let list = object.spec.as_mut().expect("a spec").ephemeral_containers.get_or_insert_default();
+    if list.len() < 3 {
+        let (name, image) = (format!("ephemeral-{}", list.len()), Some("example/tools:1".into()));
+        list.push(EphemeralContainer { name, image, ..EphemeralContainer::default() });
+    }
+    CheckedPod::check_update(object).expect("a valid pod").0
 }

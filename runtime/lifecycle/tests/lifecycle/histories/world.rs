@@ -13,7 +13,7 @@ use nacelle_spec::CheckedPod;
 
 use super::driver::{Driver, Incarnation, Work};
 use super::invariants::{Broken, Observer};
-use super::pods::with_cpus;
+use super::pods::{with_cpus, with_one_more};
 use super::tape::Tape;
 
 /// The most steps that a pod may need from its deletion to its end: each container is stopped, reports, and the
@@ -80,7 +80,7 @@ impl World {
                 self.happens(Event::Tick)
             }
             13 => self.noise(tape),
-            14 => match tape.choose(13) {
+            14 => match tape.choose(15) {
                 // Means something only before the start.
                 4 => self.happens(Event::Unschedulable { message: "full".into(), nominated_node: None }),
                 5 => self.happens(Event::Preempt { preemptor: "u2".into(), scheduler: "s".into() }),
@@ -93,6 +93,7 @@ impl World {
                     }
                 }
                 12 => self.happens(Event::RoomFreed),
+                13 | 14 => self.happens(Event::EphemeralContainersAdded { pod: with_one_more(self.machine.desired()) }),
                 6 => self.happens(Event::Delete {
                     grace: [None, Some(5), Some(0)][tape.choose(3)].map(Duration::from_secs),
                 }),
