@@ -7,6 +7,7 @@ mod images;
 mod lifecycle;
 mod linux;
 mod linux_pods;
+mod manifests;
 mod network;
 mod pod_interface;
 mod probes;

@@ -5,6 +5,7 @@
 
 mod guests;
 mod layout;
+mod linux_image;
 mod nacelle;
 mod pods;
 mod records;
@@ -13,8 +14,9 @@ mod requirements;
 
 pub use guests::{guest, repository_root};
 pub use layout::Layout;
+pub use linux_image::{LinuxImage, busybox_root, succeed};
 pub use nacelle::{Finished, Nacelle, Running};
 pub use pods::Pod;
 pub use records::Records;
 pub use registry::{Credentials, Registry};
-pub use requirements::{have, skip};
+pub use requirements::{have, is_root, long, skip};
