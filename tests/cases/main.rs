@@ -9,6 +9,7 @@ mod linux;
 mod linux_pods;
 mod manifests;
 mod network;
+mod nginx;
 mod pod_interface;
 mod probes;
 mod resize;

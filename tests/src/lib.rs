@@ -3,6 +3,7 @@
 //! A case says what it starts and what it waits for; nothing here sleeps for a fixed time, and every wait has a limit
 //! that only a hang can reach.
 
+mod debian;
 mod guests;
 mod layout;
 mod linux_image;
@@ -12,6 +13,7 @@ mod records;
 mod registry;
 mod requirements;
 
+pub use debian::debian_root;
 pub use guests::{guest, repository_root};
 pub use layout::Layout;
 pub use linux_image::{LinuxImage, busybox_root, succeed};
