@@ -4,6 +4,7 @@ mod examples;
 mod exec;
 mod guests;
 mod images;
+mod kills;
 mod lifecycle;
 mod linux;
 mod linux_pods;

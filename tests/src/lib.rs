@@ -12,6 +12,7 @@ mod pods;
 mod records;
 mod registry;
 mod requirements;
+mod sandbox;
 
 pub use debian::debian_root;
 pub use guests::{guest, repository_root};
@@ -22,3 +23,4 @@ pub use pods::Pod;
 pub use records::Records;
 pub use registry::{Credentials, Registry};
 pub use requirements::{have, is_root, long, skip};
+pub use sandbox::Sandbox;
