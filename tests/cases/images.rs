@@ -1,9 +1,10 @@
 //! Images from layouts, archives and a real registry.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use nacelle_tests::{Credentials, Finished, Layout, Nacelle, Pod, Registry, Running, guest, have, skip};
+use nacelle_tests::{Credentials, Finished, Layout, Nacelle, Pod, Records, Registry, Running, guest, have, skip};
 use serde_json::json;
 
 fn run(nacelle: &Nacelle, objects: &str, pod: &Pod) -> Result<Finished> {
@@ -193,9 +194,12 @@ fn a_failed_pull_is_said_once_in_one_sentence() -> Result<()> {
 #[test]
 fn a_linux_program_that_cannot_be_executed_is_a_failed_start() -> Result<()> {
     let Some(nacelle) = crate::linux::ground()? else { return Ok(()) };
-    let root = nacelle.work_dir().join("without-permission");
+    let root = nacelle.work_dir().join("no-program");
     std::fs::create_dir_all(root.join("bin"))?;
-    std::fs::write(root.join("bin/sh"), "\x7fELF")?;
+    for (name, mode) in [("without-permission", 0o644), ("of-no-format", 0o755)] {
+        std::fs::write(root.join("bin").join(name), "\x7fELF")?;
+        std::fs::set_permissions(root.join("bin").join(name), std::fs::Permissions::from_mode(mode))?;
+    }
     let tar = Command::new("tar").args(["-C"]).arg(&root).args(["-cf", "-", "."]).output()?.stdout;
     let mut layout = Layout::create(&nacelle.work_dir().join("layout"))?;
     let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar)?;
@@ -203,12 +207,21 @@ fn a_linux_program_that_cannot_be_executed_is_a_failed_start() -> Result<()> {
     let config = json!({
         "architecture": architecture, "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-        "config": {"Entrypoint": ["/bin/sh"]},
+        "config": {},
     });
     let config = layout.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
     layout.image("v1", &config, &[layer])?;
-    let finished = run(&nacelle, "", &Pod::new("p").image("c", "oci:layout:v1", &[], ""))?;
-    assert_eq!(finished.code, 128, "{}", finished.stderr);
-    assert!(finished.stderr.contains(r#"exec: "/bin/sh": Permission denied"#), "{}", finished.stderr);
+    for (name, words) in [("without-permission", "permission denied"), ("of-no-format", "exec format error")] {
+        let pod = Pod::new("p").image("c", "oci:layout:v1", &[&format!("/bin/{name}")], "");
+        let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
+        let args = ["run".as_ref(), "--output".as_ref(), "json".as_ref(), "-f".as_ref(), manifest.as_os_str()];
+        let finished = nacelle.run(args)?;
+        assert_eq!(finished.code, 128, "{}", finished.stderr);
+        let records = Records::parse(&finished.stdout)?;
+        let ended = &records.container_status("c")?["state"]["terminated"];
+        assert_eq!((&ended["exitCode"], &ended["reason"]), (&128.into(), &"StartError".into()), "{ended}");
+        let message = ended["message"].as_str().unwrap_or_default();
+        assert_eq!(message, format!("exec: \"/bin/{name}\": {words}"));
+    }
     Ok(())
 }

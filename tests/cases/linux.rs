@@ -4,17 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use nacelle_tests::{Finished, Layout, Nacelle, Pod, Running, have, skip};
+use nacelle_tests::{Finished, Layout, Nacelle, Pod, Running, busybox_root, have, is_root};
 use serde_json::json;
 
 /// A place to run in, with an image of busybox; `None` when this machine cannot run Linux containers.
 pub(super) fn ground() -> Result<Option<Nacelle>> {
-    if !have("busybox") {
-        return Ok(None);
-    }
-    let id = Command::new("id").arg("-u").output()?.stdout;
-    if id.trim_ascii() != b"0" {
-        skip("Linux containers need root");
+    if !(have("busybox") && is_root()) {
         return Ok(None);
     }
     let nacelle = Nacelle::new()?;
@@ -25,18 +20,7 @@ pub(super) fn ground() -> Result<Option<Nacelle>> {
 /// Makes the layout `busybox` with the image `1`, whose user is `app`.
 fn busybox(dir: &Path) -> Result<()> {
     let root = dir.join("root");
-    for dir in ["bin", "etc", "tmp"] {
-        std::fs::create_dir_all(root.join(dir))?;
-    }
-    let which = Command::new("sh").args(["-c", "command -v busybox"]).output()?.stdout;
-    let path = String::from_utf8(which)?;
-    std::fs::copy(path.trim(), root.join("bin/busybox"))?;
-    for applet in ["sh", "cat", "echo", "id", "sleep", "env", "grep", "hostname", "ip", "nc", "unshare", "test", "true"]
-    {
-        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet))?;
-    }
-    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")?;
-    std::fs::write(root.join("etc/group"), "root:x:0:\napp:x:1000:\n")?;
+    busybox_root(&root)?;
     let tar = Command::new("tar").arg("-C").arg(&root).args(["--owner=0", "--group=0", "-cf", "-", "."]).output()?;
     let mut layout = Layout::create(&dir.join("busybox"))?;
     let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar.stdout)?;

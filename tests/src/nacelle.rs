@@ -230,7 +230,7 @@ impl Drop for Running {
 }
 
 /// A command with the surroundings of another one.
-fn with_program(other: &Command, program: &str) -> Command {
+pub(crate) fn with_program(other: &Command, program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(other.get_current_dir().unwrap_or(Path::new(".")));
     for (name, value) in other.get_envs() {

@@ -31,3 +31,21 @@ pub fn skip(reason: &str) {
         eprintln!("SKIPPED: {reason}");
     }
 }
+
+/// Whether this process is root. When it is not, the case is skipped, and says so.
+///
+/// # Panics
+/// When it is not and everything is required.
+pub fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    let root = id.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if !root {
+        skip("Linux containers need root");
+    }
+    root
+}
+
+/// Whether cases take all the time that they could use: `NACELLE_TEST_LONG=1`.
+pub fn long() -> bool {
+    std::env::var_os("NACELLE_TEST_LONG").is_some_and(|value| value == "1")
+}

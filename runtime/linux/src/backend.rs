@@ -13,8 +13,9 @@ use tokio::io::AsyncRead;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
+use crate::alive;
 use crate::cgroup::{self, Cgroup, Hierarchy, limits};
-use crate::client::{Client, kill_monitor};
+use crate::client::Client;
 use crate::config::LinuxConfig;
 use crate::container::{LinuxContainer, Parts};
 use crate::monitor::Setup;
@@ -219,11 +220,11 @@ impl Backend for LinuxBackend {
         let (cgroups, uid, dir) = (self.cgroups.clone(), pod.clone(), dir.to_owned());
         // What is left when the monitor was killed.
         let cleaned = spawn_blocking(move || {
-            kill_monitor(&dir)?;
-            let Ok(hierarchy) = Hierarchy::detect(&cgroups) else { return Ok(()) };
+            let killed = alive::kill(&dir);
+            let Ok(hierarchy) = Hierarchy::detect(&cgroups) else { return killed };
             let cgroup = hierarchy.pod(uid.as_str());
             cgroup.kill()?;
-            cgroup.remove()
+            cgroup.remove().and(killed)
         });
         match cleaned.await {
             Ok(Ok(())) => {}

@@ -1,8 +1,7 @@
 //! A backend's connection to the monitor of a pod.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Stdio;
@@ -12,13 +11,13 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::SocketFlags;
-use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt as _;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 
+use crate::alive;
 use crate::config::MonitorCommand;
-use crate::monitor::{LOCK, READY, SETUP, SOCKET, Setup};
+use crate::monitor::{READY, SETUP, SOCKET, Setup};
 use crate::packet;
 use crate::protocol::{Call, End, Failure, Key, Message, Reply, Request};
 use crate::sys;
@@ -96,13 +95,16 @@ impl Client {
 
     /// Connects to the monitor of a pod's directory. Must be called within a tokio runtime.
     pub(crate) async fn connect(dir: &Path) -> io::Result<Arc<Self>> {
+        // What a killed monitor was starting has its socket, and would never answer.
+        let monitor = alive::monitor(dir)?.ok_or(io::ErrorKind::ConnectionRefused)?;
         let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let socket = packet::socket(SocketFlags::NONBLOCK)?;
         rustix::net::connect(&socket, &packet::address(dir.as_fd(), SOCKET)?)?;
         let socket = Arc::new(sys::watched(socket)?);
         let shared = Arc::new(Mutex::new(Shared::default()));
         let (left, gone) = watch::channel(false);
-        let reader = Reader { socket: Arc::clone(&socket), shared: Arc::clone(&shared) };
+        let monitor = sys::watched(monitor)?;
+        let reader = Reader { socket: Arc::clone(&socket), shared: Arc::clone(&shared), monitor };
         tokio::spawn(async move {
             reader.run().await;
             left.send_replace(true);
@@ -211,19 +213,33 @@ impl Drop for Forget<'_> {
 struct Reader {
     socket: Arc<AsyncFd<OwnedFd>>,
     shared: Arc<Mutex<Shared>>,
+    /// The process: its end of the socket may be open in others that it has forked.
+    monitor: AsyncFd<OwnedFd>,
+}
+
+/// Whether more may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    AllSoFar,
+    TheLast,
 }
 
 impl Reader {
     async fn run(self) {
-        while let Ok(mut ready) = self.socket.readable().await {
-            match packet::receive::<Message>(self.socket.get_ref()) {
-                Ok(Some((message, fds))) => self.take(message, fds),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "a pod's monitor has gone");
-                    break;
-                }
+        loop {
+            // Looked at before the socket is: what the monitor said before its end is heard.
+            let ended = tokio::select! {
+                ready = self.socket.readable() => match ready {
+                    Ok(mut ready) => {
+                        ready.clear_ready();
+                        false
+                    }
+                    Err(_) => true,
+                },
+                _ = self.monitor.readable() => true,
+            };
+            if self.hear() == Heard::TheLast || ended {
+                break;
             }
         }
         let mut shared = lock(&self.shared);
@@ -238,6 +254,21 @@ impl Reader {
                 }
                 alive
             });
+        }
+    }
+
+    /// Takes all that is there.
+    fn hear(&self) -> Heard {
+        loop {
+            match packet::receive::<Message>(self.socket.get_ref()) {
+                Ok(Some((message, fds))) => self.take(message, fds),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Heard::AllSoFar,
+                Ok(None) => return Heard::TheLast,
+                Err(error) => {
+                    tracing::debug!(%error, "a pod's monitor has gone");
+                    return Heard::TheLast;
+                }
+            }
         }
     }
 
@@ -262,28 +293,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// Kills the monitor of a pod's directory, if there is one that does not answer. Blocks.
-pub(crate) fn kill_monitor(dir: &Path) -> io::Result<()> {
-    let mut file = match File::open(dir.join(LOCK)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for _ in 0..1000 {
-        // Only who holds the lock is the monitor: its pid could be another process' by now.
-        if file.try_lock().is_ok() {
-            return Ok(());
-        }
-        let mut pid = String::new();
-        io::Seek::rewind(&mut file)?;
-        (&file).take(32).read_to_string(&mut pid)?;
-        if let Some(pid) = pid.trim().parse().ok().and_then(Pid::from_raw) {
-            // It may have just gone.
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "a pod's monitor does not end"))
 }

@@ -291,8 +291,13 @@ impl Container for LinuxContainer {
 
     async fn remove(&self) {
         self.kill().await;
-        if let Err(failure) = self.call(|key| Request::Remove { key }).await {
-            tracing::warn!(container = self.key, %failure, "what is left of a container goes with its pod");
+        match self.call(|key| Request::Remove { key }).await {
+            Ok(_) => {}
+            // It may have died while it started this one.
+            Err(Failure::Gone) => self.kill_what_is_lost().await,
+            Err(failure) => {
+                tracing::warn!(container = self.key, %failure, "what is left of a container goes with its pod");
+            }
         }
         self.client.forget_container(&self.key);
     }

@@ -5,6 +5,7 @@
 //!            (this process)                        (a process for each pod)
 //! ```
 
+mod alive;
 mod backend;
 mod cause;
 mod cgroup;

@@ -31,6 +31,8 @@ use std::process::ExitCode;
 use nacelle_container::{Cpu, LinuxPod};
 use serde::{Deserialize, Serialize};
 
+use crate::alive;
+
 /// What a monitor is told when it is started, in a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
@@ -48,8 +50,6 @@ pub(crate) struct Setup {
 pub(crate) const SETUP: &str = "pod.json";
 /// The socket that a monitor listens on.
 pub(crate) const SOCKET: &str = "monitor.sock";
-/// Held by a monitor for as long as it lives; has its pid.
-pub(crate) const LOCK: &str = "monitor.lock";
 /// What a monitor writes to its standard output when it is ready.
 pub(crate) const READY: &str = "ready";
 
@@ -98,7 +98,7 @@ fn start(dir: &Path) -> Result<serve::Server, String> {
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(failed("change to /"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| error.to_string())?;
-    let lock = serve::lock(dir).map_err(failed("take the monitor's lock"))?;
+    let lock = alive::take(dir).map_err(failed("take the monitor's lock"))?;
     let text = std::fs::read(dir.join(SETUP)).map_err(failed("read the pod's configuration"))?;
     let setup: Setup = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     let errors = runtime::ErrorLog::install(dir).map_err(failed("open the monitor's log"))?;

@@ -77,6 +77,17 @@ pub(crate) fn try_claim(state_dir: &Path, namespace: &str, name: &str) -> Result
     }
 }
 
+/// Removes the files that killed processes left of pods that nobody runs. What cannot be removed now is no obstacle.
+pub(crate) fn sweep(state_dir: &Path) {
+    for entry in fs::read_dir(state_dir.join("run")).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) else { continue };
+        if file.try_lock().is_ok() && is_still_at(&file, &path) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
 fn is_still_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(named)) => open.dev() == named.dev() && open.ino() == named.ino(),
@@ -155,6 +166,19 @@ mod tests {
         fs::create_dir_all(state.path().join("run")).unwrap();
         fs::write(state.path().join("run/default_web.lock"), "4242\n").unwrap();
         assert!(matches!(try_claim(state.path(), "default", "web").unwrap(), Tried::Claimed(_)));
+    }
+
+    #[test]
+    fn files_of_killed_processes_go_and_those_of_others_stay() {
+        let state = tempfile::tempdir().unwrap();
+        let claimed = try_claim(state.path(), "default", "web").unwrap();
+        fs::write(state.path().join("run/default_old.lock"), "4242\n").unwrap();
+        sweep(state.path());
+        let left: Vec<_> =
+            fs::read_dir(state.path().join("run")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["default_web.lock"]);
+        drop(claimed);
+        sweep(&state.path().join("absent"));
     }
 
     #[test]

@@ -265,6 +265,7 @@ async fn print_the_rest(
 
 /// The right to run each of the pods; those without a name get one of their own later.
 async fn claim(pods: &[PodToRun], options: &RunOptions, streams: &Streams) -> Result<Vec<Claim>, Errors> {
+    claim::sweep(&options.state_dir);
     let mut claims = Vec::new();
     let mut refusals = Vec::new();
     for PodToRun { pod, .. } in pods.iter().filter(|pod| !pod.pod.name().is_empty()) {

@@ -410,7 +410,7 @@ fn executor(filters: Vec<BpfProgram>, capabilities: &Capabilities, no_new_privil
     if !filters.is_empty() && !no_new_privileges {
         extra.extend(FILTER_CAPABILITIES.into_iter().filter(|needed| !capabilities.has(&needed.to_string())));
     }
-    Program { filters, extra, size: None }
+    Program { filters, extra, size: None, report: None }
 }
 
 fn add_capabilities(process: &mut Value, extra: &[Capability]) {

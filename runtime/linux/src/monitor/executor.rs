@@ -1,8 +1,11 @@
 //! The last step of a process on its way to be a container's program: filters, then execve(2).
 
 use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use caps::{CapSet, Capability};
 use libcontainer::oci_spec::runtime::Spec;
@@ -25,6 +28,8 @@ pub(super) struct Program {
     pub(super) extra: Vec<Capability>,
     /// How large its terminal is, if that is known: said before the program could look.
     pub(super) size: Option<Size>,
+    /// Where it is said why the program cannot be executed. Closed by execve(2).
+    pub(super) report: Option<Arc<OwnedFd>>,
 }
 
 impl Executor for Program {
@@ -33,6 +38,18 @@ impl Executor for Program {
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let failed = self.become_program(spec);
+        if let (Err(ExecutorError::Other(words)), Some(report)) = (&failed, &self.report) {
+            // Who does not hear it takes it for an early end.
+            let _ = rustix::io::write(report, words.as_bytes());
+        }
+        failed
+    }
+}
+
+impl Program {
+    /// Returns only why it cannot be done.
+    fn become_program(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let path = find(spec).map_err(ExecutorError::Other)?;
         let name = path.display().to_string();
         let c_string = |bytes: &[u8]| CString::new(bytes).map_err(|_| ExecutorError::InvalidArg);
@@ -62,9 +79,15 @@ impl Executor for Program {
         }
         match sys::exec(&path, &argv, &env) {
             Ok(never) => match never {},
-            Err(error) => Err(ExecutorError::Other(format!("{NOT_FOUND}{name:?}: {error}"))),
+            Err(error) => Err(ExecutorError::Other(format!("{NOT_FOUND}{name:?}: {}", words(&error)))),
         }
     }
+}
+
+/// The kernel's words for an error, as runc says them: `permission denied`.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_ascii_lowercase()
 }
 
 fn args(spec: &Spec) -> &[String] {
@@ -77,7 +100,7 @@ fn find(spec: &Spec) -> Result<PathBuf, String> {
     if name.contains('/') {
         return match check(Path::new(name)) {
             Ok(()) => Ok(name.into()),
-            Err(error) => Err(format!("{NOT_FOUND}{name:?}: {error}")),
+            Err(error) => Err(format!("{NOT_FOUND}{name:?}: {}", words(&error.into()))),
         };
     }
     let env = spec.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default();
@@ -92,7 +115,7 @@ fn find(spec: &Spec) -> Result<PathBuf, String> {
         }
     }
     match refused {
-        Some(path) => Err(format!("{NOT_FOUND}{:?}: {}", path, rustix::io::Errno::ACCESS)),
+        Some(path) => Err(format!("{NOT_FOUND}{path:?}: {}", words(&rustix::io::Errno::ACCESS.into()))),
         None => Err(format!("{NOT_FOUND}{name:?}: executable file not found in $PATH")),
     }
 }

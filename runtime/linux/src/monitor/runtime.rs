@@ -7,16 +7,21 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::pipe::PipeFlags;
 use rustix::process::Pid;
 
 use super::executor::{NOT_FOUND, Program};
 use crate::protocol::Failure;
+
+/// How long the kernel may take to execute a program before nobody waits for it any more.
+const EXEC_TIME: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// The most bytes of libcontainer's own words in an error.
 const MAX_WORDS: u64 = 4096;
@@ -60,6 +65,7 @@ pub(super) fn start(
     program: Program,
     errors: &ErrorLog,
 ) -> Result<Pid, Failure> {
+    let (report, program) = reporting(program)?;
     let run = || -> Result<Container, LibcontainerError> {
         let init = builder(place, stdio, console, program)?.as_init(place.bundle);
         let mut container = init.with_systemd(false).with_detach(true).build()?;
@@ -68,6 +74,7 @@ pub(super) fn start(
     };
     errors.begin();
     let container = run().map_err(|error| errors.explain(&error))?;
+    executed(&report)?;
     let pid = container.pid().and_then(|pid| Pid::from_raw(pid.as_raw()));
     pid.ok_or_else(|| Failure::Other("the container was started, but its process is not known".to_owned()))
 }
@@ -81,13 +88,41 @@ pub(super) fn exec(
     program: Program,
     errors: &ErrorLog,
 ) -> Result<Pid, Failure> {
+    let (report, program) = reporting(program)?;
     let run = || {
         let tenant = builder(place, stdio, console, program)?.as_tenant();
         tenant.with_process(Some(process)).with_detach(true).build()
     };
     errors.begin();
     let pid = run().map_err(|error| errors.explain(&error))?;
+    executed(&report)?;
     Pid::from_raw(pid.as_raw()).ok_or_else(|| Failure::Other("the program's process is not known".to_owned()))
+}
+
+/// A program that says, to the other end of this pipe, why it cannot be executed. libcontainer knows no more than that it
+/// has told its process to go on.
+fn reporting(program: Program) -> Result<(OwnedFd, Program), Failure> {
+    let pipe = rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
+    let (reader, writer) = pipe.map_err(|error| Failure::Other(format!("cannot make a pipe: {error}")))?;
+    Ok((reader, Program { report: Some(Arc::new(writer)), ..program }))
+}
+
+/// Waits until a process is its program. This process has no other end of the pipe any more.
+fn executed(report: &OwnedFd) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::Other(format!("cannot hear whether a program was executed: {error}"));
+    let ready = rustix::event::poll(&mut [PollFd::new(report, PollFlags::IN)], Some(&EXEC_TIME));
+    if ready.map_err(|error| failed(error.into()))? == 0 {
+        // Its file is on a disk that does not answer. It will have started, or will end.
+        return Ok(());
+    }
+    let mut words = [0; 4096];
+    let read = rustix::io::read(report, &mut words).map_err(|error| failed(error.into()))?;
+    let words = String::from_utf8_lossy(words.get(..read).unwrap_or_default()).into_owned();
+    match words.strip_prefix(NOT_FOUND) {
+        None if words.is_empty() => Ok(()),
+        None => Err(Failure::Other(words)),
+        Some(_) => Err(Failure::NotFound(words)),
+    }
 }
 
 /// What libcontainer says about its errors: the errors themselves are terse. Shared with the processes that it forks.

@@ -1,7 +1,7 @@
 //! The monitor's loop: requests from its socket, ends of its children.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -10,22 +10,13 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{SocketFlags, accept_with, bind, listen};
 
+use super::SOCKET;
 use super::containers::Table;
-use super::{LOCK, SOCKET};
 use crate::packet;
 use crate::protocol::{Call, Message, Reply, Request};
 
 /// Connections at a time: the program that runs the pod, one that cleans up, and some to spare.
 const MAX_CONNECTIONS: usize = 8;
-
-/// Marks a pod's directory as one with a monitor, for as long as this process lives.
-pub(super) fn lock(dir: &Path) -> io::Result<File> {
-    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(dir.join(LOCK))?;
-    file.try_lock().map_err(io::Error::from)?;
-    file.set_len(0)?;
-    write!(file, "{}", std::process::id())?;
-    Ok(file)
-}
 
 /// A monitor that is ready to work.
 #[derive(Debug)]

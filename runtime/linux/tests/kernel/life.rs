@@ -32,8 +32,8 @@ async fn a_program_that_is_not_there_is_not_started() {
     let Some(world) = World::new().await else { return };
     for (argv, expected) in [
         (&["nothing"][..], "exec: \"nothing\": executable file not found in $PATH"),
-        (&["/bin/nothing"], "exec: \"/bin/nothing\": No such file or directory"),
-        (&["/etc/passwd"], "exec: \"/etc/passwd\": Permission denied"),
+        (&["/bin/nothing"], "exec: \"/bin/nothing\": no such file or directory"),
+        (&["/etc/passwd"], "exec: \"/etc/passwd\": permission denied"),
     ] {
         let made = world.create(world.config(argv)).await.unwrap();
         let error = made.container.start().await.unwrap_err();

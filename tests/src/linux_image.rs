@@ -1,0 +1,70 @@
+//! Images of Linux programs, made by umoci out of busybox and what a case adds.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// An OCI layout with one image, tagged `1`.
+#[derive(Debug)]
+pub struct LinuxImage {
+    layout: PathBuf,
+}
+
+impl LinuxImage {
+    /// An image of the files below `root`, in a new layout, with what `umoci config` is told.
+    ///
+    /// # Errors
+    /// When umoci fails.
+    pub fn make(layout: &Path, root: &Path, config: &[&str]) -> Result<Self> {
+        let image = format!("{}:1", layout.display());
+        let layout_arg = layout.to_str().context("a path in UTF-8")?;
+        let root = root.to_str().context("a path in UTF-8")?;
+        succeed("umoci", &["init", "--layout", layout_arg])?;
+        succeed("umoci", &["new", "--image", &image])?;
+        succeed("umoci", &["insert", "--image", &image, root, "/"])?;
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let path = "--config.env=PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+        let mut args = vec!["config", "--image", &image, "--os=linux", "--architecture", architecture, path];
+        args.extend(config);
+        succeed("umoci", &args)?;
+        Ok(Self { layout: layout.to_owned() })
+    }
+
+    /// Where it is.
+    pub fn layout(&self) -> &Path {
+        &self.layout
+    }
+}
+
+/// Makes a root filesystem of busybox with all its applets, and the users root and app (1000).
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn busybox_root(root: &Path) -> Result<()> {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    for dir in ["bin", "etc", "run", "tmp", "usr/share"] {
+        std::fs::create_dir_all(root.join(dir))?;
+    }
+    std::fs::set_permissions(root.join("tmp"), std::fs::Permissions::from_mode(0o1777))?;
+    let path = succeed("sh", &["-c", "command -v busybox"])?;
+    std::fs::copy(path.trim(), root.join("bin/busybox"))?;
+    for applet in succeed("busybox", &["--list"])?.lines().filter(|applet| *applet != "busybox") {
+        symlink("busybox", root.join("bin").join(applet))?;
+    }
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")?;
+    std::fs::write(root.join("etc/group"), "root:x:0:\napp:x:1000:\n")?;
+    Ok(())
+}
+
+/// Runs a tool and returns what it printed.
+///
+/// # Errors
+/// When it cannot be started or fails, with its words.
+pub fn succeed(program: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(args).output().with_context(|| format!("cannot start {program}"))?;
+    if !output.status.success() {
+        bail!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
