@@ -15,12 +15,24 @@ pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A standard input. Clones share their position, so that one command of a script goes on where another stopped.
 #[derive(Clone)]
-pub struct Input(Arc<Mutex<Reader>>);
+pub struct Input {
+    reader: Arc<Mutex<Reader>>,
+    terminal: bool,
+}
 
 impl Input {
     /// One that reads from this.
     pub fn new(reader: Reader) -> Self {
-        Self(Arc::new(Mutex::new(reader)))
+        Self { reader: Arc::new(Mutex::new(reader)), terminal: false }
+    }
+
+    /// One that reads what is typed on the exec's terminal.
+    pub fn terminal(reader: Reader) -> Self {
+        Self { terminal: true, ..Self::new(reader) }
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// One that is at its end.
@@ -37,7 +49,7 @@ impl Input {
 impl AsyncRead for Input {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         // Commands of a script run one after the other: nobody waits for the lock.
-        let mut reader = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         Pin::new(&mut *reader).poll_read(cx, buffer)
     }
 }
@@ -62,6 +74,8 @@ impl AsyncRead for FileReader {
 pub enum Sink {
     /// The output of the exec, as one of its streams.
     Output(OutputSender, Stream),
+    /// The exec's terminal, which has one stream for both outputs.
+    Terminal(OutputSender),
     /// The end of a file.
     File(Descriptor),
 }
@@ -78,21 +92,18 @@ pub enum WriteError {
 }
 
 impl Sink {
+    pub(crate) fn is_terminal(&self) -> bool {
+        matches!(self, Self::Terminal(_))
+    }
+
     /// Writes all of it, waiting for room.
     ///
     /// # Errors
     /// [`WriteError`]; a part may be written then.
     pub async fn write(&self, bytes: Bytes) -> Result<(), WriteError> {
         match self {
-            Self::Output(sender, stream) => {
-                let mut rest = bytes;
-                while !rest.is_empty() {
-                    let bytes = rest.split_to(rest.len().min(MAX_CHUNK));
-                    let chunk = Chunk::now(*stream, bytes);
-                    sender.send(chunk).await.map_err(|_| WriteError::Closed)?;
-                }
-                Ok(())
-            }
+            Self::Output(sender, stream) => send(sender, *stream, bytes).await,
+            Self::Terminal(sender) => send(sender, Stream::Stdout, bytes).await,
             Self::File(file) => {
                 let mut rest = &*bytes;
                 while !rest.is_empty() {
@@ -106,4 +117,13 @@ impl Sink {
             }
         }
     }
+}
+
+async fn send(sender: &OutputSender, stream: Stream, mut rest: Bytes) -> Result<(), WriteError> {
+    while !rest.is_empty() {
+        let bytes = rest.split_to(rest.len().min(MAX_CHUNK));
+        let chunk = Chunk::now(stream, bytes);
+        sender.send(chunk).await.map_err(|_| WriteError::Closed)?;
+    }
+    Ok(())
 }

@@ -123,7 +123,7 @@ mod tests {
     fn an_ephemeral_container_fails_like_others_and_is_stopped_after_them() {
         let with = |phase: &str, app, look| {
             let status = status(phase, vec![], vec![container("a", app)]);
-            PodStatus { ephemeral_container_statuses: Some(vec![container("look", look)]), ..status }
+            PodStatus { ephemeral_container_statuses: Some(vec![container("look", look)]), ..PodStatus::clone(&status) }
         };
         let up = with("Running", running(), running());
         assert_eq!(said(Some(&up), &with("Running", running(), ended(3, 1)), false), ["look: ended with exit code 3"]);

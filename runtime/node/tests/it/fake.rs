@@ -7,6 +7,8 @@
 //! | `wait` | runs until it is asked to stop |
 //! | `ignore` | runs until it is killed |
 //! | `say PATH TEXT` | writes a file |
+//! | `remove PATH` | removes a file |
+//! | `sleep N` | lets so many seconds go by, whatever it is asked |
 //! | `fill PATH BYTES` | writes so many bytes into a new file, or as many as it may |
 //! | `burn MILLIS` | uses so much CPU time at once, and then waits for as long |
 //! | `exit N` | ends |
@@ -17,6 +19,7 @@
 //! |---|---|
 //! | `end N TEXT` | writes a line, and ends |
 //! | `hang` | runs until it is killed |
+//! | `cat PATH` | finds a file; ends with 1 where there is none |
 //! | anything else | does not exist |
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -173,6 +176,13 @@ impl Container for FakeContainer {
                 Ok(ExitCause::Exited { code: code.parse().unwrap() })
             }
             ["hang"] => std::future::pending().await,
+            ["cat", path] => {
+                let how = OpenHow { read: true, follow: true, ..OpenHow::default() };
+                let found = self.files.open(path, how);
+                let text = if found.is_ok() { String::new() } else { format!("cat: can't open '{path}'") };
+                write(&output, text).await;
+                Ok(ExitCause::Exited { code: u8::from(found.is_err()) })
+            }
             _ => Err(ExecError::NotFound { program: argv.join(" "), reason: "not found".into() }),
         }
     }
@@ -239,6 +249,8 @@ async fn play(
                 let how = OpenHow { create: true, write: true, follow: true, ..OpenHow::default() };
                 files.open(path, how).unwrap().write_at(0, text.as_bytes()).unwrap();
             }
+            ("remove", path) => files.root().unlink_file_at(path.trim_start_matches('/')).unwrap(),
+            ("sleep", seconds) => tokio::time::sleep(Duration::from_secs(seconds.parse().unwrap())).await,
             ("fill", file) => {
                 let (path, bytes) = file.split_once(' ').unwrap();
                 fill(&files, path, bytes.parse().unwrap());

@@ -7,7 +7,7 @@ use nacelle_node::{ConditionStatus, GateCondition, Notice, PodHandle};
 use tokio::sync::mpsc;
 
 use crate::server::{Server, redirect, status};
-use crate::world::{World, becomes, holds, message, one_container, pod, status_words};
+use crate::world::{World, becomes, holds, message, one_container, pod, status_words, took};
 
 /// A pod with one container that runs and has this in its manifest.
 async fn running(world: &World, container: &str) -> (PodHandle, mpsc::Receiver<Notice>) {
@@ -215,6 +215,27 @@ async fn exec_runs_a_program_in_the_container() {
         assert!(!holds(&pod.status(), "Ready"));
         gone(&world, pod).await;
     }
+}
+
+/// The pod `liveness-exec` of Kubernetes' documentation, with its own times.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_goes_away_after_thirty_seconds_restarts_its_container() {
+    let world = World::new();
+    let manifest =
+        pod("containers: [{name: liveness, image: 'file:app.wasm', command: [app, say /healthy x, sleep 30, \
+                        remove /healthy, sleep 600], livenessProbe: {exec: {command: [cat, /healthy]}, \
+                        initialDelaySeconds: 5, periodSeconds: 5}}]");
+    let (web, mut queue) = world.start_unlisted(&manifest);
+    becomes(&web, |status| status.phase.as_deref() == Some("Running")).await;
+    let (failed, until_failed) = took(message(&mut queue, "Unhealthy")).await;
+    assert_eq!(failed, "Liveness probe failed: cat: can't open '/healthy'\n");
+    let (killing, until_killed) = took(message(&mut queue, "Killing")).await;
+    assert_eq!(killing, "Container liveness failed liveness probe, will be restarted");
+    let seconds = |time: std::time::Duration| time.as_secs_f64().round();
+    assert!([30.0, 35.0].contains(&seconds(until_failed)), "{until_failed:?}");
+    assert_eq!(seconds(until_killed), 10.0, "the third failure in a row");
+    becomes(&web, |status| status.container_statuses.as_ref().is_some_and(|all| all[0].restart_count == 1)).await;
+    gone(&world, web).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,13 @@ fn unary(process: &Process, operator: &str, word: &str) -> Result<bool, Failure>
     Ok(match operator {
         "-n" => !word.is_empty(),
         "-z" => word.is_empty(),
+        "-t" => match number(word)? {
+            0 => process.stdin.is_terminal(),
+            1 => process.stdout.is_terminal(),
+            2 => process.stderr.is_terminal(),
+            // Nothing else is open.
+            _ => false,
+        },
         "-e" => stat(true).is_some(),
         "-f" => is(FileKind::File),
         "-d" => is(FileKind::Directory),
@@ -78,11 +85,12 @@ fn binary(operator: &str) -> Option<Binary> {
 }
 
 fn compare(left: &str, operator: &str, right: &str) -> Result<bool, Failure> {
-    let number = |word: &str| {
-        word.trim().parse::<i64>().map_err(|_| Failure::usage(format!("{word:?} is not a number that fits 64 bits")))
-    };
     match binary(operator) {
         Some(Binary::Numbers(compare)) => Ok(compare(&number(left)?, &number(right)?)),
         _ => Ok((left == right) == (operator != "!=")),
     }
+}
+
+fn number(word: &str) -> Result<i64, Failure> {
+    word.trim().parse().map_err(|_| Failure::usage(format!("{word:?} is not a number that fits 64 bits")))
 }

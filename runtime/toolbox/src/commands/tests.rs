@@ -193,6 +193,8 @@ async fn test_knows_files_strings_and_numbers() {
         (&["2", "-ge", "10"], 1),
         (&["!", "2", "-eq", "3"], 0),
         (&["x", "-eq", "1"], 2),
+        (&["-t", "1"], 1),
+        (&["-t", "x"], 2),
         (&["-q", "x"], 2),
         (&["a", "-a", "b"], 2),
     ];
@@ -203,6 +205,48 @@ async fn test_knows_files_strings_and_numbers() {
         assert_eq!(fixture.run(&argv).await.code, *code, "{words:?}");
     }
     assert_eq!(fixture.run(&["[", "x"]).await.text(), (2, "", "[: missing ]\n"));
+}
+
+#[tokio::test]
+async fn test_sees_a_terminal_where_nothing_is_redirected() {
+    let fixture = Fixture::new();
+    fixture.write("/tmp/file", b"");
+    let (sender, mut screen) = output::channel();
+    let run = async |argv: &[&str]| {
+        let process = Process {
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+            env: Vec::new(),
+            tree: fixture.tree.clone(),
+            stdin: Input::terminal(Box::new(tokio::io::empty())),
+            stdout: Sink::Terminal(sender.clone()),
+            stderr: Sink::Terminal(sender.clone()),
+            memory: Budget::unlimited(),
+            programs: Arc::new(crate::testing::Commands),
+            depth: 0,
+        };
+        Command::named(argv[0]).unwrap().run(process).await.unwrap()
+    };
+    for (descriptor, code) in [("0", 0), ("1", 0), ("2", 0), ("3", 1), ("-1", 1), ("", 2)] {
+        assert_eq!(run(&["test", "-t", descriptor]).await, code, "{descriptor}");
+    }
+    // As a string that is not empty.
+    assert_eq!(run(&["test", "-t"]).await, 0);
+    for (script, code) in [
+        ("[ -t 1 ] && [ -t 2 ] 2>&1", 0),
+        ("[ -t 0 ] < /tmp/file", 1),
+        ("[ -t 1 ] > /tmp/file", 1),
+        ("[ -t 2 ] 2> /dev/null", 1),
+        ("[ -t 1 ] > /dev/stdout", 0),
+    ] {
+        assert_eq!(run(&["sh", "-c", script]).await, code, "{script}");
+    }
+    run(&["echo", "seen"]).await;
+    let mut shown = Vec::new();
+    while let Ok(chunk) = screen.try_recv() {
+        assert_eq!(chunk.stream, Stream::Stdout);
+        shown.extend_from_slice(&chunk.bytes);
+    }
+    assert_eq!(String::from_utf8_lossy(&shown), "test: \"\" is not a number that fits 64 bits\nseen\n");
 }
 
 #[tokio::test]

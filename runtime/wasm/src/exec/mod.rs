@@ -23,12 +23,12 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacelle_container::output::{OutputSender, Stream};
-use nacelle_container::{ContainerConfig, ContainerInfra, ExecError, ExecRequest, ExitCause};
+use nacelle_container::{ContainerConfig, ContainerInfra, ExecError, ExecRequest, ExitCause, TerminalSize};
 use nacelle_toolbox::{Input, Process, Reader, Sink, Tree};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 use self::program::Digests;
-use self::run::{Io, Runner};
+use self::run::Runner;
 use crate::count::Count;
 use crate::engines::Engines;
 use crate::flag::{Control, Flag};
@@ -172,7 +172,7 @@ impl Site {
         let ExecRequest { argv, stdin, terminal } = request;
         match terminal {
             None => {
-                let ended = self.run_on(argv, stdin, Io::Streams, &output, control).await?;
+                let ended = self.run_on(argv, stdin, None, &output, control).await?;
                 Ok(finish(ended, &output).await)
             }
             Some(terminal) => {
@@ -180,7 +180,7 @@ impl Site {
                 let (ends, device) = terminal::attach(stdin, output.clone());
                 let program = async move {
                     let terminal::Ends { stdin, output } = ends;
-                    let ended = self.run_on(argv, Some(stdin), Io::Terminal(size), &output, control).await?;
+                    let ended = self.run_on(argv, Some(stdin), Some(size), &output, control).await?;
                     Ok(finish(ended, &output).await)
                 };
                 device.serve(program).await
@@ -192,22 +192,29 @@ impl Site {
         self: &Arc<Self>,
         argv: Vec<String>,
         stdin: Option<Reader>,
-        io: Io,
+        terminal: Option<TerminalSize>,
         output: &OutputSender,
         control: &Arc<Control>,
     ) -> Result<Ended, ExecError> {
-        let stderr = match io {
-            Io::Streams => Stream::Stderr,
-            Io::Terminal(_) => Stream::Stdout,
+        let (stdin, stdout, stderr) = match terminal {
+            None => (
+                stdin.map_or_else(Input::empty, Input::new),
+                Sink::Output(output.clone(), Stream::Stdout),
+                Sink::Output(output.clone(), Stream::Stderr),
+            ),
+            Some(_) => {
+                let screen = Sink::Terminal(output.clone());
+                (stdin.map_or_else(Input::empty, Input::terminal), screen.clone(), screen)
+            }
         };
-        let runner = Arc::new(Runner { site: Arc::clone(self), control: Arc::clone(control), io });
+        let runner = Arc::new(Runner { site: Arc::clone(self), control: Arc::clone(control) });
         let process = Process {
             argv,
-            env: self.environment(io),
+            env: self.environment(terminal),
             tree: Tree { files: Arc::clone(&self.infra.files), working_dir: self.config.working_dir.clone() },
-            stdin: stdin.map_or_else(Input::empty, Input::new),
-            stdout: Sink::Output(output.clone(), Stream::Stdout),
-            stderr: Sink::Output(output.clone(), stderr),
+            stdin,
+            stdout,
+            stderr,
             memory: Arc::clone(self.infra.memory.part(Part::Buffers)),
             programs: runner.clone(),
             depth: 0,
@@ -215,8 +222,8 @@ impl Site {
         runner.perform(process).await
     }
 
-    /// The environment of the container, with what a terminal adds to it.
-    fn environment(&self, io: Io) -> Vec<(String, String)> {
+    /// The environment of the container, with what a terminal of this size adds to it.
+    fn environment(&self, terminal: Option<TerminalSize>) -> Vec<(String, String)> {
         let mut env = self.config.env.clone();
         let mut add = |name: &str, value: String| {
             if !env.iter().any(|(known, _)| known == name) {
@@ -225,7 +232,7 @@ impl Site {
         };
         // As for the container's own program.
         add("HOSTNAME", self.config.hostname.clone());
-        if let Io::Terminal(size) = io {
+        if let Some(size) = terminal {
             add("TERM", "xterm".to_owned());
             add("COLUMNS", size.columns.to_string());
             add("LINES", size.rows.to_string());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nacelle_container::output::{self, OutputReceiver, OutputSender, Stream};
-use nacelle_container::{CreateError, ExecError, ExitCause, TerminalSize};
+use nacelle_container::{CreateError, ExecError, ExitCause};
 use nacelle_infra::budget::OverBudget;
 use nacelle_toolbox::{Process, Programs, Sink, WriteError};
 use wasmtime::component::ComponentExportIndex;
@@ -21,20 +21,10 @@ use crate::program::Entry;
 use crate::programs::{Programs as Compiled, Ready};
 use crate::trap::Ended;
 
-/// What the streams of an exec are.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Io {
-    /// Three of them.
-    Streams,
-    /// One terminal, which had this size when the exec began.
-    Terminal(TerminalSize),
-}
-
 /// Runs programs of one exec.
 pub(super) struct Runner {
     pub(super) site: Arc<Site>,
     pub(super) control: Arc<Control>,
-    pub(super) io: Io,
 }
 
 impl Site {
@@ -122,7 +112,6 @@ impl Runner {
         })?;
         let mut config = self.site.config.clone();
         (config.argv, config.env, config.working_dir) = (argv, env, tree.working_dir);
-        let terminal = matches!(self.io, Io::Terminal(_));
         let launch = |output: OutputSender, terminal: bool| Launch {
             engine: ready.engine,
             entry: ready.entry,
@@ -142,12 +131,10 @@ impl Runner {
             None => launch.run_at_once(Some(Box::new(stdin) as _)).await,
         };
         match (&stdout, &stderr) {
-            (Sink::Output(output, Stream::Stdout), Sink::Output(_, Stream::Stderr)) if !terminal => {
+            (Sink::Output(output, Stream::Stdout), Sink::Output(_, Stream::Stderr)) => {
                 Ok(run(launch(output.clone(), false)).await)
             }
-            (Sink::Output(output, Stream::Stdout), Sink::Output(_, Stream::Stdout)) if terminal => {
-                Ok(run(launch(output.clone(), true)).await)
-            }
+            (Sink::Terminal(output), Sink::Terminal(_)) => Ok(run(launch(output.clone(), true)).await),
             _ => {
                 let (output, written) = output::channel();
                 let (ended, ()) = tokio::join!(run(launch(output, false)), redirect(written, &stdout, &stderr));

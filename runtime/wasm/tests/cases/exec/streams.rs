@@ -65,6 +65,8 @@ async fn a_terminal_is_seen_echoes_and_is_one_stream() {
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("cat: /none: No such file or directory\r\n", ""));
     let ended = running.exec_with(on_terminal(&["sleep", "1000"], b"\x03")).await.unwrap();
     assert_eq!((ended.cause.code(), ended.stdout.as_str()), (130, "^C\r\n"));
+    let script = ["sh", "-c", "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && ! [ -t 1 ] > /dev/null && ! [ -t 0 ] < /dev/null"];
+    assert_eq!(running.exec_with(on_terminal(&script, b"")).await.unwrap().cause.code(), 0);
     let env = running.exec_with(on_terminal(&["env"], b"")).await.unwrap().stdout;
     assert!(env.contains("TERM=xterm\r\nCOLUMNS=80\r\nLINES=24\r\n"), "{env}");
 }
