@@ -103,7 +103,8 @@ impl Launch {
         start: StartGate,
         calls: Calls,
     ) -> Ended {
-        let instantiated = self.instantiate_command(stdin).await;
+        // Boxed: large, and needed for a moment only.
+        let instantiated = Box::pin(self.instantiate_command(stdin)).await;
         if !self.wait_for_start(ready, start, instantiated.as_ref().err()).await {
             return ExitCause::Stopped { graceful: true }.into();
         }
@@ -112,7 +113,7 @@ impl Launch {
 
     /// Runs the command without waiting for a start.
     pub(crate) async fn run_at_once(&self, stdin: Option<Reader>) -> Ended {
-        let instantiated = self.instantiate_command(stdin).await;
+        let instantiated = Box::pin(self.instantiate_command(stdin)).await;
         self.call_command(instantiated, None).await
     }
 
@@ -142,16 +143,17 @@ impl Launch {
         };
         let result = match command {
             Command::P2(command) => command.wasi_cli_run().call_run(&mut store).await,
-            Command::P3(command, instance) => store
-                .run_concurrent(async |accessor| {
+            Command::P3(command, instance) => {
+                let run = store.run_concurrent(async |accessor| {
                     let run = command.wasi_cli_run().call_run(accessor);
                     match calls {
                         Some(calls) => calls.beside(accessor, instance, run).await,
                         None => run.await,
                     }
-                })
-                .await
-                .and_then(|result| result),
+                });
+                // Boxed, so that a guest of 0.2 does not have the room for it.
+                Box::pin(run).await.and_then(|result| result)
+            }
         };
         // Its own end says more.
         let _ = fuel::settle(&mut store);

@@ -38,7 +38,8 @@ pub(super) fn aliases() -> Vec<IpNet> {
 fn dump() -> Result<Vec<IpNet>, Errno> {
     let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
     rustix::net::send(&socket, &request(), SendFlags::empty())?;
-    let mut buffer = vec![0; 64 * 1024];
+    // What the kernel fills at most where the reader has no more (NLMSG_GOODSIZE).
+    let mut buffer = [0; 8 * 1024];
     let mut found = Vec::new();
     loop {
         let (length, _) = rustix::net::recv(&socket, &mut buffer[..], RecvFlags::empty())?;

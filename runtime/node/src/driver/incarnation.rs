@@ -76,7 +76,8 @@ async fn live(
 
     let (give_up, given_up) = oneshot::channel();
     let attach = Attach { logs: Some(logs), stdin: None, give_up: Some(given_up) };
-    let mut starting = std::pin::pin!(start::start(&context, &id, attach));
+    // Large, and needed for a moment only.
+    let mut starting = Box::pin(start::start(&context, &id, attach));
     let started = tokio::select! {
         biased;
         started = &mut starting => started,
@@ -84,9 +85,10 @@ async fn live(
         () = async { drop(stops.wait_for(Option::is_some).await) } => {
             // Without a receiver the start has just come to its end.
             let _ = give_up.send(());
-            starting.await
+            (&mut starting).await
         }
     };
+    drop(starting);
     let started = match started {
         Ok(started) => started,
         Err(failed) => {

@@ -96,7 +96,8 @@ impl Driver {
         }
         self.context.release_images();
         self.context.node.desk.forget(self.context.pod.uid());
-        self.see_off().await;
+        // Boxed, as the task would otherwise have room for it all the time.
+        Box::pin(self.see_off()).await;
         // No receiver is a front end that does not care.
         let _ = self.wires.gone.send(true);
     }
