@@ -115,8 +115,8 @@ fn responsiveness() {
         |count: usize| (0..count).map(|index| pod(&format!("busy-{index}"), "spinner", "", "")).collect::<String>();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
 
-    println!("\nGET by a new connection to an HTTP component, 500 times");
-    println!("{:<40} {:>10} {:>10}", "", "median", "p99");
+    println!("\nGET by a new connection, 500 times: median and p99");
+    println!("{:<40} {:>24} {:>24}", "", "of an HTTP component", "of the node's figures");
     for busy in [0, 2 * cpus] {
         let runtime = Runtime::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -125,19 +125,20 @@ fn responsiveness() {
              ports: [{{containerPort: 8080, hostPort: {port}}}]}}\n---\n",
             guest("http-server").display()
         );
-        let (world, pods) = runtime.block_on(async {
+        let (world, pods, figures) = runtime.block_on(async {
             let world = World::new().unwrap();
             let pods = world.start_and_wait(&(server + &spinners(busy))).await.unwrap();
-            (world, pods)
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let figures = listener.local_addr().unwrap().port();
+            tokio::spawn(world.figures(listener));
+            (world, pods, figures)
         });
-        let mut times: Vec<Duration> = (0..500).map(|_| get(port)).collect();
-        times.sort();
-        println!(
-            "{:<40} {:>10.2?} {:>10.2?}",
-            format!("beside {busy} busy guests on {cpus} CPUs"),
-            times[250],
-            times[494]
-        );
+        let times = [(port, "/"), (figures, "/stats/summary")].map(|(port, path)| {
+            let mut times: Vec<Duration> = (0..500).map(|_| get(port, path)).collect();
+            times.sort();
+            format!("{:.2?} {:>10}", times[250], format!("{:.2?}", times[494]))
+        });
+        println!("{:<40} {:>24} {:>24}", format!("beside {busy} busy guests on {cpus} CPUs"), times[0], times[1]);
         runtime.block_on(stop(pods));
         drop(world);
     }
@@ -166,10 +167,10 @@ fn responsiveness() {
 }
 
 /// How long it takes to connect, ask and be answered.
-fn get(port: u16) -> Duration {
+fn get(port: u16, path: &str) -> Duration {
     let start = Instant::now();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));

@@ -11,6 +11,7 @@ use nacelle_node::{
 };
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// A node whose state goes when it is dropped.
@@ -50,6 +51,11 @@ impl World {
         let wasm = WasmBackend::new(WasmConfig { worker_threads, ..WasmConfig::new(dir.path().join("compiled")) })?;
         let node = Node::with_backends(config, Backends { wasm: Arc::new(wasm), linux: None })?;
         Ok(Self { node, dir })
+    }
+
+    /// Answers for the node's figures on `listener`, until the future is dropped.
+    pub fn figures(&self, listener: TcpListener) -> impl Future<Output = ()> + Send + 'static {
+        nacelle_node::stats::serve(Arc::clone(&self.node), listener)
     }
 
     /// Starts the pods of a manifest.
