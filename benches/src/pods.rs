@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use nacelle_host::Backends;
 use nacelle_node::{
     AddressSpace, Compiler, HeldAgainst, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig,
@@ -139,6 +139,25 @@ impl World {
             }
         }
         Ok(outputs)
+    }
+
+    /// Starts the one pod of a manifest and waits until it has printed something.
+    ///
+    /// # Errors
+    /// When the manifest is not valid, or the pod ends before.
+    pub async fn start_and_hear(&self, manifest: &str) -> Result<PodHandle> {
+        let (sender, mut notices) = mpsc::channel(64);
+        let pod = self.start_with(manifest, sender)?.pop().context("no pod in the manifest")?;
+        loop {
+            match notices.recv().await {
+                Some(Notice::Log { .. }) => break,
+                Some(_) => {}
+                None => bail!("it ended without a word: {:?}", pod.finished().await),
+            }
+        }
+        // The rest is read and dropped, so that nobody waits for it.
+        tokio::spawn(async move { while notices.recv().await.is_some() {} });
+        Ok(pod)
     }
 
     /// Starts the pods and waits until all their containers run.

@@ -100,7 +100,7 @@ spec:
 
 #[test]
 fn what_an_init_container_has_fetched_is_served() -> Result<()> {
-    // Four addresses for two pods: whichever the server gets, the name leads there.
+    // Five addresses for two pods: whichever the server gets, the name leads there.
     let everywhere: Vec<String> = (2..=6).map(|host| format!("10.123.0.{host}")).collect();
     let hosts: Vec<_> = everywhere.iter().map(|ip| (ip.as_str(), "info.cern.ch")).collect();
     let manifests = with_hosts(INIT_DEMO, &hosts) + &INTERNET.replace("PAGE", PAGE);
