@@ -134,6 +134,26 @@ fn a_killed_run_is_cleaned_up_by_the_next_one() -> Result<()> {
 }
 
 #[test]
+fn what_it_writes_counts_as_its_ephemeral_storage() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let fill =
+        |path: &str| format!("dd if=/dev/zero of={path}/file bs=65536 count=64 2>/dev/null; echo full; sleep 1000");
+    let limit = "securityContext: {runAsUser: 0}\nresources: {limits: {ephemeral-storage: 2Mi}}";
+    let mount = "securityContext: {runAsUser: 0}\nvolumeMounts: [{name: data, mountPath: /data}]";
+    let volume = "volumes: [{name: data, emptyDir: {sizeLimit: 2Mi}}]";
+    for (pod, reason) in [
+        (shell(&fill("/tmp"), limit), "Container c exceeded its local ephemeral storage limit \"2Mi\""),
+        (shell(&fill("/data"), mount).spec(volume), "Usage of EmptyDir volume \"data\" exceeds the limit \"2Mi\""),
+    ] {
+        let pod = pod.spec("terminationGracePeriodSeconds: 1");
+        let finished = run(&nacelle, &pod)?;
+        assert_eq!((finished.code, finished.stdout.as_str()), (137, "full\n"), "{}", finished.stderr);
+        assert!(finished.stderr.contains(reason), "{}", finished.stderr);
+    }
+    Ok(())
+}
+
+#[test]
 fn out_of_memory_has_its_reason() -> Result<()> {
     let Some(nacelle) = ground()? else { return Ok(()) };
     let hog = "x=0123456789abcdef; while true; do x=$x$x; done";

@@ -45,6 +45,13 @@ pub struct LinuxFiles {
     pub mounts: Vec<HostMount>,
 }
 
+impl LinuxFiles {
+    /// Where what the container writes into its root lies, once it is created. Empty where the image was copied.
+    pub fn written(&self) -> PathBuf {
+        self.scratch.join("upper")
+    }
+}
+
 /// What the Linux containers of a pod share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinuxPod {

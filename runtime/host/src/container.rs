@@ -17,10 +17,10 @@ use nacelle_container::{
 use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::ContainerNetwork;
 use nacelle_infra::stats::FileUsage;
-use nacelle_infra::{Incarnation, normalize_path};
+use nacelle_infra::{Incarnation, Infra, normalize_path};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedRwLockReadGuard, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::pod::Pod;
@@ -101,7 +101,7 @@ pub(crate) async fn start(
         Some(present) => prepare(present, request, shared, log, &digests).map(|prepared| (prepared, infra)),
         None => Err(StartError::config(format!("pod {} is being removed", request.id.pod))),
     });
-    let (Prepared { config, infra: own, log }, infra) = prepared.await.map_err(StartError::create)??;
+    let (Prepared { config, infra: mut own, log }, mut infra) = prepared.await.map_err(StartError::create)??;
 
     let backend = match &config.program {
         Program::Wasm { .. } => &backends.wasm,
@@ -112,6 +112,10 @@ pub(crate) async fn start(
                 return Err(StartError::create("this host runs no Linux programs, only WebAssembly ones"));
             }
         },
+    };
+    let written = match &config.program {
+        Program::Wasm { .. } => None,
+        Program::Linux(program) => Some(program.files.written()),
     };
     let termination_log = TerminationLog::of(termination_path, &config.program, &own);
     let (stdin, reader) = connect_stdin(stdin_mode, attach.stdin);
@@ -139,6 +143,10 @@ pub(crate) async fn start(
             return Err(error);
         }
     };
+    if let Some(written) = written {
+        (own, infra) = count(own, infra, written).await?;
+        pod.watch_storage();
+    }
     let started_at = Timestamp::now();
     let started = tokio::select! {
         biased;
@@ -180,6 +188,20 @@ pub(crate) async fn start(
     }));
     drop(infra);
     Ok(Started { container_id, started_at })
+}
+
+type Guard = OwnedRwLockReadGuard<Option<Infra>>;
+
+/// Has what a Linux container writes counted: the kernel does not ask.
+async fn count(mut own: Incarnation, infra: Guard, written: PathBuf) -> Result<(Incarnation, Guard), StartError> {
+    let counting = spawn_blocking(move || {
+        let counted = infra.as_ref().map_or(Ok(()), |infra| infra.count_root(&mut own, &written));
+        if let Err(error) = counted {
+            tracing::warn!(%error, "what a container writes into its root is not counted as its storage");
+        }
+        (own, infra)
+    });
+    counting.await.map_err(StartError::create)
 }
 
 /// Waits until the start is given up; forever when nobody can.

@@ -1,7 +1,8 @@
 //! One pod of the host, and its containers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nacelle_container::{ContainerId, Cpu, PodInfo, PodUid};
@@ -16,6 +17,9 @@ use crate::container::Running;
 use crate::prepare::PodShare;
 use crate::stats::Past;
 use crate::{HostEvent, MemoryUsage, PodStats, StartError};
+
+/// How often what Linux containers write is counted: as often as the kubelet looks.
+const STORAGE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A pod that was created.
 #[derive(Debug)]
@@ -34,11 +38,16 @@ pub(crate) struct Pod {
     pub(crate) info: watch::Sender<Arc<PodInfo>>,
     /// Tells of limits of storage that were passed.
     teller: AbortHandle,
+    /// Counts what nobody is charged for.
+    storage_watch: OnceLock<AbortHandle>,
 }
 
 impl Drop for Pod {
     fn drop(&mut self) {
         self.teller.abort();
+        if let Some(watch) = self.storage_watch.get() {
+            watch.abort();
+        }
     }
 }
 
@@ -88,9 +97,10 @@ impl Pod {
             }
         });
         let (teller, containers, share) = (teller.abort_handle(), Mutex::default(), Mutex::new(share));
+        let storage_watch = OnceLock::new();
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
         let info = watch::Sender::new(Arc::new(info));
-        Self { network, memory, events, infra, created_at, containers, share, info, teller }
+        Self { network, memory, events, infra, created_at, containers, share, info, teller, storage_watch }
     }
 
     /// What all containers may use together.
@@ -116,6 +126,26 @@ impl Pod {
     /// Waits until nobody uses the infra.
     pub(crate) async fn infra_alone(&self) -> OwnedRwLockWriteGuard<Option<Infra>> {
         Arc::clone(&self.infra).write_owned().await
+    }
+
+    /// Has the storage of a pod with Linux containers counted from time to time: what they write is not charged when it is
+    /// written. Must be called within a tokio runtime.
+    pub(crate) fn watch_storage(self: &Arc<Self>) {
+        let pod = Arc::downgrade(self);
+        self.storage_watch.get_or_init(|| {
+            let watch = tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(STORAGE_INTERVAL).await;
+                    let Some(pod) = pod.upgrade() else { return };
+                    // Not waited for: only the pod's removal keeps it.
+                    let Ok(infra) = Arc::clone(&pod.infra).try_read_owned() else { return };
+                    drop(pod);
+                    // Limits that are passed are told on the way.
+                    let _ = spawn_blocking(move || infra.as_ref().map(Infra::storage_usage)).await;
+                }
+            });
+            watch.abort_handle()
+        });
     }
 
     /// What the pod has used; `None` while it is being removed.

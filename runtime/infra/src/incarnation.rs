@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crate::Infra;
 use crate::dirs::check_name;
 use crate::error::{DirsError, FsError, IoContext as _, MountError};
-use crate::fs::{DiskUsage, Errno, MountNamespace, NamespaceBuilder, RootLimits, Tree};
+use crate::fs::{DiskQuota, DiskUsage, Errno, MountNamespace, NamespaceBuilder, RootLimits, Tree};
 use crate::host_files::Propagation;
 use crate::memory::{ContainerMemory, Part};
 use crate::network::ContainerNetwork;
@@ -80,6 +80,9 @@ pub struct Incarnation {
     /// The account of the container's logs, which are never refused.
     pub logs: Arc<DiskUsage>,
     home: PathBuf,
+    /// The account of what a Linux container writes into its root, and who counts that.
+    host_root: Arc<DiskUsage>,
+    counted: Option<Arc<DiskQuota>>,
 }
 
 impl Infra {
@@ -99,6 +102,8 @@ impl Infra {
                 files,
                 network: self.network.container_charging(&config.container, Arc::clone(memory.part(Part::Buffers))),
                 memory,
+                host_root: storage.root(),
+                counted: None,
                 logs: storage.logs,
                 home,
             }),
@@ -109,6 +114,20 @@ impl Infra {
                 Err(error)
             }
         }
+    }
+
+    /// Counts a directory of the host, in which the kernel keeps what a Linux container writes into its root, as the
+    /// container's ephemeral storage. Blocks on file I/O.
+    ///
+    /// # Errors
+    /// [`DirsError`] when it cannot be read; nothing is counted then.
+    pub fn count_root(&self, own: &mut Incarnation, written: &Path) -> Result<(), DirsError> {
+        let dir = File::open(written).context("open", written)?;
+        let counted = DiskQuota::new(dir.into(), Arc::clone(&own.host_root)).map_err(std::io::Error::from);
+        let counted = counted.context("count what is in", written)?;
+        self.storage.count(&counted);
+        own.counted = Some(counted);
+        Ok(())
     }
 
     fn namespace(

@@ -120,11 +120,16 @@ impl Infra {
         self.volume(name).ok_or(VolumeError::Name("the pod has no such volume"))?.update(files)
     }
 
-    /// What the pod has on a disk. EmptyDirs are counted for that, unless that was done a moment ago; limits that turn
-    /// out to be passed are told.
+    /// What the pod has on a disk. EmptyDirs and the roots of Linux containers are counted for that, unless that was done a
+    /// moment ago; limits that turn out to be passed are told.
     pub fn storage_usage(&self) -> StorageUsage {
         let empty_dirs = self.volumes.iter().filter_map(|volume| match &volume.kind {
-            VolumeKind::EmptyDir(quota) => Some((volume.name.clone(), quota.measure())),
+            VolumeKind::EmptyDir(quota) => {
+                let used = quota.measure();
+                // A Linux container passes a limit without asking.
+                quota.account().check();
+                Some((volume.name.clone(), used))
+            }
             _ => None,
         });
         let empty_dirs = empty_dirs.collect();

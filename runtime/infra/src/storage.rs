@@ -9,12 +9,12 @@
 //! Passing a limit is told once per account. Acting on it, as the kubelet does by evicting the pod, is the front end's.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::fs::{DiskUsage, Notice};
+use crate::fs::{DiskQuota, DiskUsage, Notice};
 
 /// A limit of a pod's ephemeral storage was passed. Bytes throughout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ impl ContainerStorage {
 pub(crate) struct PodStorage {
     account: Arc<DiskUsage>,
     containers: Mutex<BTreeMap<String, ContainerStorage>>,
+    /// What the kernel's own processes write without asking.
+    uncharged: Mutex<Vec<Weak<DiskQuota>>>,
     told: mpsc::UnboundedSender<Box<StorageExceeded>>,
 }
 
@@ -94,7 +96,7 @@ impl PodStorage {
         let (told, receiver) = mpsc::unbounded_channel();
         let notice = notice(&told, limit, |limit, used| StorageExceeded::Pod { limit, used });
         let account = DiskUsage::with_notice(limit, None, notice);
-        (Self { account, containers: Mutex::default(), told }, receiver)
+        (Self { account, containers: Mutex::default(), uncharged: Mutex::default(), told }, receiver)
     }
 
     /// A new account for an emptyDir.
@@ -118,8 +120,20 @@ impl PodStorage {
         containers.entry(name.to_owned()).or_insert_with(new).clone()
     }
 
+    /// From now on, and for as long as it is there, a directory is counted with the rest.
+    pub(crate) fn count(&self, directory: &Arc<DiskQuota>) {
+        let mut uncharged = self.uncharged.lock().unwrap_or_else(PoisonError::into_inner);
+        uncharged.retain(|directory| directory.strong_count() > 0);
+        uncharged.push(Arc::downgrade(directory));
+    }
+
     /// What is in use, but for the emptyDirs.
     pub(crate) fn usage(&self) -> StorageUsage {
+        let uncharged = self.uncharged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for directory in uncharged.iter().filter_map(Weak::upgrade) {
+            directory.measure();
+            directory.account().check();
+        }
         self.account.check();
         let containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let usage = |storage: &ContainerStorage| {
