@@ -154,6 +154,19 @@ fn what_it_writes_counts_as_its_ephemeral_storage() -> Result<()> {
 }
 
 #[test]
+fn its_memory_is_some_of_the_nodes() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    // A buffer that is kept, because nobody reads what is in it.
+    let pod =
+        shell("dd if=/dev/zero bs=110M count=1 2>/dev/null | sleep 1000", "").spec("terminationGracePeriodSeconds: 1");
+    let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
+    let flags = ["--node-memory", "128Mi", "--eviction-hard", "memory.available<32Mi"];
+    let finished = nacelle.run(["run", "-f", &manifest.to_string_lossy()].into_iter().chain(flags))?;
+    assert!(finished.stderr.contains("Evicted: The node was low on resource: memory."), "{}", finished.stderr);
+    Ok(())
+}
+
+#[test]
 fn out_of_memory_has_its_reason() -> Result<()> {
     let Some(nacelle) = ground()? else { return Ok(()) };
     let hog = "x=0123456789abcdef; while true; do x=$x$x; done";

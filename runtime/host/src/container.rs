@@ -37,6 +37,8 @@ const MAX_EXECS: usize = 32;
 /// A container that was started, and perhaps has ended.
 pub(crate) struct Running {
     container: Arc<dyn Container>,
+    /// Whether its memory and what it writes are the kernel's account.
+    pub(crate) is_linux: bool,
     /// Taken when the container is removed.
     infra: Mutex<Option<Incarnation>>,
     pub(crate) stdin: Option<Stdin>,
@@ -143,9 +145,10 @@ pub(crate) async fn start(
             return Err(error);
         }
     };
+    let is_linux = written.is_some();
     if let Some(written) = written {
         (own, infra) = count(own, infra, written).await?;
-        pod.watch_storage();
+        pod.watch_kernel();
     }
     let started_at = Timestamp::now();
     let started = tokio::select! {
@@ -174,6 +177,7 @@ pub(crate) async fn start(
     let container_id = container_id(&id, started_at);
     reservation.fulfil(Arc::new(Running {
         container,
+        is_linux,
         infra: Mutex::new(Some(own)),
         stdin,
         log_path,

@@ -20,6 +20,7 @@ mod container;
 mod error;
 mod event;
 mod host;
+mod kernel;
 mod linux;
 mod pod;
 mod prepare;

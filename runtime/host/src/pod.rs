@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use nacelle_container::{ContainerId, Cpu, PodInfo, PodUid};
@@ -10,16 +9,14 @@ use nacelle_infra::Infra;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::PodNetwork;
 use nacelle_infra::stats::InfraStats;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc, watch};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, TryLockError, mpsc, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::container::Running;
+use crate::kernel;
 use crate::prepare::PodShare;
 use crate::stats::Past;
 use crate::{HostEvent, MemoryUsage, PodStats, StartError};
-
-/// How often what Linux containers write is counted: as often as the kubelet looks.
-const STORAGE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A pod that was created.
 #[derive(Debug)]
@@ -38,14 +35,14 @@ pub(crate) struct Pod {
     pub(crate) info: watch::Sender<Arc<PodInfo>>,
     /// Tells of limits of storage that were passed.
     teller: AbortHandle,
-    /// Counts what nobody is charged for.
-    storage_watch: OnceLock<AbortHandle>,
+    /// Looks at what the kernel's own processes take.
+    kernel_watch: OnceLock<AbortHandle>,
 }
 
 impl Drop for Pod {
     fn drop(&mut self) {
         self.teller.abort();
-        if let Some(watch) = self.storage_watch.get() {
+        if let Some(watch) = self.kernel_watch.get() {
             watch.abort();
         }
     }
@@ -97,10 +94,10 @@ impl Pod {
             }
         });
         let (teller, containers, share) = (teller.abort_handle(), Mutex::default(), Mutex::new(share));
-        let storage_watch = OnceLock::new();
+        let kernel_watch = OnceLock::new();
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
         let info = watch::Sender::new(Arc::new(info));
-        Self { network, memory, events, infra, created_at, containers, share, info, teller, storage_watch }
+        Self { network, memory, events, infra, created_at, containers, share, info, teller, kernel_watch }
     }
 
     /// What all containers may use together.
@@ -123,29 +120,20 @@ impl Pod {
         Arc::clone(&self.infra).read_owned().await
     }
 
+    /// The pod's infra, unless it is being removed.
+    pub(crate) fn try_infra(&self) -> Result<OwnedRwLockReadGuard<Option<Infra>>, TryLockError> {
+        Arc::clone(&self.infra).try_read_owned()
+    }
+
     /// Waits until nobody uses the infra.
     pub(crate) async fn infra_alone(&self) -> OwnedRwLockWriteGuard<Option<Infra>> {
         Arc::clone(&self.infra).write_owned().await
     }
 
-    /// Has the storage of a pod with Linux containers counted from time to time: what they write is not charged when it is
-    /// written. Must be called within a tokio runtime.
-    pub(crate) fn watch_storage(self: &Arc<Self>) {
-        let pod = Arc::downgrade(self);
-        self.storage_watch.get_or_init(|| {
-            let watch = tokio::spawn(async move {
-                loop {
-                    tokio::time::sleep(STORAGE_INTERVAL).await;
-                    let Some(pod) = pod.upgrade() else { return };
-                    // Not waited for: only the pod's removal keeps it.
-                    let Ok(infra) = Arc::clone(&pod.infra).try_read_owned() else { return };
-                    drop(pod);
-                    // Limits that are passed are told on the way.
-                    let _ = spawn_blocking(move || infra.as_ref().map(Infra::storage_usage)).await;
-                }
-            });
-            watch.abort_handle()
-        });
+    /// Looks at the Linux containers of the pod from time to time: what they take is the kernel's account, not the
+    /// pod's. Must be called within a tokio runtime.
+    pub(crate) fn watch_kernel(self: &Arc<Self>) {
+        self.kernel_watch.get_or_init(|| tokio::spawn(kernel::watch(Arc::downgrade(self))).abort_handle());
     }
 
     /// What the pod has used; `None` while it is being removed.
@@ -200,6 +188,12 @@ impl Pod {
         let started = self.containers().started();
         let containers = started.into_iter().map(|(id, running)| (id.name, running.stats().memory.usage));
         MemoryUsage { total: self.memory.used(), containers: containers.collect() }
+    }
+
+    /// What its Linux containers have in memory.
+    pub(crate) fn kernel_memory(&self) -> u64 {
+        let started = self.containers().started();
+        started.iter().filter(|(_, running)| running.is_linux).map(|(_, running)| running.stats().memory.usage).sum()
     }
 
     /// Removes all containers. Each is killed before any is waited for.

@@ -28,6 +28,7 @@
 
 mod claims;
 mod cni;
+mod furnish;
 mod names;
 mod netlink;
 mod nft;
@@ -36,10 +37,11 @@ mod thread;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ipnet::IpNet;
@@ -49,6 +51,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use crate::rootfs::mounts;
 use claims::Part;
 use cni::{Attachment, Cni, Subject};
+use furnish::{furnish, gateway, loopback};
 use names::{BRIDGE, host_end};
 use netlink::Netlink;
 use thread::NamespaceThread;
@@ -83,6 +86,9 @@ struct Shared {
     part: OnceLock<Part>,
     /// Where pods' addresses come from; the first address of each is the bridge's.
     cidrs: Vec<IpNet>,
+    /// Pods of this process on the bridge: while there are any, nobody takes the bridge or the rules away. Changes under the
+    /// networks' lock only.
+    on_bridge: AtomicUsize,
 }
 
 /// One pod's.
@@ -116,7 +122,8 @@ impl Networks {
     fn with(run: PathBuf, state: PathBuf, cidrs: Vec<IpNet>, cni: Option<Cni>) -> Self {
         // Other processes read it.
         let state = std::path::absolute(&state).unwrap_or(state);
-        Self { shared: Arc::new(Shared { run, state, cni, part: OnceLock::new(), cidrs }) }
+        let on_bridge = AtomicUsize::new(0);
+        Self { shared: Arc::new(Shared { run, state, cni, part: OnceLock::new(), cidrs, on_bridge }) }
     }
 }
 
@@ -157,15 +164,20 @@ impl Networks {
         self.shared.clear(uid)?;
         let noted = self.shared.note_home(uid).and_then(|()| self.shared.claim(uid, ips));
         let made = noted.and_then(|()| match &self.shared.cni {
+            None if self.shared.on_bridge.load(Ordering::Acquire) > 0 => self.shared.namespace(uid, ips),
             None => self.shared.bridge(&guard).and_then(|()| self.shared.namespace(uid, ips)),
             Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips),
         });
+        if made.is_ok() {
+            self.shared.on_bridge.fetch_add(1, Ordering::AcqRel);
+        }
         drop(guard);
         let thread = match made {
             Ok(thread) => thread,
             Err(error) => {
                 drop(lock);
-                if let Err(error) = self.shared.remove(uid) {
+                let removed = self.shared.lock().and_then(|guard| self.shared.remove(uid, &guard));
+                if let Err(error) = removed {
                     tracing::warn!(%error, "cannot clean up after a network namespace that was not made");
                 }
                 return Err(error);
@@ -252,7 +264,11 @@ impl KernelNetwork for PodNetwork {
         // The thread first: it keeps the namespace alive. The lock last.
         let State::Present { thread, _lock } = std::mem::replace(&mut *state, State::Removed) else { return Ok(()) };
         drop(thread);
-        aside(|| self.shared.remove(&self.uid))
+        aside(|| {
+            let guard = self.shared.lock()?;
+            self.shared.on_bridge.fetch_sub(1, Ordering::AcqRel);
+            self.shared.remove(&self.uid, &guard)
+        })
     }
 }
 
@@ -403,11 +419,10 @@ impl Shared {
         ips.iter().filter_map(block).collect()
     }
 
-    /// Removes a pod's namespace, and what belongs to all if it was the last. Takes the lock.
-    fn remove(&self, uid: &str) -> Result<()> {
-        let guard = self.lock()?;
+    /// Removes a pod's namespace, and what belongs to all if it was the last. The lock is held.
+    fn remove(&self, uid: &str, lock: &File) -> Result<()> {
         self.remove_dir(uid)?;
-        self.leave(&guard)
+        self.leave(lock)
     }
 
     /// The lock is held.
@@ -448,47 +463,6 @@ impl Shared {
             netlink.delete(index).step("remove the pods' bridge")?;
         }
         Ok(())
-    }
-}
-
-/// Turns on the loopback, from inside.
-fn loopback() -> Result<()> {
-    let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
-    let index = netlink.index("lo").step("look for a pod's loopback")?;
-    let index = index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find a pod's loopback")?;
-    netlink.up(index).step("turn on a pod's loopback")
-}
-
-/// Sets up a new namespace from inside: `name` becomes the end of its interface that is in `host`.
-fn furnish(name: &str, host: &File, addresses: &[(IpAddr, IpNet)]) -> Result<()> {
-    let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
-    let index = |name: &str| -> Result<u32> {
-        let found = netlink.index(name).step("look for an interface")?;
-        found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step(&format!("find the interface {name}"))
-    };
-    loopback()?;
-    netlink.add_veth("eth0", name).step("make a pod's interface")?;
-    netlink.give_away(index(name)?, host.as_fd().as_raw_fd()).step("give the host its end of a pod's interface")?;
-    let eth0 = index("eth0")?;
-    if addresses.iter().any(|(ip, _)| ip.is_ipv6()) {
-        // Nobody else has the address: it is the node that gives them. Without this it could not be used for a second.
-        std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").step("use an IPv6 address at once")?;
-    }
-    for (ip, block) in addresses {
-        netlink.add_address(eth0, *ip, block.prefix_len()).step("give a pod its address")?;
-    }
-    netlink.up(eth0).step("turn on a pod's interface")?;
-    for (_, block) in addresses {
-        netlink.add_default_route(gateway(block)).step("give a pod its default route")?;
-    }
-    Ok(())
-}
-
-/// The node's address in a block: the first one.
-fn gateway(cidr: &IpNet) -> IpAddr {
-    match cidr {
-        IpNet::V4(net) => std::net::Ipv4Addr::from(u32::from(net.network()).wrapping_add(1)).into(),
-        IpNet::V6(net) => std::net::Ipv6Addr::from(u128::from(net.network()).wrapping_add(1)).into(),
     }
 }
 

@@ -6,8 +6,8 @@
 //!    │  ▲                                       ▲    │
 //!    │  │ no pod of the node is Own any more    │    ├──► Closed
 //!    ▼  │                                       │    │
-//!   Switch ─────────────────────────────────────┴────┘      with the other pods without Linux containers,
-//!             first Linux container of the pod              while some pod of the node is Own
+//!   Switch ─────────────────────────────────────┴────┘      with the other pods without Linux containers, if there
+//!             first Linux container of the pod              are any, while some pod of the node is Own
 //! ```
 //!
 //! So every pod of a node has its address on one bridge as soon as one of them has Linux containers, whatever kind they are.
@@ -48,7 +48,7 @@ pub(super) struct Switch {
     network: Option<Arc<dyn KernelNetwork>>,
     /// Addresses of its own, so that whatever makes it can give it one.
     ips: Vec<IpAddr>,
-    /// Pods with a namespace of their own.
+    /// Pods with a namespace of their own: while there are any, the others may need this one.
     own: usize,
 }
 
@@ -111,12 +111,13 @@ impl PodNetwork {
 
     /// Puts a new pod where the others are. Blocks.
     pub(super) fn plug_in(self: &Arc<Self>) {
-        if self.mode() == NetworkMode::Host || self.node().kernel_networks().is_none() {
+        if self.mode() == NetworkMode::Host {
             return;
         }
-        let switch = lock(self.node().switch());
-        if let Some(network) = &switch.network
-            && let Err(error) = self.join(network)
+        let Some(kernel) = self.node().kernel_networks() else { return };
+        let mut switch = lock(self.node().switch());
+        if switch.own > 0
+            && let Err(error) = switch.bring(kernel, self.node(), std::slice::from_ref(self))
         {
             tracing::warn!(%error, "Linux containers do not reach a pod without any");
         }
@@ -215,13 +216,19 @@ impl PodNetwork {
 }
 
 impl Switch {
-    /// Makes the namespace, if it is not there, and puts all pods into it that have none of their own.
+    /// Puts all pods into the namespace that have none of their own, and makes it for the first one.
     fn bring(
         &mut self,
         kernel: &Arc<dyn KernelNetworks>,
         node: &NodeNetwork,
         pods: &[Arc<PodNetwork>],
     ) -> Result<(), KernelNetworkError> {
+        let is_outside =
+            |pod: &&Arc<PodNetwork>| pod.mode() == NetworkMode::Virtual && matches!(*lock(pod.plug()), Plug::Memory);
+        let outside: Vec<_> = pods.iter().filter(is_outside).collect();
+        if outside.is_empty() {
+            return Ok(());
+        }
         let network = match &self.network {
             Some(network) => Arc::clone(network),
             None => {
@@ -230,7 +237,7 @@ impl Switch {
                 Arc::clone(self.network.insert(made.inspect_err(|_| node.give_addresses_back(&self.ips))?))
             }
         };
-        pods.iter().filter(|pod| pod.mode() == NetworkMode::Virtual).try_for_each(|pod| pod.join(&network))
+        outside.into_iter().try_for_each(|pod| pod.join(&network))
     }
 
     /// Removes the namespace, after all pods have left it.

@@ -6,9 +6,9 @@ use std::os::fd::RawFd;
 
 use futures::TryStreamExt as _;
 use ipnet::IpNet;
-use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::runtime::Runtime;
 
 /// A connection to the kernel about the network namespace that the calling thread is in when it opens it.
@@ -47,8 +47,13 @@ impl Netlink {
         self.wait(self.handle.link().add(LinkBridge::new(name).build()).execute())
     }
 
-    pub(super) fn add_veth(&self, name: &str, peer: &str) -> io::Result<()> {
-        self.wait(self.handle.link().add(LinkVeth::new(name, peer).build()).execute())
+    /// Makes an interface whose other end is in another namespace from the beginning: to move it there takes the kernel 10
+    /// to 20 ms.
+    pub(super) fn add_veth(&self, name: &str, peer: &str, namespace: RawFd) -> io::Result<()> {
+        let peer = LinkUnspec::new_with_name(peer).setns_by_fd(namespace).build();
+        let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth).name(name.to_owned());
+        let pair = pair.set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build();
+        self.wait(self.handle.link().add(pair).execute())
     }
 
     pub(super) fn up(&self, index: u32) -> io::Result<()> {
@@ -58,12 +63,6 @@ impl Netlink {
     /// Plugs an interface into a bridge, says what it is for, and turns it on.
     pub(super) fn attach(&self, index: u32, bridge: u32, alias: &str) -> io::Result<()> {
         let message = LinkUnspec::new_with_index(index).controller(bridge).alias(alias).up().build();
-        self.wait(self.handle.link().set(message).execute())
-    }
-
-    /// Moves an interface into another namespace.
-    pub(super) fn give_away(&self, index: u32, namespace: RawFd) -> io::Result<()> {
-        let message = LinkUnspec::new_with_index(index).setns_by_fd(namespace).build();
         self.wait(self.handle.link().set(message).execute())
     }
 
