@@ -210,7 +210,7 @@ fn stress_lives_below_its_limit_and_dies_above_it() -> Result<()> {
 fn with_seccontext_has_its_user_and_group_at_its_volume() -> Result<()> {
     let Some(lesson) = Lesson::read("with-seccontext")? else { return Ok(()) };
     let look = "id; stat -c '%u:%g %A' /data/demo; echo x > /data/demo/f; stat -c '%u:%g' /data/demo/f; \
-                grep NoNewPrivs /proc/self/status; touch /root-only; sleep 1h";
+                grep NoNewPrivs /proc/self/status; touch /root-only 2>&1; sleep 1h";
     let lesson = lesson.with("sleep 1h", look);
     let mut running = lesson.start()?;
     running.wait_for_line("touch: /root-only: Permission denied")?;
