@@ -1,0 +1,234 @@
+//! A Linux container from its command line to its first output, and to its end with everything removed: a whole pod of
+//! `nacelle run`, with a network of its own and with the host's, beside `runc run` and `crun run`, which make a container
+//! of a directory and nothing around it, and beside podman.
+//!
+//! Needs root, busybox, umoci and the baselines; what is missing is said and left out. Prints a table: what is timed are
+//! processes, and they take turns, so that whatever else the machine does is everybody's.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
+
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nacelle_tests::{LinuxImage, busybox_root, succeed};
+use serde_json::{Value, json};
+
+const ROUNDS: usize = 30;
+/// Set in the surroundings that all of them have.
+const INSIDE: &str = "NACELLE_BENCH_INSIDE";
+
+/// What takes part.
+struct Contestant {
+    name: &'static str,
+    /// Runs a container that says `ready` and ends.
+    run: Box<dyn Fn() -> Command>,
+    /// Removes what stays.
+    clean: Option<Box<dyn Fn() -> Command>>,
+    took: Vec<Took>,
+}
+
+#[derive(Clone, Copy)]
+struct Took {
+    first_output: Duration,
+    all: Duration,
+}
+
+fn main() {
+    // `cargo bench` says --bench; without it this is a test run, which measures nothing.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: Linux containers need root");
+        return;
+    }
+    if let Some(missing) = ["busybox", "umoci", "unshare"].into_iter().find(|tool| !is_there(tool)) {
+        println!("skipped: {missing} is not installed");
+        return;
+    }
+    if std::env::var_os(INSIDE).is_none() {
+        // crun refuses a machine that has both versions of control groups mounted: all go without the one that none uses.
+        // podman leaves its bridge behind, of the addresses that nacelle's has, too: a network of the benchmark's own.
+        let script = "umount /sys/fs/cgroup/unified 2>/dev/null; ip link set lo up
+            mkdir -p /run/nacelle && mount -t tmpfs tmpfs /run/nacelle && exec \"$0\" --bench";
+        let own = std::env::current_exe().unwrap();
+        let unshare = ["--mount", "--net", "sh", "-c", script];
+        let error = Command::new("unshare").args(unshare).arg(own).env(INSIDE, "1").exec();
+        println!("skipped: {error}");
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("nacelle-bench-").tempdir().unwrap();
+    let dir = dir.path();
+    busybox_root(&dir.join("rootfs")).unwrap();
+    let command = ["--config.cmd=echo", "--config.cmd=ready"];
+    LinuxImage::make(&dir.join("image"), &dir.join("rootfs"), &command).unwrap();
+
+    let mut contestants = Vec::new();
+    for (name, made) in [
+        ("nacelle run", nacelle(dir, "")),
+        ("nacelle run, hostNetwork", nacelle(dir, "  hostNetwork: true\n")),
+        ("runc run", oci_runtime(dir, "runc")),
+        ("crun run", oci_runtime(dir, "crun")),
+        ("podman run", podman(dir)),
+        ("podman kube play, kube down", podman_pod(dir)),
+    ] {
+        let tried = made.and_then(|(run, clean)| {
+            let contestant = Contestant { name, run, clean, took: Vec::new() };
+            // Once without a clock: caches are filled, and it is seen whether it works here.
+            once(&contestant).map(|_| contestant)
+        });
+        match tried {
+            Ok(contestant) => contestants.push(contestant),
+            Err(why) => println!("without {name}: {why}"),
+        }
+    }
+    for _ in 0..ROUNDS {
+        for contestant in &mut contestants {
+            let took = once(contestant).unwrap();
+            contestant.took.push(took);
+        }
+    }
+    if is_there("podman") {
+        let _ = Command::new("podman").args(["rmi", "--force", PODMAN_IMAGE]).output();
+    }
+    println!("{:<30} {:>14} {:>22} {:>10}", "median of 30", "first output", "ended and removed", "fastest");
+    for Contestant { name, took, .. } in &contestants {
+        let first = median(took.iter().map(|took| took.first_output));
+        let (all, least) = (median(took.iter().map(|took| took.all)), took.iter().map(|took| took.all).min().unwrap());
+        println!("{name:<30} {first:>14.1?} {all:>22.1?} {least:>10.1?}");
+    }
+}
+
+fn is_there(tool: &str) -> bool {
+    succeed("sh", &["-c", &format!("command -v {tool}")]).is_ok()
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    let mut times: Vec<_> = times.collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// One container; its time, or why it did not run.
+fn once(contestant: &Contestant) -> Result<Took, String> {
+    let began = Instant::now();
+    let mut child =
+        (contestant.run)().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut text = vec![0];
+    let _ = output.read(&mut text).unwrap();
+    let first_output = began.elapsed();
+    output.read_to_end(&mut text).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    if !ended.status.success() {
+        return Err(String::from_utf8_lossy(&ended.stderr).lines().last().unwrap_or("it failed").to_owned());
+    }
+    if let Some(clean) = &contestant.clean {
+        clean().output().unwrap();
+    }
+    Ok(Took { first_output, all: began.elapsed() })
+}
+
+type Made = Result<(Box<dyn Fn() -> Command>, Option<Box<dyn Fn() -> Command>>), String>;
+
+fn nacelle(dir: &Path, network: &str) -> Made {
+    // target/release/deps/linux-… → target/release/nacelle
+    let own = std::env::current_exe().unwrap();
+    let program: PathBuf = own.parent().and_then(Path::parent).unwrap().join("nacelle");
+    if !program.is_file() {
+        return Err(format!("{} is missing: cargo build --release -p nacelle-cli", program.display()));
+    }
+    let manifest = dir.join(format!("pod-{}.yaml", network.len()));
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: bench}}\nspec:\n  restartPolicy: Never\n{network}  containers:\n  \
+         - {{name: c, image: 'oci:image:1'}}\n"
+    );
+    std::fs::write(&manifest, text).unwrap();
+    let state = dir.join("state");
+    Ok((
+        Box::new(move || {
+            let mut command = Command::new(&program);
+            command.args(["run", "-f"]).arg(&manifest).arg("--state-dir").arg(&state);
+            command
+        }),
+        None,
+    ))
+}
+
+/// A bundle as the runtime itself would begin one.
+fn oci_runtime(dir: &Path, runtime: &'static str) -> Made {
+    if !is_there(runtime) {
+        return Err(format!("{runtime} is not installed"));
+    }
+    let bundle = dir.join(runtime);
+    std::fs::create_dir(&bundle).unwrap();
+    let written = Command::new(runtime).arg("spec").current_dir(&bundle).output().unwrap();
+    if !written.status.success() {
+        return Err(String::from_utf8_lossy(&written.stderr).into_owned());
+    }
+    let path = bundle.join("config.json");
+    let mut spec: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    spec["root"]["path"] = json!(dir.join("rootfs"));
+    spec["process"]["terminal"] = json!(false);
+    spec["process"]["args"] = json!(["echo", "ready"]);
+    std::fs::write(&path, spec.to_string()).unwrap();
+    Ok((
+        Box::new(move || {
+            let mut command = Command::new(runtime);
+            command.arg("run").arg("--bundle").arg(&bundle).arg("nacelle-bench");
+            command
+        }),
+        None,
+    ))
+}
+
+const PODMAN_IMAGE: &str = "localhost/nacelle-bench:latest";
+
+/// podman with the image, and with limits of files that need no privilege to set.
+fn podman_ready(dir: &Path) -> Result<PathBuf, String> {
+    if !is_there("podman") {
+        return Err("podman is not installed".to_owned());
+    }
+    let config = dir.join("containers.conf");
+    let limits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n";
+    std::fs::write(&config, limits).unwrap();
+    let from = format!("oci:{}:1", dir.join("image").display());
+    let archive = dir.join("image.tar");
+    let _ = std::fs::remove_file(&archive);
+    let to = format!("docker-archive:{}:{}", archive.display(), PODMAN_IMAGE);
+    succeed("skopeo", &["copy", "--insecure-policy", &from, &to]).map_err(|error| error.to_string())?;
+    succeed("podman", &["load", "--input", &archive.display().to_string()]).map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+fn podman(dir: &Path) -> Made {
+    let config = podman_ready(dir)?;
+    Ok((
+        Box::new(move || {
+            let mut command = Command::new("podman");
+            command.env("CONTAINERS_CONF", &config).args(["run", "--rm", PODMAN_IMAGE]);
+            command
+        }),
+        None,
+    ))
+}
+
+fn podman_pod(dir: &Path) -> Made {
+    let config = podman_ready(dir)?;
+    let manifest = dir.join("podman.yaml");
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: nacelle-bench}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+         - {{name: c, image: '{PODMAN_IMAGE}'}}\n"
+    );
+    std::fs::write(&manifest, text).unwrap();
+    let podman = move |verb: &str| {
+        let mut command = Command::new("podman");
+        command.env("CONTAINERS_CONF", &config).args(["kube", verb]).arg(&manifest);
+        command
+    };
+    let down = podman.clone();
+    Ok((Box::new(move || podman("play")), Some(Box::new(move || down("down")))))
+}
