@@ -93,7 +93,8 @@ impl Lifecycle {
             _ => None,
         };
         // One whose turn has not come again, after all have started over, has nothing to do in its own time.
-        let acts = |index: usize, one: &Container| one.is_live() || order::has_its_turn(&self.containers, index);
+        let open = order::open(&self.containers);
+        let acts = |index: usize, one: &Container| index < open || one.is_live() || one.is_ephemeral();
         let containers = self.containers.iter().enumerate().filter(|(index, one)| acts(*index, one));
         let containers = containers.filter_map(|(_, container)| container.next_wake());
         let resize = self.resize.next_wake().filter(|_| !self.is_stopping());
@@ -312,14 +313,14 @@ impl Lifecycle {
             }
             Sandbox::Creating | Sandbox::Removing | Sandbox::Gone => return,
         }
-        let (now, restarting) = (self.now, self.is_restarting_all());
+        let now = self.now;
+        let open = if self.is_restarting_all() { 0 } else { order::open(&self.containers) };
         for index in 0..self.containers.len() {
-            let waits = restarting && self.containers.get(index).is_some_and(|one| !one.is_ephemeral());
-            if waits || !order::has_its_turn(&self.containers, index) {
-                continue;
-            }
             let may_start = order::may_start(&self.containers, index);
             let Some(container) = self.containers.get_mut(index) else { break };
+            if index >= open && !container.is_ephemeral() {
+                continue;
+            }
             let name = container.name.clone();
             match container.advance(may_start, now) {
                 None => {}

@@ -20,11 +20,6 @@ pub(crate) fn open(containers: &[Container]) -> usize {
     containers.iter().position(closed_by).map_or(containers.len(), |barrier| barrier + 1)
 }
 
-/// Whether the container at `index` may work now.
-pub(crate) fn has_its_turn(containers: &[Container], index: usize) -> bool {
-    index < open(containers) || containers.get(index).is_some_and(|one| one.kind == ContainerKind::Ephemeral)
-}
-
 /// Whether the container at `index`, its image being there, may start.
 ///
 /// App containers start for the first time in order of declaration: each waits for the images of those before it, as

@@ -91,13 +91,7 @@ impl PodHandle {
     /// # Errors
     /// All that keeps the pod from being resized so, as the API server's `resize` subresource says it. Nothing changes.
     pub fn resize(&self, pod: &CheckedPod) -> Result<bool, Vec<Diagnostic>> {
-        // The pod in it is whole even if a thread panicked while it held the lock.
-        let mut desired = self.desired.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(resized) = desired.resize(&desired.with_resources_of(pod))? else { return Ok(false) };
-        *desired = resized.clone();
-        // Under the lock, so that the driver hears of the latest last. One that has ended has no pod left to resize.
-        self.commands.send(Command::Resize(resized));
-        Ok(true)
+        self.change(|desired| desired.resize(&desired.with_resources_of(pod)), Command::Resize)
     }
 
     /// Adds the ephemeral containers of `pod` that this one does not have (KEP-277); what else differs in it is not looked
@@ -107,11 +101,21 @@ impl PodHandle {
     /// In the words of the API server's `ephemeralcontainers` subresource: one that this pod has is missing in `pod`, or
     /// is another one there. Nothing changes.
     pub fn add_ephemeral_containers(&self, pod: &CheckedPod) -> Result<bool, Vec<Diagnostic>> {
-        // As above, and for the same reasons.
+        self.change(|desired| desired.add_ephemeral_containers(pod), Command::AddEphemeralContainers)
+    }
+
+    /// Makes another pod of the desired one, and has the driver hear of it. Whether there is another.
+    fn change(
+        &self,
+        changed: impl FnOnce(&CheckedPod) -> Result<Option<CheckedPod>, Vec<Diagnostic>>,
+        command: fn(CheckedPod) -> Command,
+    ) -> Result<bool, Vec<Diagnostic>> {
+        // The pod in it is whole even if a thread panicked while it held the lock.
         let mut desired = self.desired.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(added) = desired.add_ephemeral_containers(pod)? else { return Ok(false) };
-        *desired = added.clone();
-        self.commands.send(Command::AddEphemeralContainers(added));
+        let Some(changed) = changed(&desired)? else { return Ok(false) };
+        *desired = changed.clone();
+        // Under the lock, so that the driver hears of the latest last. One that has ended has no pod left to change.
+        self.commands.send(command(changed));
         Ok(true)
     }
 

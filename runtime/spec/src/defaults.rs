@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EphemeralContainer, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod, PodSpec,
-    Probe, ResourceRequirements, Volume,
+    Container, ContainerPort, EnvVar, EphemeralContainer, HTTPGetAction, LifecycleHandler, ObjectFieldSelector, Pod,
+    PodSpec, Probe, ResourceRequirements, Volume,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -18,6 +18,9 @@ use crate::resources::{List, aggregate};
 
 /// Permission bits of files in volumes that give none.
 const FILE_MODE: i32 = 0o644;
+/// Where a container leaves its last words, and what counts as them.
+const MESSAGE_PATH: &str = "/dev/termination-log";
+const MESSAGE_POLICY: &str = "File";
 
 /// Fills in the defaults of a pod.
 pub(crate) fn apply(pod: &mut Pod) {
@@ -73,18 +76,13 @@ fn host_network_port(port: &mut ContainerPort) {
 }
 
 fn container(container: &mut Container) {
-    if container.image_pull_policy.as_deref().unwrap_or_default().is_empty() {
-        let policy = pull_policy(container.image.as_deref().unwrap_or_default());
-        container.image_pull_policy = Some(policy.to_owned());
-    }
-    fill(&mut container.termination_message_path, "/dev/termination-log");
-    fill(&mut container.termination_message_policy, "File");
+    fill_pull_policy(&mut container.image_pull_policy, container.image.as_deref());
+    fill(&mut container.termination_message_path, MESSAGE_PATH);
+    fill(&mut container.termination_message_policy, MESSAGE_POLICY);
+    environment(&mut container.env);
     requests_from_limits(container.resources.get_or_insert_default());
     for port in container.ports.iter_mut().flatten() {
         fill(&mut port.protocol, "TCP");
-    }
-    for source in container.env.iter_mut().flatten().filter_map(|var| var.value_from.as_mut()) {
-        source.field_ref.iter_mut().for_each(field_ref);
     }
     let probes = [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
     probes.into_iter().flatten().for_each(probe);
@@ -95,13 +93,14 @@ fn container(container: &mut Container) {
 
 /// What a container has that an ephemeral one may have, too.
 fn ephemeral_container(container: &mut EphemeralContainer) {
-    if container.image_pull_policy.as_deref().unwrap_or_default().is_empty() {
-        let policy = pull_policy(container.image.as_deref().unwrap_or_default());
-        container.image_pull_policy = Some(policy.to_owned());
-    }
-    fill(&mut container.termination_message_path, "/dev/termination-log");
-    fill(&mut container.termination_message_policy, "File");
-    for source in container.env.iter_mut().flatten().filter_map(|var| var.value_from.as_mut()) {
+    fill_pull_policy(&mut container.image_pull_policy, container.image.as_deref());
+    fill(&mut container.termination_message_path, MESSAGE_PATH);
+    fill(&mut container.termination_message_policy, MESSAGE_POLICY);
+    environment(&mut container.env);
+}
+
+fn environment(env: &mut Option<Vec<EnvVar>>) {
+    for source in env.iter_mut().flatten().filter_map(|var| var.value_from.as_mut()) {
         source.field_ref.iter_mut().for_each(field_ref);
     }
 }
@@ -197,12 +196,13 @@ fn volume(volume: &mut Volume) {
     if let Some(source) = &mut volume.host_path {
         source.type_.get_or_insert_default();
     }
-    if let Some(source) = &mut volume.image
-        && source.pull_policy.as_deref().unwrap_or_default().is_empty()
-    {
-        let policy = pull_policy(source.reference.as_deref().unwrap_or_default());
-        source.pull_policy = Some(policy.to_owned());
+    if let Some(source) = &mut volume.image {
+        fill_pull_policy(&mut source.pull_policy, source.reference.as_deref());
     }
+}
+
+fn fill_pull_policy(policy: &mut Option<String>, image: Option<&str>) {
+    fill(policy, pull_policy(image.unwrap_or_default()));
 }
 
 /// `Always` for a reference whose tag is or defaults to `latest`; `IfNotPresent` for other tags, digests and images

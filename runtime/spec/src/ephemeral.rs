@@ -53,12 +53,7 @@ impl CheckedPod {
             return Err(found);
         }
         let added = self.with_ephemeral_containers_of(new);
-        if added.spec() == self.spec() {
-            return Ok(None);
-        }
-        let mut pod = Pod::clone(added.object());
-        pod.metadata.generation = Some(self.generation().unwrap_or(1).saturating_add(1));
-        Ok(Some(Self::from_checked(Arc::new(pod))))
+        Ok((added.spec() != self.spec()).then(|| added.as_generation_after(self)))
     }
 
     /// The same pod with the ephemeral containers, and the `metadata.generation`, of `other`.

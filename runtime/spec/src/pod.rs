@@ -90,6 +90,7 @@ impl CheckedPod {
         Self::check_at(Moment::Update, pod)
     }
 
+    /// The same for either.
     pub(crate) fn check_at(moment: Moment, mut pod: Pod) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         defaults::apply(&mut pod);
         let diagnostics = validate::pod(&pod, moment);

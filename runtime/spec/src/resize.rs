@@ -58,9 +58,14 @@ impl CheckedPod {
         if !found.is_empty() {
             return Err(found);
         }
-        let mut pod = Pod::clone(self.with_resources_of(new).object());
-        pod.metadata.generation = Some(self.generation().unwrap_or(1).saturating_add(1));
-        Ok(Some(Self::from_checked(Arc::new(pod))))
+        Ok(Some(self.with_resources_of(new).as_generation_after(self)))
+    }
+
+    /// The same pod as what comes after `before`.
+    pub(crate) fn as_generation_after(&self, before: &Self) -> Self {
+        let mut pod = Pod::clone(self.object());
+        pod.metadata.generation = Some(before.generation().unwrap_or(1).saturating_add(1));
+        Self::from_checked(Arc::new(pod))
     }
 
     /// `metadata.generation`: counts the changes of `spec`, from 1; `None` until the node has given one.

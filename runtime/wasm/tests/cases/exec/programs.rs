@@ -12,12 +12,12 @@ fn exits(code: u8) -> String {
 #[tokio::test]
 async fn programs_are_found_as_a_shell_finds_them() {
     let running = Running::with(|config| {
-        config.working_dir = "/work".into();
+        config.working_dir = "/home".into();
         config.argv = vec!["/main.wasm".into()];
     })
     .await;
     running.install("/bin/tool", &exits(3));
-    running.install("/work/local", &exits(4));
+    running.install("/home/local", &exits(4));
     running.install("/bin/ls", &exits(5));
     let cases =
         [("/bin/tool", 3), ("tool", 3), ("./local", 4), ("../bin/tool", 3), ("local", 4), ("ls", 5), ("/bin/ls", 5)];
@@ -28,7 +28,7 @@ async fn programs_are_found_as_a_shell_finds_them() {
     assert_eq!(running.code(&["echo", "a"]).await, (0, "a\n".into()));
     assert_eq!(running.code(&["/bin/echo", "a"]).await, (0, "a\n".into()));
     // Data in the working directory is no program.
-    running.write("/work/test", b"data");
+    running.write("/home/test", b"data");
     assert_eq!(running.code(&["test", "-f", "test"]).await.0, 0);
 }
 
