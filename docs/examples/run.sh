@@ -13,8 +13,9 @@ fi
 # Only the samples that the manifest names.
 samples=$(grep -o 'target/guests/[a-z0-9-]*\.wasm' "$manifest" | sed 's|.*/||; s|\.wasm$||' | sort -u | paste -sd, || true)
 [ -z "$samples" ] || guest-samples/build.sh --install --only "$samples"
-# NACELLE_PROFILE=dev builds faster and runs slower.
+# NACELLE_PROFILE=dev builds faster and runs slower; of the whole workspace, whose dependencies the tests have built.
 profile=${NACELLE_PROFILE:-release}
-cargo build --profile "$profile" --locked -p nacelle-cli
+what=(-p nacelle-cli); [ "$profile" != dev ] || what=(--workspace --bins)
+cargo build --profile "$profile" --locked "${what[@]}"
 case $profile in dev) folder=debug ;; *) folder=$profile ;; esac
 "target/$folder/nacelle" run -f "$manifest"

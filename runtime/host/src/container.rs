@@ -15,12 +15,13 @@ use nacelle_container::{
     Container, ContainerId, ContainerInfra, ExecRequest, ExitCause, Program, Resources, StdinMode, UpdateError, output,
 };
 use nacelle_infra::fs::OpenHow;
+use nacelle_infra::mailbox;
 use nacelle_infra::network::ContainerNetwork;
 use nacelle_infra::stats::FileUsage;
 use nacelle_infra::{Incarnation, Infra, normalize_path};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncRead;
-use tokio::sync::{OwnedRwLockReadGuard, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedRwLockReadGuard, Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::pod::Pod;
@@ -173,7 +174,7 @@ pub(crate) async fn start(
         cause: Arc::clone(&cause),
         settle,
     };
-    tokio::spawn(watch.run(pod.events.clone()));
+    tokio::spawn(watch.run(Arc::clone(&pod.events)));
     let container_id = container_id(&id, started_at);
     reservation.fulfil(Arc::new(Running {
         container,
@@ -260,7 +261,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn run(self, events: mpsc::UnboundedSender<Box<HostEvent>>) {
+    async fn run(self, events: Arc<mailbox::Sender<Box<HostEvent>>>) {
         let cause = self.container.wait().await;
         // Peers see it at once, and the next incarnation finds its ports free.
         self.network.close();
@@ -275,8 +276,7 @@ impl Watch {
             Err(error) => tracing::error!(container = %self.id, %error, "the log's task failed"),
         }
         let exited = ContainerExited { id: self.id, cause, started_at: self.started_at, finished_at };
-        // A front end that went away needs no event.
-        let _ = events.send(Box::new(HostEvent::ContainerExited(exited)));
+        events.send(Box::new(HostEvent::ContainerExited(exited)));
         self.settle.send_replace(true);
     }
 }

@@ -11,8 +11,9 @@ use nacelle_container::output::OutputSender;
 use nacelle_container::stats::Stats;
 use nacelle_container::{Backend, ContainerId, ExecRequest, ExitCause, PodInfo, PodUid, Resources};
 use nacelle_infra::budget::Budget;
+use nacelle_infra::mailbox;
 use nacelle_infra::network::{NodeNetwork, PodNetwork};
-use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, StorageUsage, VolumeFile};
+use nacelle_infra::{DirsError, Infra, InfraConfig, InfraError, NodeDirs, OnExceeded, StorageUsage, VolumeFile};
 use tokio::io::AsyncRead;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -126,7 +127,7 @@ impl Host {
     pub async fn create_pod(
         &self,
         request: PodRequest,
-        events: mpsc::UnboundedSender<Box<HostEvent>>,
+        events: mailbox::Sender<Box<HostEvent>>,
     ) -> Result<PodCreated, PodError> {
         let this = self.clone();
         // In a task of its own: a caller that goes away leaves a pod that is known, not one half made.
@@ -141,11 +142,20 @@ impl Host {
                 ephemeral_storage_limit: request.ephemeral_storage_limit,
             };
             let share = PodShare { cpu: request.resources.cpu, linux: request.linux };
-            let infra = Infra::create(config, &this.shared.dirs, &this.shared.network, &this.shared.memory).await;
+            // A container's files may outlive the pod, which ends what is told of it.
+            let events = Arc::new(events);
+            let (told, owner) = (Arc::downgrade(&events), uid.clone());
+            let exceeded = OnExceeded::new(move |exceeded| {
+                if let Some(told) = told.upgrade() {
+                    told.send(Box::new(HostEvent::StorageExceeded { pod: owner.clone(), exceeded }));
+                }
+            });
+            let Shared { dirs, network, memory, .. } = &*this.shared;
+            let infra = Infra::create(config, dirs, network, memory, exceeded).await;
             let infra = infra.map_err(|error| pod_error(&uid, error))?;
             let ips = infra.network().ips().to_vec();
             // No other can have this uid: the infra holds the lock of its directory.
-            let pod = Pod::new(uid.clone(), request.info, share, infra, events);
+            let pod = Pod::new(request.info, share, infra, events);
             this.pods().insert(uid, Arc::new(pod));
             Ok(PodCreated { ips })
         });

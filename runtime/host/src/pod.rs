@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
-use nacelle_container::{ContainerId, Cpu, PodInfo, PodUid};
+use nacelle_container::{ContainerId, Cpu, PodInfo};
 use nacelle_infra::Infra;
 use nacelle_infra::budget::Budget;
+use nacelle_infra::mailbox;
 use nacelle_infra::network::PodNetwork;
 use nacelle_infra::stats::InfraStats;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, TryLockError, mpsc, watch};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, TryLockError, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::container::Running;
@@ -23,7 +24,7 @@ use crate::{HostEvent, MemoryUsage, PodStats, StartError};
 pub(crate) struct Pod {
     pub(crate) network: Arc<PodNetwork>,
     memory: Arc<Budget>,
-    pub(crate) events: mpsc::UnboundedSender<Box<HostEvent>>,
+    pub(crate) events: Arc<mailbox::Sender<Box<HostEvent>>>,
     /// `None` once the pod is being removed. Whoever uses the infra holds a read lock, so the pod's removal waits
     /// for starts that are under way, and no start follows it.
     infra: Arc<RwLock<Option<Infra>>>,
@@ -33,15 +34,12 @@ pub(crate) struct Pod {
     share: Mutex<PodShare>,
     /// What they may know of the pod.
     pub(crate) info: watch::Sender<Arc<PodInfo>>,
-    /// Tells of limits of storage that were passed.
-    teller: AbortHandle,
     /// Looks at what the kernel's own processes take.
     kernel_watch: OnceLock<AbortHandle>,
 }
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        self.teller.abort();
         if let Some(watch) = self.kernel_watch.get() {
             watch.abort();
         }
@@ -76,28 +74,13 @@ enum Slot {
 
 impl Pod {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(
-        uid: PodUid,
-        info: PodInfo,
-        share: PodShare,
-        infra: Infra,
-        events: mpsc::UnboundedSender<Box<HostEvent>>,
-    ) -> Self {
+    pub(crate) fn new(info: PodInfo, share: PodShare, infra: Infra, events: Arc<mailbox::Sender<Box<HostEvent>>>) -> Self {
         let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
-        let (told, sender) = (infra.exceeded(), events.clone());
-        let teller = tokio::spawn(async move {
-            let Some(mut told) = told else { return };
-            while let Some(exceeded) = told.recv().await {
-                // A front end that went away needs no event.
-                let event = HostEvent::StorageExceeded { pod: uid.clone(), exceeded: *exceeded };
-                let _ = sender.send(Box::new(event));
-            }
-        });
-        let (teller, containers, share) = (teller.abort_handle(), Mutex::default(), Mutex::new(share));
+        let (containers, share) = (Mutex::default(), Mutex::new(share));
         let kernel_watch = OnceLock::new();
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
         let info = watch::Sender::new(Arc::new(info));
-        Self { network, memory, events, infra, created_at, containers, share, info, teller, kernel_watch }
+        Self { network, memory, events, infra, created_at, containers, share, info, kernel_watch }
     }
 
     /// What all containers may use together.

@@ -1,9 +1,7 @@
 //! A pod's infra container, as a value.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
 use crate::budget::Budget;
 use crate::config::{InfraConfig, VolumeConfig, VolumeFile};
@@ -11,7 +9,7 @@ use crate::dirs::{NodeDirs, PodDir};
 use crate::error::{DirsError, InfraError, VolumeError};
 use crate::host_files::SharedMounts;
 use crate::network::{NodeNetwork, PodNetwork};
-use crate::storage::{PodStorage, StorageExceeded, StorageUsage};
+use crate::storage::{OnExceeded, PodStorage, StorageUsage};
 use crate::volume::{Surroundings, Volume, VolumeKind};
 
 /// What the containers of one pod share. Owns its directories: while it lives, no sweep removes them.
@@ -28,8 +26,6 @@ pub struct Infra {
     volumes: Vec<Volume>,
     /// What Linux containers of the pod mount beside volumes, once there is one.
     pub(crate) shared_mounts: Mutex<Option<SharedMounts>>,
-    /// Taken by whoever acts on it.
-    exceeded: Mutex<Option<mpsc::UnboundedReceiver<Box<StorageExceeded>>>>,
 }
 
 /// The part of an infra that is made by blocking calls.
@@ -37,11 +33,11 @@ struct Files {
     state: PodDir,
     volumes: Vec<Volume>,
     storage: PodStorage,
-    exceeded: mpsc::UnboundedReceiver<Box<StorageExceeded>>,
 }
 
 impl Infra {
     /// Makes the pod's directories, sets its volumes up, and gives it its network. Its memory is part of `node_memory`.
+    /// `exceeded` is told of each limit of ephemeral storage that is passed, once, on the thread that passes it.
     /// File I/O is done on a thread of the
     /// tokio runtime's that may block; the network needs the runtime, too.
     ///
@@ -54,6 +50,7 @@ impl Infra {
         node: &NodeDirs,
         network: &Arc<NodeNetwork>,
         node_memory: &Arc<Budget>,
+        exceeded: OnExceeded,
     ) -> Result<Self, InfraError> {
         config.network.uid.clone_from(&config.uid);
         let memory = Budget::new(config.memory_limit, Some(Arc::clone(node_memory)));
@@ -61,7 +58,7 @@ impl Infra {
         let hostname = config.network.names.hostname.clone();
         let uid = config.uid.clone();
         let (node, budget) = (node.clone(), Arc::clone(&memory));
-        let made = tokio::task::spawn_blocking(move || Files::create(&config, &node, &budget)).await;
+        let made = tokio::task::spawn_blocking(move || Files::create(&config, &node, &budget, exceeded)).await;
         let files = made.map_err(|error| InfraError::Thread(error.to_string()))??;
         let network = match network.attach(attach, Arc::clone(&memory)).await {
             Ok(network) => network,
@@ -73,10 +70,9 @@ impl Infra {
                 return Err(error.into());
             }
         };
-        let Files { state, volumes, storage, exceeded } = files;
-        let exceeded = Mutex::new(Some(exceeded));
+        let Files { state, volumes, storage } = files;
         let shared_mounts = Mutex::default();
-        Ok(Self { network, memory, storage, state, hostname, uid, volumes, shared_mounts, exceeded })
+        Ok(Self { network, memory, storage, state, hostname, uid, volumes, shared_mounts })
     }
 
     /// The pod's uid.
@@ -136,12 +132,6 @@ impl Infra {
         StorageUsage { empty_dirs, ..self.storage.usage() }
     }
 
-    /// The limits of ephemeral storage that are passed from now on, each once. For one caller: `None` for any other.
-    pub fn exceeded(&self) -> Option<mpsc::UnboundedReceiver<Box<StorageExceeded>>> {
-        // An option that is taken is whole even if a thread panicked while it held the lock.
-        self.exceeded.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
     /// Closes the pod's network, and removes its directories with all that is in them. What hostPath and image volumes
     /// show stays.
     ///
@@ -166,10 +156,15 @@ fn find<'a>(volumes: &'a [Volume], name: &str) -> Option<&'a Volume> {
 }
 
 impl Files {
-    fn create(config: &InfraConfig, node: &NodeDirs, memory: &Arc<Budget>) -> Result<Self, InfraError> {
+    fn create(
+        config: &InfraConfig,
+        node: &NodeDirs,
+        memory: &Arc<Budget>,
+        exceeded: OnExceeded,
+    ) -> Result<Self, InfraError> {
         let state = PodDir::create(node.state(), &config.uid)?;
-        let (storage, exceeded) = PodStorage::new(config.ephemeral_storage_limit);
-        let mut files = Self { state, volumes: Vec::new(), storage, exceeded };
+        let storage = PodStorage::new(config.ephemeral_storage_limit, exceeded);
+        let mut files = Self { state, volumes: Vec::new(), storage };
         for volume in &config.volumes {
             match files.create_volume(volume, memory, config.fs_group) {
                 Ok(volume) => files.volumes.push(volume),

@@ -12,9 +12,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
 use crate::fs::{DiskQuota, DiskUsage, Notice};
+
+/// What a pod calls when a limit of its ephemeral storage is passed.
+#[derive(Clone)]
+pub struct OnExceeded(Arc<dyn Fn(StorageExceeded) + Send + Sync>);
+
+impl OnExceeded {
+    /// `told` must not wait: a guest that writes does, for as long.
+    pub fn new(told: impl Fn(StorageExceeded) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+}
+
+impl std::fmt::Debug for OnExceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnExceeded")
+    }
+}
 
 /// A limit of a pod's ephemeral storage was passed. Bytes throughout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,16 +103,15 @@ pub(crate) struct PodStorage {
     containers: Mutex<BTreeMap<String, ContainerStorage>>,
     /// What the kernel's own processes write without asking.
     uncharged: Mutex<Vec<Weak<DiskQuota>>>,
-    told: mpsc::UnboundedSender<Box<StorageExceeded>>,
+    told: OnExceeded,
 }
 
 impl PodStorage {
-    /// Empty accounts. At most one notice per account comes out of the receiver.
-    pub(crate) fn new(limit: Option<u64>) -> (Self, mpsc::UnboundedReceiver<Box<StorageExceeded>>) {
-        let (told, receiver) = mpsc::unbounded_channel();
+    /// Empty accounts. `told` is called once at most for each of them.
+    pub(crate) fn new(limit: Option<u64>, told: OnExceeded) -> Self {
         let notice = notice(&told, limit, |limit, used| StorageExceeded::Pod { limit, used });
         let account = DiskUsage::with_notice(limit, None, notice);
-        (Self { account, containers: Mutex::default(), uncharged: Mutex::default(), told }, receiver)
+        Self { account, containers: Mutex::default(), uncharged: Mutex::default(), told }
     }
 
     /// A new account for an emptyDir.
@@ -150,13 +165,17 @@ impl PodStorage {
 
 /// What an account with a limit calls when it is passed.
 fn notice(
-    told: &mpsc::UnboundedSender<Box<StorageExceeded>>,
+    told: &OnExceeded,
     limit: Option<u64>,
     exceeded: impl Fn(u64, u64) -> StorageExceeded + Send + Sync + 'static,
 ) -> Notice {
-    let told = told.clone();
-    // An account without a limit does not pass it. A front end that went away needs no notice.
-    Box::new(move |used| drop(limit.map(|limit| told.send(Box::new(exceeded(limit, used))))))
+    let OnExceeded(told) = told.clone();
+    Box::new(move |used| {
+        // An account without a limit does not pass it.
+        if let Some(limit) = limit {
+            told(exceeded(limit, used));
+        }
+    })
 }
 
 #[cfg(test)]
@@ -165,7 +184,9 @@ mod tests {
 
     #[test]
     fn each_limit_that_is_passed_is_told_once() {
-        let (pod, mut told) = PodStorage::new(Some(100));
+        let told: Arc<Mutex<Vec<StorageExceeded>>> = Arc::default();
+        let note = Arc::clone(&told);
+        let pod = PodStorage::new(Some(100), OnExceeded::new(move |exceeded| note.lock().unwrap().push(exceeded)));
         let app = pod.container("app", Some(50));
         let root = app.root();
         app.logs.count(20);
@@ -176,13 +197,12 @@ mod tests {
         data.charge(10).unwrap();
         let sidecar = pod.container("sidecar", None);
         assert!(sidecar.root().charge(41).is_err());
-        let all: Vec<_> = std::iter::from_fn(|| told.try_recv().ok().map(|exceeded| *exceeded)).collect();
         let expected = [
             StorageExceeded::Container { name: "app".into(), limit: 50, used: 51 },
             StorageExceeded::EmptyDir { volume: "data".into(), limit: 10 },
             StorageExceeded::Pod { limit: 100, used: 101 },
         ];
-        assert_eq!(all, expected);
+        assert_eq!(*told.lock().unwrap(), expected);
         let usage = pod.usage();
         assert_eq!(usage.containers["app"], ContainerStorageUsage { root: 30, logs: 20 });
         assert_eq!(usage.total, 60);

@@ -5,20 +5,22 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{Errno, FileKind, MountNamespace, OpenHow};
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::{
     FsConfig, FsError, HostPathKind, Incarnation, Infra, InfraConfig, Medium, MountConfig, MountError, NodeDirs,
-    Propagation, StorageExceeded, VolumeConfig, VolumeFile, VolumeSource,
+    OnExceeded, Propagation, StorageExceeded, VolumeConfig, VolumeFile, VolumeSource,
 };
 
 /// A pod with one volume of each kind, and a host around it.
 struct Pod {
     temp: tempfile::TempDir,
     infra: Infra,
+    /// Limits that were passed.
+    told: Arc<Mutex<Vec<StorageExceeded>>>,
 }
 
 impl Pod {
@@ -56,8 +58,11 @@ impl Pod {
         let config = InfraConfig { uid: "uid".into(), network, volumes, ..config };
         let dirs = NodeDirs::new(temp.path().join("state"));
         let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-        let infra = Infra::create(config, &dirs, &node, &Budget::unlimited()).await.unwrap();
-        Self { temp, infra }
+        let told: Arc<Mutex<Vec<StorageExceeded>>> = Arc::default();
+        let note = Arc::clone(&told);
+        let exceeded = OnExceeded::new(move |exceeded| note.lock().unwrap().push(exceeded));
+        let infra = Infra::create(config, &dirs, &node, &Budget::unlimited(), exceeded).await.unwrap();
+        Self { temp, infra, told }
     }
 
     fn data(&self) -> PathBuf {
@@ -353,8 +358,6 @@ async fn a_working_directory_inside_a_volume_is_made_there() {
 #[tokio::test]
 async fn volumes_are_shared_and_hold_no_more_than_they_may() {
     let pod = Pod::with(InfraConfig { memory_limit: Some(1 << 20), ..InfraConfig::default() }).await;
-    let mut exceeded = pod.infra.exceeded().unwrap();
-    assert!(pod.infra.exceeded().is_none());
     let config =
         FsConfig { mounts: vec![mount("data", "/data"), mount("mem", "/mem"), mount("large", "/large")], ..bare() };
     let a = pod.infra.container(&config).unwrap();
@@ -380,14 +383,12 @@ async fn volumes_are_shared_and_hold_no_more_than_they_may() {
 
     let usage = pod.infra.storage_usage();
     assert!((1000 << 10..=1 << 20).contains(&usage.empty_dirs["data"]), "{usage:?}");
-    let told: Vec<_> = std::iter::from_fn(|| exceeded.try_recv().ok().map(|exceeded| *exceeded)).collect();
-    assert_eq!(told, [StorageExceeded::EmptyDir { volume: "data".into(), limit: 1 << 20 }]);
+    assert_eq!(*pod.told.lock().unwrap(), [StorageExceeded::EmptyDir { volume: "data".into(), limit: 1 << 20 }]);
 }
 
 #[tokio::test]
 async fn the_pods_disk_is_one_account() {
     let pod = Pod::with(InfraConfig { ephemeral_storage_limit: Some(1 << 20), ..InfraConfig::default() }).await;
-    let mut exceeded = pod.infra.exceeded().unwrap();
     let config = FsConfig { mounts: vec![mount("data", "/data")], ephemeral_storage_limit: Some(600 << 10), ..bare() };
     let app = pod.infra.container(&config).unwrap();
     write(&app.files, "/root", &vec![1; 500 << 10]).unwrap();
@@ -399,7 +400,7 @@ async fn the_pods_disk_is_one_account() {
     // What fits is written, as on Linux.
     assert!(write(&app.files, "/more", &vec![1; 100 << 10]).unwrap() <= 50 << 10);
     assert_eq!(write(&app.files, "/most", &[1; 100 << 10]).unwrap_err(), Errno::NOSPC);
-    assert!(matches!(*exceeded.try_recv().unwrap(), StorageExceeded::Container { name, .. } if name == "app"));
+    assert!(matches!(&pod.told.lock().unwrap()[..], [StorageExceeded::Container { name, .. }] if name == "app"));
     // What an incarnation wrote is gone with it; its logs stay.
     app.remove().unwrap();
     let usage = pod.infra.storage_usage();

@@ -9,8 +9,8 @@ use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::{NodeNetwork, NodeNetworkConfig};
 use nacelle_infra::{
-    FsConfig, HostMount, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, Propagation, VolumeConfig,
-    VolumeFile, VolumeSource,
+    FsConfig, HostMount, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, OnExceeded, Propagation,
+    VolumeConfig, VolumeFile, VolumeSource,
 };
 
 fn is_root() -> bool {
@@ -72,7 +72,8 @@ impl Pod {
             ],
             ..InfraConfig::default()
         };
-        let infra = Infra::create(config, &dirs(&dir), &network, &Budget::unlimited()).await.unwrap();
+        let infra =
+            Infra::create(config, &dirs(&dir), &network, &Budget::unlimited(), OnExceeded::new(drop)).await.unwrap();
         Self { dir, infra }
     }
 

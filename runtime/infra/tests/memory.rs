@@ -10,8 +10,8 @@ use nacelle_infra::fs::{Errno, OpenHow};
 use nacelle_infra::memory::Part;
 use nacelle_infra::network::{Family, NodeNetwork, NodeNetworkConfig};
 use nacelle_infra::{
-    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, Propagation, VolumeConfig, VolumeFile,
-    VolumeSource,
+    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, OnExceeded, Propagation, VolumeConfig,
+    VolumeFile, VolumeSource,
 };
 
 struct Pod {
@@ -31,7 +31,7 @@ impl Pod {
         let config = InfraConfig { uid: "uid".into(), volumes, memory_limit, ..InfraConfig::default() };
         let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
         let dirs = NodeDirs::new(temp.path().join("state"));
-        let infra = Infra::create(config, &dirs, &node, &Budget::unlimited()).await.unwrap();
+        let infra = Infra::create(config, &dirs, &node, &Budget::unlimited(), OnExceeded::new(drop)).await.unwrap();
         Self { _temp: temp, infra }
     }
 

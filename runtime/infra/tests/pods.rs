@@ -13,7 +13,8 @@ use std::sync::Arc;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::{
-    HostPathKind, Infra, InfraConfig, InfraError, Medium, NodeDirs, VolumeConfig, VolumeError, VolumeFile, VolumeSource,
+    HostPathKind, Infra, InfraConfig, InfraError, Medium, NodeDirs, OnExceeded, VolumeConfig, VolumeError, VolumeFile,
+    VolumeSource,
 };
 
 struct Node {
@@ -36,7 +37,8 @@ impl Node {
     }
 
     async fn create(&self, uid: &str, volumes: Vec<VolumeConfig>) -> Result<Infra, InfraError> {
-        Infra::create(config(uid, volumes), &self.dirs, &self.network, &Budget::unlimited()).await
+        Infra::create(config(uid, volumes), &self.dirs, &self.network, &Budget::unlimited(), OnExceeded::new(drop))
+            .await
     }
 
     /// Names of the pods that have a directory.
@@ -192,7 +194,8 @@ fn holder() {
     let dirs = NodeDirs::new(base.join("state"));
     let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
     let config = config("held", vec![empty_dir("a", Medium::Disk)]);
-    let infra = runtime.block_on(Infra::create(config, &dirs, &network, &Budget::unlimited())).unwrap();
+    let infra =
+        runtime.block_on(Infra::create(config, &dirs, &network, &Budget::unlimited(), OnExceeded::new(drop))).unwrap();
     fs::write(base.join("state/pods/held/volumes/a/file"), "content").unwrap();
     println!("holding");
     // Until it is killed; or until the test that started it is gone.

@@ -7,8 +7,8 @@ use nacelle_infra::fs::OpenHow;
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use nacelle_infra::stats::{FileSpace, FileUsage, VolumeStats};
 use nacelle_infra::{
-    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, Propagation, VolumeConfig, VolumeFile,
-    VolumeSource,
+    FsConfig, Incarnation, Infra, InfraConfig, Medium, MountConfig, NodeDirs, OnExceeded, Propagation, VolumeConfig,
+    VolumeFile, VolumeSource,
 };
 
 const KIB: u64 = 1024;
@@ -26,7 +26,9 @@ async fn infra(state: &std::path::Path) -> Infra {
     let network = PodNetworkConfig { names, ..PodNetworkConfig::default() };
     let config = InfraConfig { uid: "uid".into(), network, volumes, memory_limit: Some(1 << 20), ..Default::default() };
     let node = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-    Infra::create(config, &NodeDirs::new(state.join("state")), &node, &Budget::unlimited()).await.unwrap()
+    Infra::create(config, &NodeDirs::new(state.join("state")), &node, &Budget::unlimited(), OnExceeded::new(drop))
+        .await
+        .unwrap()
 }
 
 fn container(infra: &Infra) -> Incarnation {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::admission::{Applicant, Decision, Pressures, ResizeFit, Scheduler, Wait};
 use crate::capacity::NodeResources;
 use crate::clock::Clock;
-use crate::mailbox;
+use nacelle_infra::mailbox;
 
 /// Whether the node has room for a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 
 use crate::desk::Room;
 use crate::driver::Live;
-use crate::mailbox;
 use crate::notice::PodRef;
 use crate::stats::PodSample;
+use nacelle_infra::mailbox;
 
 /// Something a front end asks of a pod's driver.
 #[derive(Clone, Debug)]

@@ -17,7 +17,6 @@ mod eviction;
 mod facts;
 mod guard;
 mod handle;
-mod mailbox;
 mod network;
 mod node;
 mod notice;

@@ -27,11 +27,11 @@ use crate::driver::{Context, Driver, FrontEnd, Live, Origin, Outlets, Shared, Wi
 use crate::eviction::{Manager, NodeConditions};
 use crate::guard::Guard;
 use crate::handle::PodHandle;
-use crate::mailbox::mailbox;
 use crate::notice::Notice;
 use crate::prune::compile_cache;
 use crate::stats::{Registry, Sample};
 use crate::{facts, network};
+use nacelle_infra::mailbox::mailbox;
 
 /// The characters of generated names: no vowels, so no words (Kubernetes' `utilrand`).
 const NAME_CHARACTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -191,7 +191,7 @@ impl Node {
         let base_dir = std::path::absolute(&start.base_dir).unwrap_or(start.base_dir);
 
         let (events, event_queue) = mailbox();
-        let (host_events, host_event_queue) = mpsc::unbounded_channel();
+        let (host_events, host_event_queue) = mailbox();
         let (commands, command_queue) = mailbox();
         let (status, statuses) = watch::channel(Arc::new(PodStatus::default()));
         let (gone, going) = watch::channel(false);

@@ -127,7 +127,8 @@ impl Backend for WasmBackend {
         let spawner = Spawner::Group(cpu.clone());
         let control = Arc::new(Control::new());
         let facts = Facts::new(&config, Arc::clone(&control), infra.info.clone());
-        let (caller, calls) = calls();
+        // Only this kind of guest does two things at a time.
+        let (caller, calls) = matches!(*main.entry, Entry::Command3(_)).then(calls).unzip();
         let (outgoing, instances) =
             (Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner), Count::default());
         let execs = Execs::new(Surroundings {
@@ -141,8 +142,7 @@ impl Backend for WasmBackend {
             cpu: cpu.clone(),
             executor: Arc::clone(&self.executor),
             facts: Arc::clone(&facts),
-            // Only this kind of guest does two things at a time.
-            caller: matches!(*entry, Entry::Command3(_)).then_some(caller),
+            caller,
         });
         let launch = Launch {
             engine,

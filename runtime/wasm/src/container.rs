@@ -55,7 +55,7 @@ impl WasmContainer {
     /// Makes an instance and leaves it waiting for its start.
     pub(crate) async fn create(
         launch: Launch,
-        calls: Calls,
+        calls: Option<Calls>,
         execs: Execs,
         stdin: Option<Reader>,
         executor: Arc<Executor>,
@@ -84,7 +84,8 @@ impl WasmContainer {
             let server = Server { launch, cpu: cpu.clone(), bounds };
             cpu.spawn(server.run(ready, start_gate))
         } else {
-            let run = async move { launch.run_command(stdin, ready, start_gate, calls).await };
+            // Boxed: `until_killed` would have room for it twice.
+            let run = Box::pin(async move { launch.run_command(stdin, ready, start_gate, calls).await });
             cpu.spawn(until_killed(Arc::clone(&control), run))
         };
         executor.spawn_host(async move {

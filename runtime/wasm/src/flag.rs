@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 
 /// A flag that is set once and that tasks can wait for.
 #[derive(Debug)]
-pub(crate) struct Flag(watch::Sender<bool>);
+pub(crate) struct Flag(SetOnce<()>);
 
 impl Flag {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(false))
+        Self(SetOnce::new())
     }
 
     pub(crate) fn set(&self) {
-        self.0.send_replace(true);
+        // An error says that it was set before.
+        let _ = self.0.set(());
     }
 
     /// Returns once the flag is set.
     pub(crate) async fn wait(&self) {
-        // The sender is in `self`, so that the wait cannot end by its going away.
-        let _ = self.0.subscribe().wait_for(|set| *set).await;
+        self.0.wait().await;
     }
 }
 

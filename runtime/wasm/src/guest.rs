@@ -101,14 +101,14 @@ impl Launch {
         stdin: Option<Reader>,
         ready: Ready,
         start: StartGate,
-        calls: Calls,
+        calls: Option<Calls>,
     ) -> Ended {
         // Boxed: large, and needed for a moment only.
         let instantiated = Box::pin(self.instantiate_command(stdin)).await;
         if !self.wait_for_start(ready, start, instantiated.as_ref().err()).await {
             return ExitCause::Stopped { graceful: true }.into();
         }
-        self.call_command(instantiated, Some(calls)).await
+        self.call_command(instantiated, calls).await
     }
 
     /// Runs the command without waiting for a start.

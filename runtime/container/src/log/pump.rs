@@ -43,7 +43,12 @@ impl LogPump {
     }
 
     /// Runs until the backend has dropped the container's last output sender, and all of it is written.
-    pub async fn run(mut self) -> LogSummary {
+    pub fn run(self) -> impl Future<Output = LogSummary> + Send + 'static {
+        // Boxed, as a future has room twice for what it is given.
+        Box::new(self).pump()
+    }
+
+    async fn pump(mut self: Box<Self>) -> LogSummary {
         let mut splitter = LineSplitter::default();
         let mut summary = LogSummary::default();
         // Most containers say nothing most of the time: room for what comes is made when it comes.
@@ -57,21 +62,25 @@ impl LogPump {
             if received == 0 {
                 splitter.finish(&mut lines);
             }
-            let lines = self.keep(lines, &mut summary).await;
-            self.show(lines).await;
+            if !lines.is_empty() {
+                // Boxed: the wait for more output, which is most of the time, needs no room for it.
+                Box::pin(self.write(lines, &mut summary)).await;
+            }
             if received == 0 {
                 return summary;
             }
         }
     }
 
+    async fn write(&mut self, lines: Vec<LogLine>, summary: &mut LogSummary) {
+        let lines = self.keep(lines, summary).await;
+        self.show(lines).await;
+    }
+
     /// Writes records to the file, on a thread that may block.
     async fn keep(&mut self, lines: Vec<LogLine>, summary: &mut LogSummary) -> Vec<LogLine> {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         summary.records += count(lines.len());
-        if lines.is_empty() {
-            return lines;
-        }
         let Some(mut writer) = self.writer.take() else {
             summary.dropped += count(lines.len());
             return lines;

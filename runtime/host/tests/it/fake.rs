@@ -20,9 +20,10 @@ use nacelle_host::{
 use nacelle_infra::VolumeConfig;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{Errno, OpenHow};
+use nacelle_infra::mailbox::{self, mailbox};
 use nacelle_infra::network::{NamesConfig, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
 use tokio::io::AsyncRead;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// What a container does when it is asked to stop.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -206,8 +207,8 @@ impl Fixture {
         host(&self.temp, &self.backend)
     }
 
-    pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mpsc::UnboundedReceiver<Box<HostEvent>> {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    pub(crate) async fn pod(&self, uid: &str, volumes: Vec<VolumeConfig>) -> mailbox::Receiver<Box<HostEvent>> {
+        let (sender, receiver) = mailbox();
         self.host.create_pod(pod(uid, volumes), sender).await.unwrap();
         receiver
     }

@@ -7,6 +7,7 @@ use nacelle_container::log::read;
 use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodInfo, PodUid, StdinMode};
 use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
 use nacelle_infra::fs::Errno;
+use nacelle_infra::mailbox::mailbox;
 use nacelle_infra::network::{DialSource, Family, NetError};
 use nacelle_infra::{Medium, Propagation, StorageExceeded, VolumeConfig, VolumeFile, VolumeSource};
 use tokio::io::AsyncReadExt as _;
@@ -81,7 +82,7 @@ async fn the_end_is_told_after_the_last_line() {
     assert_eq!(cause, ExitCause::Exited { code: 3 });
     for expected in ["one", "two", "three", "four"] {
         // The last line may be in the watcher's channel already.
-        assert!(expected == "four" || events.try_recv().is_err(), "the end was told before {expected:?}");
+        assert!(expected == "four" || events.try_recv().is_none(), "the end was told before {expected:?}");
         let line = watched.recv().await.unwrap();
         assert_eq!((&*line.container, line.line.bytes.as_ref()), (&id("uid", 0), expected.as_bytes()));
     }
@@ -94,7 +95,7 @@ async fn the_end_is_told_after_the_last_line() {
     assert!(path.exists(), "a container's log outlives it");
     assert_eq!(fixture.containers("uid"), 0);
     assert!(fixture.host.stats(&id("uid", 0)).is_err());
-    assert!(events.try_recv().is_err());
+    assert!(events.try_recv().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +167,7 @@ async fn a_start_that_fails_leaves_nothing_and_can_be_tried_again() {
     let error = start(this()).await.unwrap_err();
     assert_eq!(error, StartError::Config { message: "container uid/app/0 exists already".into() });
     assert_eq!(fixture.containers("uid"), 1);
-    assert!(events.try_recv().is_err(), "no start that failed has an end");
+    assert!(events.try_recv().is_none(), "no start that failed has an end");
 }
 
 #[tokio::test]
@@ -202,7 +203,7 @@ async fn a_pod_goes_with_its_containers_and_its_uid_is_free_again() {
     for attempt in 0..3 {
         fixture.start(request(id("uid", attempt)), Attach::default()).await;
     }
-    let (sender, _) = mpsc::unbounded_channel();
+    let (sender, _) = mailbox();
     let again = fixture.host.create_pod(pod("uid", vec![]), sender).await;
     assert_eq!(again.unwrap_err(), PodError::Exists(PodUid::new("uid")));
 
@@ -221,7 +222,7 @@ async fn a_pod_goes_with_its_containers_and_its_uid_is_free_again() {
 #[tokio::test]
 async fn a_pod_whose_volume_fails_is_not_there() {
     let fixture = Fixture::new();
-    let (sender, _) = mpsc::unbounded_channel();
+    let (sender, _) = mailbox();
     let missing = VolumeSource::Image { root: fixture.temp.path().join("none") };
     let request = PodRequest {
         volumes: vec![empty_dir("data"), VolumeConfig { name: "image".into(), source: missing }],
@@ -271,7 +272,7 @@ async fn content_volumes_follow_their_source() {
 #[tokio::test]
 async fn a_pod_has_an_address_and_a_containers_sockets_end_with_it() {
     let fixture = Fixture::new();
-    let (sender, mut events) = mpsc::unbounded_channel();
+    let (sender, mut events) = mailbox();
     let created = fixture.host.create_pod(pod("uid", vec![]), sender).await.unwrap();
     let network = fixture.host.pod_network(&PodUid::new("uid")).unwrap();
     assert_eq!(created.ips, network.ips());
@@ -294,7 +295,7 @@ async fn a_pod_has_an_address_and_a_containers_sockets_end_with_it() {
 #[tokio::test]
 async fn a_storage_limit_that_is_passed_is_told() {
     let fixture = Fixture::new();
-    let (sender, mut events) = mpsc::unbounded_channel();
+    let (sender, mut events) = mailbox();
     let request_pod = PodRequest { ephemeral_storage_limit: Some(1 << 20), ..pod("uid", vec![empty_dir("data")]) };
     fixture.host.create_pod(request_pod, sender).await.unwrap();
     let limited = ContainerRequest { ephemeral_storage_limit: Some(64 << 10), ..request(id("uid", 0)) };

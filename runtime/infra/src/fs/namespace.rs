@@ -19,8 +19,7 @@ pub use listing::ReadDir;
 pub(crate) use trail::Trail;
 pub(crate) use walk::{Last, Name, Walk};
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::descriptor::Descriptor;
 use super::memory::{MemDir, MemTree, Payer};
@@ -40,8 +39,11 @@ pub struct RootUsage {
 #[derive(Debug)]
 pub struct MountNamespace {
     mounts: Vec<Mount>,
-    /// The names that lead to mount points; the first is the root.
+    /// The names that lead to mount points; the first is the root, and none comes before the one it is below.
     points: Vec<Point>,
+    /// For each of them a directory that shows it where nothing else does. Made when one is seen first: few ever are, since
+    /// most roots have what is mounted over.
+    shadows: OnceLock<Box<[MemDir]>>,
     /// The directory `/`.
     top: Arc<Trail>,
     /// The container's root, if it is one of ours.
@@ -78,11 +80,17 @@ impl Root {
 /// A directory on the way to a mount point, or a mount point.
 #[derive(Debug)]
 struct Point {
-    children: BTreeMap<Box<str>, PointId>,
+    /// By name.
+    children: Vec<(Box<str>, PointId)>,
     /// What lies over it.
     mount: Option<MountId>,
-    /// Shows it where nothing else does.
-    shadow: MemDir,
+}
+
+impl Point {
+    /// Where the child of this name is, or would be.
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.children.binary_search_by(|(child, _)| (**child).cmp(name))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +99,10 @@ struct PointId(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MountId(usize);
 
-/// The mount of the namespace's own directories. That of `/` is the next.
-const SHADOWS: MountId = MountId(0);
-const ROOT: MountId = MountId(1);
+/// The mount of `/`.
+const ROOT: MountId = MountId(0);
+/// That of the namespace's own directories, which is in no table: nobody can change anything there.
+const SHADOWS: MountId = MountId(usize::MAX);
 
 /// A directory somewhere in a namespace.
 #[derive(Clone, Debug)]
@@ -145,12 +154,10 @@ impl MountNamespace {
 
     /// One with nothing but `root`.
     pub(crate) fn of(root: Dir, read_only: bool) -> Self {
-        let shadow = MemTree::shadows().root();
-        let shadows = Mount { root: Root::Directory(Dir::Memory(shadow.clone())), read_only: true };
-        let point = Point { children: BTreeMap::new(), mount: Some(ROOT), shadow };
+        let point = Point { children: Vec::new(), mount: Some(ROOT) };
         let top = Trail::root(Place { dir: root.clone(), mount: ROOT, point: Some(PointId(0)) });
-        let mounts = vec![shadows, Mount { root: Root::Directory(root), read_only }];
-        Self { mounts, points: vec![point], top, root: None }
+        let mounts = vec![Mount { root: Root::Directory(root), read_only }];
+        Self { mounts, points: vec![point], shadows: OnceLock::new(), top, root: None }
     }
 
     /// The directory `/`.
@@ -177,14 +184,31 @@ impl MountNamespace {
         let (dir, mount) = match place.dir.lookup(name) {
             Ok(Found::Directory(dir)) => (dir, place.mount),
             // It is not there, or no longer: what is mounted below stays.
-            _ => (Dir::Memory(point.shadow.clone()), SHADOWS),
+            _ => (Dir::Memory(self.shadow(id)?), SHADOWS),
         };
         Ok(Step::Directory(Place { dir, mount, point: Some(id) }))
     }
 
+    /// What shows a point where nothing else does.
+    fn shadow(&self, id: PointId) -> FsResult<MemDir> {
+        if let Some(shadow) = self.shadows.get().and_then(|shadows| shadows.get(id.0)) {
+            return Ok(shadow.clone());
+        }
+        let tree = MemTree::shadows();
+        let mut shadows = vec![tree.root(); self.points.len()];
+        for (above, point) in self.points.iter().enumerate() {
+            for (name, below) in &point.children {
+                shadows[below.0] = tree.put_directory(&shadows[above], name, 0o755)?;
+            }
+        }
+        // Two that make them at once agree on one.
+        self.shadows.get_or_init(|| shadows.into()).get(id.0).cloned().ok_or(Errno::IO)
+    }
+
     /// A mount point, or something on the way to one.
     fn child(&self, place: &Place, name: &str) -> Option<PointId> {
-        self.points[place.point?.0].children.get(name).copied()
+        let point = &self.points[place.point?.0];
+        point.find(name).ok().map(|index| point.children[index].1)
     }
 
     /// Whether `name` must stay what it is.
@@ -199,13 +223,17 @@ impl MountNamespace {
 
     /// EROFS where nothing may be changed.
     pub(crate) fn check_writable(&self, place: &Place) -> FsResult<()> {
-        if self.mounts[place.mount.0].read_only { Err(Errno::ROFS) } else { Ok(()) }
+        if self.is_read_only(place.mount) { Err(Errno::ROFS) } else { Ok(()) }
+    }
+
+    fn is_read_only(&self, mount: MountId) -> bool {
+        mount == SHADOWS || self.mounts[mount.0].read_only
     }
 
     /// Whether the single file mounted as `name` in `place` may not be written to.
     pub(crate) fn leaf_is_read_only(&self, place: &Place, name: &str) -> bool {
         let over = self.child(place, name).and_then(|id| self.points[id.0].mount);
-        self.mounts[over.unwrap_or(place.mount).0].read_only
+        self.is_read_only(over.unwrap_or(place.mount))
     }
 }
 

@@ -154,7 +154,7 @@ impl PodResolver {
     fn without_asking(&self, name: &str) -> Option<Vec<IpAddr>> {
         let listed = self.hosts.get(name);
         if !listed.is_empty() {
-            return Some(listed.to_vec());
+            return Some(listed);
         }
         let name = name.strip_suffix('.').unwrap_or(name);
         // RFC 6761, section 6.3: also everything below it, and never a name server's business.

@@ -1,6 +1,6 @@
 //! `/dev`.
 
-use nacelle_infra::fs::{Device, Errno, FileKind};
+use nacelle_infra::fs::{Device, Errno, FileKind, SetTime};
 
 use super::*;
 
@@ -62,4 +62,21 @@ fn shared_memory_is_bounded() {
     let written: usize = std::iter::from_fn(|| file.append(&chunk).ok()).take(100).sum();
     assert_eq!(written, 64 << 20);
     assert_eq!(file.append(b"x"), Err(Errno::NOSPC));
+}
+
+/// All containers share one tree of devices.
+#[test]
+fn nothing_that_one_container_does_there_shows_in_another() {
+    let (mine, theirs) = (dev(), dev());
+    let before = theirs.stat_at("null", true).unwrap();
+    let null = mine.open_at("null", WRITE).unwrap();
+    null.append(b"gone").unwrap();
+    let now = SetTime::Now;
+    assert_eq!(null.set_times(now, now), Err(Errno::ROFS));
+    assert_eq!(mine.set_times_at("null", true, now, now), Err(Errno::ROFS));
+    assert_eq!(mine.set_times(now, now), Err(Errno::ROFS));
+    assert_eq!(mine.link_at(true, "null", &mine, "other"), Err(Errno::ROFS));
+    assert_eq!(mine.rename_at("null", &mine, "other"), Err(Errno::ROFS));
+    assert_eq!(theirs.stat_at("null", true).unwrap(), before);
+    assert_eq!(names(&theirs), names(&mine));
 }

@@ -36,6 +36,8 @@ impl Lifecycle {
         apps.sort_by(|a, b| a.name.cmp(&b.name));
         ephemeral.sort_by(|a, b| a.name.cmp(&b.name));
         messages::bound(&mut [&mut inits, &mut apps, &mut ephemeral]);
+        // A status is kept until the next one, and a list has room for four at least.
+        [&mut inits, &mut apps, &mut ephemeral].into_iter().for_each(Vec::shrink_to_fit);
         let explanation = match &self.course {
             Course::Ended { cause, .. } => cause.explanation(),
             _ => None,
@@ -47,6 +49,7 @@ impl Lifecycle {
         if !matches!(self.course, Course::Ended { .. }) {
             conditions.extend(resize::conditions(&self.resize));
         }
+        conditions.shrink_to_fit();
         let own = self.pod.spec().resources.as_ref();
         PodStatus {
             observed_generation: generation,

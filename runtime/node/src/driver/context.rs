@@ -11,16 +11,16 @@ use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{HostPortConfig, NodeNetwork};
 use nacelle_lifecycle::Event;
 use nacelle_spec::{CheckedPod, DownwardFacts};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{SetOnce, oneshot, watch};
 
 use super::front::FrontEnd;
 use super::live::Live;
 use crate::clock::Clock;
 use crate::desk::Desk;
-use crate::mailbox;
 use crate::network;
 use crate::notice::Notice;
 use crate::stats::{PodSample, Registry};
+use nacelle_infra::mailbox;
 
 /// What all pods of a node share.
 pub(crate) struct Shared {
@@ -56,7 +56,7 @@ pub(crate) struct Context {
     addresses: OnceLock<Vec<IpAddr>>,
     pub(crate) clock: Clock,
     events: mailbox::Sender<Event>,
-    pub(crate) host_events: mpsc::UnboundedSender<Box<HostEvent>>,
+    pub(crate) host_events: mailbox::Sender<Box<HostEvent>>,
     relay: mailbox::Sender<Relayed>,
     /// For those who should wait when the front end is busy: the writers of logs.
     pub(crate) front: Arc<FrontEnd>,
@@ -65,7 +65,7 @@ pub(crate) struct Context {
     images: Mutex<Option<HashMap<String, Arc<PulledImage>>>>,
     /// What the pod had used when its sandbox was removed.
     pub(crate) last_stats: Arc<OnceLock<PodSample>>,
-    stopping: watch::Sender<bool>,
+    stopping: SetOnce<()>,
 }
 
 /// What a pod's start says besides the pod.
@@ -79,7 +79,7 @@ pub(crate) struct Origin {
 /// Where the tasks of a pod send what they have to say.
 pub(crate) struct Outlets {
     pub(crate) events: mailbox::Sender<Event>,
-    pub(crate) host_events: mpsc::UnboundedSender<Box<HostEvent>>,
+    pub(crate) host_events: mailbox::Sender<Box<HostEvent>>,
     pub(crate) front: Arc<FrontEnd>,
 }
 
@@ -96,7 +96,7 @@ impl Context {
         let (relay, queue) = mailbox::mailbox();
         tokio::spawn(deliver(queue, Arc::clone(&front)));
         let images = Mutex::new(Some(HashMap::new()));
-        let stopping = watch::Sender::new(false);
+        let stopping = SetOnce::new();
         let (pod, live) = (live.pod.clone(), watch::Sender::new(live));
         let (addresses, last_stats) = Default::default();
         Self {
@@ -118,16 +118,15 @@ impl Context {
 
     /// The pod stops, or has ended.
     pub(crate) fn stop(&self) {
-        self.stopping.send_if_modified(|stopping| !std::mem::replace(stopping, true));
+        // An error says that it was said before.
+        let _ = self.stopping.set(());
     }
 
     /// What `work` comes to; `None` when the pod stops before, which drops the work.
     pub(crate) async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut stopping = self.stopping.subscribe();
         tokio::select! {
             biased;
-            // The sender is in `self`, so that the wait cannot end by its going away.
-            _ = stopping.wait_for(|stopping| *stopping) => None,
+            _ = self.stopping.wait() => None,
             result = work => Some(result),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -51,11 +52,27 @@ impl FrontEnd {
         if self.given_up.load(Ordering::Relaxed) {
             return Err(NobodyListens);
         }
+        match self.notices.try_reserve() {
+            Ok(permit) => {
+                self.hand_over(permit, notice);
+                Ok(())
+            }
+            // Boxed: a pod has two tasks that deliver, and neither should have the room for a wait all the time.
+            Err(TrySendError::Full(())) => Box::pin(self.wait_and_send(notice)).await,
+            Err(TrySendError::Closed(())) => Err(NobodyListens),
+        }
+    }
+
+    fn hand_over(&self, permit: mpsc::Permit<'_, Notice>, notice: Notice) {
+        permit.send(notice);
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    async fn wait_and_send(&self, notice: Notice) -> Result<(), NobodyListens> {
         tokio::select! {
             biased;
             permit = self.notices.reserve() => {
-                permit.map_err(|_| NobodyListens)?.send(notice);
-                *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                self.hand_over(permit.map_err(|_| NobodyListens)?, notice);
                 Ok(())
             }
             () = self.patience_ends() => {

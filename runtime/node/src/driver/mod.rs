@@ -32,7 +32,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PodStatus;
 use nacelle_host::{ContainerExited, HostEvent};
 use nacelle_lifecycle::{Effect, Event, Eviction, Lifecycle};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 pub(crate) use context::{Context, Origin, Outlets, Shared};
 pub(crate) use front::FrontEnd;
@@ -40,10 +40,10 @@ use incarnation::Incarnation;
 pub(crate) use live::Live;
 
 use crate::handle::Command;
-use crate::mailbox;
 use crate::notice::{Notice, PodRef};
 use crate::stats::PodInfo;
 use crate::{probe, storage};
+use nacelle_infra::mailbox;
 
 /// How long the driver sleeps when the machine waits for nothing but events.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
@@ -52,7 +52,7 @@ const FOREVER: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Wires {
     pub(crate) commands: mailbox::Receiver<Command>,
     pub(crate) events: mailbox::Receiver<Event>,
-    pub(crate) host_events: mpsc::UnboundedReceiver<Box<HostEvent>>,
+    pub(crate) host_events: mailbox::Receiver<Box<HostEvent>>,
     pub(crate) status: watch::Sender<Arc<PodStatus>>,
     pub(crate) gone: watch::Sender<bool>,
 }
@@ -75,13 +75,15 @@ enum Stage {
 }
 
 impl Driver {
-    pub(crate) fn new(context: Arc<Context>, wires: Wires) -> Self {
+    pub(crate) fn new(context: Arc<Context>, wires: Wires) -> Box<Self> {
         let machine = Lifecycle::new(context.pod.clone(), context.clock.now());
-        Self { context, machine, wires, incarnations: HashMap::new(), stage: Stage::Staying }
+        Box::new(Self { context, machine, wires, incarnations: HashMap::new(), stage: Stage::Staying })
     }
 
     /// Carries the pod from its start, which comes when there is room, until nothing of it is left.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// Boxed, as a future has room twice for what it is given.
+    pub(crate) async fn run(mut self: Box<Self>) {
         while !self.machine.is_finished() {
             let wait = self.machine.next_wake().map_or(FOREVER, |time| self.context.clock.until(time));
             tokio::select! {

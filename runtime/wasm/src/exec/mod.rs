@@ -24,8 +24,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nacelle_container::output::{OutputSender, Stream};
 use nacelle_container::{ContainerConfig, ContainerInfra, ExecError, ExecRequest, ExitCause, TerminalSize};
+use nacelle_infra::mailbox::{self, mailbox};
 use nacelle_toolbox::{Input, Process, Reader, Sink, Tree};
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::sync::Mutex as AsyncMutex;
 
 use self::program::Digests;
 use self::run::Runner;
@@ -81,14 +82,14 @@ impl Deref for Site {
 pub(crate) struct Execs {
     state: Mutex<State>,
     /// Says when the last sender in `state` and in execs is gone.
-    all_gone: AsyncMutex<mpsc::Receiver<()>>,
+    all_gone: AsyncMutex<mailbox::Receiver<()>>,
 }
 
 enum State {
     /// The container was not started.
-    Created(Arc<Site>, mpsc::Sender<()>),
+    Created(Arc<Site>, mailbox::Sender<()>),
     /// It runs.
-    Running(Arc<Site>, mpsc::Sender<()>),
+    Running(Arc<Site>, mailbox::Sender<()>),
     /// It has ended.
     Ended,
 }
@@ -97,7 +98,7 @@ impl Execs {
     pub(crate) fn new(surroundings: Surroundings) -> Self {
         let site =
             Site { surroundings, ended: Flag::new(), digests: Digests::default(), compiling: AsyncMutex::default() };
-        let (alive, all_gone) = mpsc::channel(1);
+        let (alive, all_gone) = mailbox();
         Self { state: Mutex::new(State::Created(Arc::new(site), alive)), all_gone: AsyncMutex::new(all_gone) }
     }
 

@@ -5,7 +5,7 @@
 //! so that the container can use them as on Linux; in volumes nothing is made.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -173,12 +173,17 @@ fn directory(tree: &MemTree) -> Root {
     Root::Directory(Dir::Memory(tree.root()))
 }
 
+/// The devices, which are the same for all containers: nobody can change anything there.
 fn devices() -> FsResult<Root> {
+    static DEVICES: OnceLock<MemTree> = OnceLock::new();
+    if let Some(tree) = DEVICES.get() {
+        return Ok(directory(tree));
+    }
     let tree = MemTree::shadows();
     for (name, device) in Device::ALL {
         tree.put_device(&tree.root(), name, device)?;
     }
-    Ok(directory(&tree))
+    Ok(directory(DEVICES.get_or_init(|| tree)))
 }
 
 impl MountNamespace {
@@ -192,7 +197,7 @@ impl MountNamespace {
         self.make(parents, 0o755).map_err(failed)?;
         let mut id = PointId(0);
         for name in &names {
-            id = self.point(id, name).map_err(failed)?;
+            id = self.point(id, name);
         }
         self.points[id.0].mount = Some(MountId(self.mounts.len()));
         self.mounts.push(mount);
@@ -200,19 +205,17 @@ impl MountNamespace {
     }
 
     /// The point `name` below another.
-    fn point(&mut self, parent: PointId, name: &str) -> FsResult<PointId> {
-        if let Some(id) = self.points[parent.0].children.get(name) {
-            return Ok(*id);
-        }
-        let above = self.points[parent.0].shadow.clone();
-        above.create_directory(name)?;
-        let Ok(crate::fs::node::Found::Directory(Dir::Memory(shadow))) = above.lookup(name) else {
-            return Err(Errno::IO);
+    fn point(&mut self, parent: PointId, name: &str) -> PointId {
+        let place = match self.points[parent.0].find(name) {
+            Ok(index) => return self.points[parent.0].children[index].1,
+            Err(index) => index,
         };
         let id = PointId(self.points.len());
-        self.points.push(Point { children: Default::default(), mount: None, shadow });
-        self.points[parent.0].children.insert(name.into(), id);
-        Ok(id)
+        self.points.push(Point { children: Vec::new(), mount: None });
+        self.points[parent.0].children.insert(place, (name.into(), id));
+        // Those that were looked at meanwhile do not have it.
+        self.shadows.take();
+        id
     }
 
     /// The names that lead to `path` once all links are taken, whether they are there or not.

@@ -31,10 +31,9 @@ impl ReadDir {
 
     /// The mount point after that of the name `last`.
     fn next_point(&self, last: Option<&str>) -> Option<(Box<str>, FsResult<DirEntry>)> {
-        use std::ops::Bound::{Excluded, Unbounded};
         let children = &self.namespace.points[self.place.point?.0].children;
-        let start = last.map_or(Unbounded, Excluded);
-        let (name, point) = children.range::<str, _>((start, Unbounded)).next()?;
+        let next = last.map_or(0, |last| children.partition_point(|(name, _)| **name <= *last));
+        let (name, point) = children.get(next)?;
         let stat = match self.namespace.points[point.0].mount {
             Some(mount) => match &self.namespace.mounts[mount.0].root {
                 Root::Directory(dir) => dir.stat(),
@@ -42,7 +41,7 @@ impl ReadDir {
             },
             None => match self.place.dir.stat_name(name) {
                 Ok(stat) if stat.kind == FileKind::Directory => Ok(stat),
-                _ => self.namespace.points[point.0].shadow.stat(),
+                _ => self.namespace.shadow(*point).and_then(|shadow| shadow.stat()),
             },
         };
         let entry = stat.map(|stat| DirEntry { name: name.to_string(), kind: stat.kind, ino: stat.ino });

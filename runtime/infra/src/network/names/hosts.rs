@@ -1,6 +1,5 @@
 //! `/etc/hosts`: its text as the kubelet writes it, and the table that is read from such a text.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -65,31 +64,36 @@ fn write_aliases(text: &mut String, aliases: &[HostAlias]) {
     }
 }
 
-/// The names of a hosts file.
+/// The names of a hosts file: sorted, as each pod keeps one and most have few names.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HostsTable(HashMap<String, Vec<IpAddr>>);
+pub(crate) struct HostsTable(Box<[(Box<str>, IpAddr)]>);
 
 impl HostsTable {
     /// As hosts(5): an address, white space, names; `#` starts a comment. What is not understood is passed over.
     pub(crate) fn parse(text: &str) -> Self {
-        let mut table: HashMap<String, Vec<IpAddr>> = HashMap::new();
+        let mut table: Vec<(Box<str>, IpAddr)> = Vec::new();
         for line in text.lines() {
             let line = line.split('#').next().unwrap_or_default();
             let mut words = line.split_ascii_whitespace();
             let Some(Ok(ip)) = words.next().map(str::parse::<IpAddr>) else { continue };
-            for name in words {
-                let ips = table.entry(key(name)).or_default();
-                if !ips.contains(&ip) {
-                    ips.push(ip);
-                }
-            }
+            table.extend(words.map(|name| (key(name).into(), ip)));
         }
-        Self(table)
+        // Stable: the addresses of a name stay in the file's order.
+        table.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Self(table.into())
     }
 
-    /// The addresses of a name, in the file's order. Case and a final dot do not matter.
-    pub(crate) fn get(&self, name: &str) -> &[IpAddr] {
-        self.0.get(&key(name)).map(Vec::as_slice).unwrap_or_default()
+    /// The addresses of a name, each once, in the file's order. Case and a final dot do not matter.
+    pub(crate) fn get(&self, name: &str) -> Vec<IpAddr> {
+        let name = key(name);
+        let from = self.0.partition_point(|(listed, _)| **listed < *name);
+        let mut ips = Vec::new();
+        for (_, ip) in self.0.iter().skip(from).take_while(|(listed, _)| **listed == *name) {
+            if !ips.contains(ip) {
+                ips.push(*ip);
+            }
+        }
+        ips
     }
 }
 

@@ -1,4 +1,4 @@
-//! Channels without bound for what is told to one pod: seldom, and little.
+//! Channels without bound for what is told of one pod: seldom, and little.
 //!
 //! A channel of tokio's takes room for 32 messages as soon as it is made, and keeps its two ends on cache lines of their
 //! own: for thousands of idle pods that is more than most else they have. Here each message is an allocation, and a channel
@@ -8,20 +8,20 @@ use futures::StreamExt as _;
 use futures::channel::mpsc;
 
 /// Where messages are put in.
-pub(crate) struct Sender<T>(mpsc::UnboundedSender<T>);
+pub struct Sender<T>(mpsc::UnboundedSender<T>);
 
 /// Where they come out.
-pub(crate) struct Receiver<T>(mpsc::UnboundedReceiver<T>);
+pub struct Receiver<T>(mpsc::UnboundedReceiver<T>);
 
 /// A new channel.
-pub(crate) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
+pub fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = mpsc::unbounded();
     (Sender(sender), Receiver(receiver))
 }
 
 impl<T> Sender<T> {
     /// Puts a message in. Gone when there is no receiver any more.
-    pub(crate) fn send(&self, message: T) {
+    pub fn send(&self, message: T) {
         // Whoever has stopped to listen has nothing left to decide.
         let _ = self.0.unbounded_send(message);
     }
@@ -29,8 +29,13 @@ impl<T> Sender<T> {
 
 impl<T> Receiver<T> {
     /// The next message; `None` when all senders are gone. Nothing is lost when the future is dropped.
-    pub(crate) async fn recv(&mut self) -> Option<T> {
+    pub async fn recv(&mut self) -> Option<T> {
         self.0.next().await
+    }
+
+    /// A message that is there already.
+    pub fn try_recv(&mut self) -> Option<T> {
+        self.0.try_recv().ok()
     }
 }
 
