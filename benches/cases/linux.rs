@@ -1,11 +1,14 @@
 //! A Linux container from its command line to its first output, and to its end with everything removed: a whole pod of
 //! `nacelle run`, with a network of its own and with the host's, beside `runc run` and `crun run`, which make a container
-//! of a directory and nothing around it, and beside podman.
+//! of a directory and nothing around it, and beside podman. Then a second program in a container that runs.
 //!
 //! Needs root, busybox, umoci and the baselines; what is missing is said and left out. Prints a table: what is timed are
 //! processes, and they take turns, so that whatever else the machine does is everybody's.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
+
+#[path = "linux/exec.rs"]
+mod exec;
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
@@ -100,6 +103,9 @@ fn main() {
         let (all, least) = (median(took.iter().map(|took| took.all)), took.iter().map(|took| took.all).min().unwrap());
         println!("{name:<30} {first:>14.1?} {all:>22.1?} {least:>10.1?}");
     }
+    if program().is_file() {
+        exec::compare(dir, &program());
+    }
 }
 
 fn is_there(tool: &str) -> bool {
@@ -134,10 +140,14 @@ fn once(contestant: &Contestant) -> Result<Took, String> {
 
 type Made = Result<(Box<dyn Fn() -> Command>, Option<Box<dyn Fn() -> Command>>), String>;
 
-fn nacelle(dir: &Path, network: &str) -> Made {
-    // target/release/deps/linux-… → target/release/nacelle
+/// target/release/deps/linux-… → target/release/nacelle
+fn program() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let program: PathBuf = own.parent().and_then(Path::parent).unwrap().join("nacelle");
+    own.parent().and_then(Path::parent).unwrap().join("nacelle")
+}
+
+fn nacelle(dir: &Path, network: &str) -> Made {
+    let program = program();
     if !program.is_file() {
         return Err(format!("{} is missing: cargo build --release -p nacelle-cli", program.display()));
     }
@@ -158,12 +168,24 @@ fn nacelle(dir: &Path, network: &str) -> Made {
     ))
 }
 
-/// A bundle as the runtime itself would begin one.
 fn oci_runtime(dir: &Path, runtime: &'static str) -> Made {
+    let bundle = bundle(dir, runtime, runtime, &["echo", "ready"])?;
+    Ok((
+        Box::new(move || {
+            let mut command = Command::new(runtime);
+            command.arg("run").arg("--bundle").arg(&bundle).arg("nacelle-bench");
+            command
+        }),
+        None,
+    ))
+}
+
+/// A bundle as the runtime itself would begin one.
+fn bundle(dir: &Path, runtime: &str, name: &str, args: &[&str]) -> Result<PathBuf, String> {
     if !is_there(runtime) {
         return Err(format!("{runtime} is not installed"));
     }
-    let bundle = dir.join(runtime);
+    let bundle = dir.join(name);
     std::fs::create_dir(&bundle).unwrap();
     let written = Command::new(runtime).arg("spec").current_dir(&bundle).output().unwrap();
     if !written.status.success() {
@@ -173,16 +195,9 @@ fn oci_runtime(dir: &Path, runtime: &'static str) -> Made {
     let mut spec: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     spec["root"]["path"] = json!(dir.join("rootfs"));
     spec["process"]["terminal"] = json!(false);
-    spec["process"]["args"] = json!(["echo", "ready"]);
+    spec["process"]["args"] = json!(args);
     std::fs::write(&path, spec.to_string()).unwrap();
-    Ok((
-        Box::new(move || {
-            let mut command = Command::new(runtime);
-            command.arg("run").arg("--bundle").arg(&bundle).arg("nacelle-bench");
-            command
-        }),
-        None,
-    ))
+    Ok(bundle)
 }
 
 const PODMAN_IMAGE: &str = "localhost/nacelle-bench:latest";

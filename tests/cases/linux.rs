@@ -74,6 +74,33 @@ fn an_ordinary_image_runs_with_its_user_and_environment() -> Result<()> {
     Ok(())
 }
 
+/// The names of a process' threads.
+fn threads(pid: u32) -> Result<Vec<String>> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(Result::ok);
+    Ok(threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok()).collect())
+}
+
+#[test]
+fn no_engine_is_made_before_a_webassembly_container_comes() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    let engines = |pid| -> Result<usize> {
+        let is_engines = |name: &&String| name.starts_with("nacelle-guest") || name.starts_with("nacelle-ticker");
+        Ok(threads(pid)?.iter().filter(is_engines).count())
+    };
+    let pod = || shell("echo ready; exec sleep 1000", "").spec("terminationGracePeriodSeconds: 1");
+    let mut running = start(&nacelle, &pod())?;
+    running.wait_for_line("ready")?;
+    assert_eq!(engines(running.pid())?, 0);
+    running.signal("TERM")?;
+    running.finish()?;
+    let mut running = start(&nacelle, &pod().init("wasm", "hello", &[], ""))?;
+    running.wait_for_line("ready")?;
+    assert_ne!(engines(running.pid())?, 0);
+    running.signal("TERM")?;
+    running.finish()?;
+    Ok(())
+}
+
 #[test]
 fn a_security_context_is_enforced_and_contradictions_are_named() -> Result<()> {
     let Some(nacelle) = ground()? else { return Ok(()) };

@@ -45,6 +45,11 @@ pub struct ContainerInfra {
 /// Creates containers of one kind.
 #[async_trait]
 pub trait Backend: Send + Sync {
+    /// A container of this pod will be created soon: what takes time is begun. `dir` is what
+    /// [`LinuxPod::dir`](crate::LinuxPod::dir) will be. Need not be called, and may be in vain;
+    /// [`remove_pod`](Self::remove_pod) frees what this has made.
+    async fn expect(&self, _pod: &PodUid, _dir: &Path) {}
+
     /// Makes a container ready to start.
     ///
     /// The container lives in `infra`: it has no other files, and no other way to the network.

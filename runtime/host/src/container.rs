@@ -28,8 +28,8 @@ use crate::pod::Pod;
 use crate::prepare::{Prepared, discard, prepare};
 use crate::program::Digests;
 use crate::{
-    Attach, Backends, ContainerExited, ContainerRequest, ContainerStats, ExecFailed, HostEvent, StartError, Started,
-    Stdin, stats,
+    Attach, Backends, ContainerExited, ContainerRequest, ContainerStats, ExecFailed, HostEvent, ImageSource,
+    StartError, Started, Stdin, linux, stats,
 };
 
 /// Programs that may run in one container beside its own.
@@ -97,6 +97,10 @@ pub(crate) async fn start(
     let termination_path = request.termination_log.clone();
     let infra = pod.infra().await;
     let reservation = pod.reserve(&id)?;
+    if let (ImageSource::Linux { .. }, Some(backend), Some(infra)) = (&request.image, &backends.linux, infra.as_ref()) {
+        // Meanwhile the pod's network is made.
+        backend.expect(&id.pod, &linux::dir(infra.dir())).await;
+    }
 
     let (shared, resources) = (pod.share(), request.resources);
     let prepared = spawn_blocking(move || match infra.as_ref() {

@@ -265,7 +265,13 @@ impl Host {
             let mut infra = pod.infra_alone().await;
             pod.remove_all().await;
             if let (Some(backend), Some(infra)) = (&this.shared.backends.linux, infra.as_ref()) {
+                // The kernel takes its time to remove interfaces. No container needs them any more.
+                let network = Arc::clone(infra.network());
+                let closed = spawn_blocking(move || network.close());
                 backend.remove_pod(&uid, &linux::dir(infra.dir())).await;
+                if let Err(error) = closed.await {
+                    tracing::error!(%error, "removing a pod's network failed");
+                }
             }
             let removed = match infra.take() {
                 Some(infra) => spawn_blocking(move || infra.remove()).await.map_err(RemoveError::new)?,

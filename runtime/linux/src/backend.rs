@@ -1,8 +1,9 @@
 //! The backend: a monitor for each pod that has a Linux container, made when the first one comes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
@@ -15,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use crate::alive;
 use crate::cgroup::{self, Cgroup, Hierarchy, limits};
-use crate::client::Client;
+use crate::client::{Client, Starting};
 use crate::config::LinuxConfig;
 use crate::container::{LinuxContainer, Parts};
 use crate::monitor::Setup;
@@ -30,6 +31,8 @@ pub struct LinuxBackend {
     config: LinuxConfig,
     cgroups: PathBuf,
     pods: Mutex<HashMap<PodUid, Arc<OnceCell<Arc<Client>>>>>,
+    /// Monitors of pods that have no container yet.
+    expected: Mutex<HashMap<PodUid, Starting>>,
 }
 
 /// A container that runs already cannot be taken over.
@@ -59,7 +62,7 @@ pub enum AdoptError {
 impl LinuxBackend {
     /// A backend without containers. Nothing is done before the first one comes.
     pub fn new(config: LinuxConfig) -> Self {
-        Self { config, cgroups: cgroup::ROOT.into(), pods: Mutex::default() }
+        Self { config, cgroups: cgroup::ROOT.into(), pods: Mutex::default(), expected: Mutex::default() }
     }
 
     /// Takes over a container that another process, which has died, has started: one of its pod's monitor in `dir`
@@ -143,8 +146,18 @@ impl LinuxBackend {
             seccomp_profiles: self.config.seccomp_profiles.clone(),
         };
         let cell = self.cell(&config.id.pod);
-        let client = cell.get_or_try_init(|| Client::spawn(&self.config.monitor, &program.pod.dir, &setup)).await?;
-        Ok(Arc::clone(client))
+        let dir = &program.pod.dir;
+        let make = async || {
+            let expected = self.expected().remove(&config.id.pod);
+            let starting = expected.map_or_else(|| Starting::begin(&self.config.monitor, dir), Ok)?;
+            Client::tell(starting, dir, &setup).await
+        };
+        Ok(Arc::clone(cell.get_or_try_init(make).await?))
+    }
+
+    fn expected(&self) -> MutexGuard<'_, HashMap<PodUid, Starting>> {
+        // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,6 +168,19 @@ fn key(id: &ContainerId) -> Key {
 
 #[async_trait]
 impl Backend for LinuxBackend {
+    async fn expect(&self, pod: &PodUid, dir: &Path) {
+        if !rustix::process::geteuid().is_root() || self.cell(pod).initialized() {
+            return;
+        }
+        if let Entry::Vacant(vacant) = self.expected().entry(pod.clone()) {
+            match Starting::begin(&self.config.monitor, dir) {
+                Ok(starting) => drop(vacant.insert(starting)),
+                // It is tried again, and complained about, when the container comes.
+                Err(error) => tracing::debug!(%pod, error, "cannot start a pod's monitor early"),
+            }
+        }
+    }
+
     async fn create(
         &self,
         config: ContainerConfig,
@@ -202,6 +228,10 @@ impl Backend for LinuxBackend {
     }
 
     async fn remove_pod(&self, pod: &PodUid, dir: &Path) {
+        let expected = self.expected().remove(pod);
+        if let Some(expected) = expected {
+            expected.end().await;
+        }
         let known = self.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(pod);
         let known = known.and_then(|cell| cell.get().cloned());
         if known.is_none() && !dir.exists() {

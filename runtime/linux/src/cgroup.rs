@@ -210,6 +210,11 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Puts the calling process into it; of version 1, in one tree only.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        fs::write(self.dir("pids").join("cgroup.procs"), "0")
+    }
+
     /// Kills all that is in it, and waits until it is gone.
     pub(crate) fn kill(&self) -> io::Result<()> {
         if self.hierarchy.version == Version::V2 && fs::write(self.dir("").join("cgroup.kill"), "1").is_ok() {

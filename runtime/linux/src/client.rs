@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::SocketFlags;
-use tokio::io::AsyncReadExt as _;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Child;
 use tokio::sync::{oneshot, watch};
 
 use crate::alive;
 use crate::config::MonitorCommand;
-use crate::monitor::{READY, SETUP, SOCKET, Setup};
+use crate::monitor::{READY, SOCKET, Setup};
 use crate::packet;
 use crate::protocol::{Call, End, Failure, Key, Message, Reply, Request};
 use crate::sys;
@@ -36,6 +37,36 @@ pub(crate) enum Fate {
     Ended(End),
     /// Its monitor has died, so nobody will ever know how it ended.
     Lost,
+}
+
+/// A monitor that runs and has not been told yet what it is to do. If this is dropped, it ends.
+#[derive(Debug)]
+pub(crate) struct Starting(Child);
+
+impl Starting {
+    /// Starts one for a pod's directory, which need not be there yet. Must be called within a tokio runtime.
+    pub(crate) fn begin(command: &MonitorCommand, dir: &Path) -> Result<Self, String> {
+        let child = tokio::process::Command::new(&command.exe)
+            .args(&command.args)
+            .arg(dir)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // Ctrl-C at the terminal is not for it.
+            .process_group(0)
+            .kill_on_drop(false)
+            .spawn();
+        child.map(Self).map_err(|error| format!("cannot start {}: {error}", command.exe.display()))
+    }
+
+    /// Ends it.
+    pub(crate) async fn end(mut self) {
+        // Its input ends with this.
+        if let Err(error) = self.0.wait().await {
+            tracing::debug!(%error, "cannot wait for a monitor that is not needed");
+        }
+    }
 }
 
 /// A connection. While it is there, its task reads what the monitor says.
@@ -62,22 +93,18 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 impl Client {
-    /// Starts a monitor in a pod's directory, and connects to it. If this is given up, the monitor goes.
-    pub(crate) async fn spawn(command: &MonitorCommand, dir: &Path, setup: &Setup) -> Result<Arc<Self>, String> {
+    /// Tells a monitor what it is to do, and connects to it. If this is given up, the monitor goes.
+    pub(crate) async fn tell(Starting(mut child): Starting, dir: &Path, setup: &Setup) -> Result<Arc<Self>, String> {
         let text = serde_json::to_vec(setup).map_err(|error| error.to_string())?;
-        tokio::fs::write(dir.join(SETUP), text).await.map_err(|error| format!("cannot write {SETUP}: {error}"))?;
-        let mut child = tokio::process::Command::new(&command.exe)
-            .args(&command.args)
-            .arg(dir)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            // Ctrl-C at the terminal is not for it.
-            .process_group(0)
-            .kill_on_drop(false)
-            .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", command.exe.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            match stdin.write_all(&text).await {
+                // It has said why on its standard output.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    return Err(format!("cannot tell the pod's monitor what to do: {error}"));
+                }
+                _ => {}
+            }
+        }
         let mut words = String::new();
         if let Some(stdout) = child.stdout.take() {
             // It closes its output after it has spoken.

@@ -24,7 +24,7 @@ mod serve;
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alive;
 
-/// What a monitor is told when it is started, in a file.
+/// What a monitor is told, on its standard input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) uid: String,
@@ -46,14 +46,15 @@ pub(crate) struct Setup {
     pub(crate) seccomp_profiles: PathBuf,
 }
 
-/// The file of a [`Setup`] in a pod's directory.
-pub(crate) const SETUP: &str = "pod.json";
 /// The socket that a monitor listens on.
 pub(crate) const SOCKET: &str = "monitor.sock";
 /// What a monitor writes to its standard output when it is ready.
 pub(crate) const READY: &str = "ready";
 
 /// What a monitor runs as: one argument, the pod's directory. Must be called before the process has a second thread.
+///
+/// It may be started before it is known what the pod is like: it does nothing until it is told on its standard input, and
+/// ends if that ends first.
 ///
 /// It answers on its standard output: `ready`, or why it cannot run.
 pub fn monitor_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -86,9 +87,10 @@ fn answer(words: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{words}")
 }
 
-/// Closes the pipe to whoever started this process.
+/// Closes the pipes to whoever started this process.
 fn detach() -> io::Result<()> {
-    let null = File::options().write(true).open("/dev/null")?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
     Ok(rustix::stdio::dup2_stdout(&null)?)
 }
 
@@ -98,9 +100,10 @@ fn start(dir: &Path) -> Result<serve::Server, String> {
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(failed("change to /"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| error.to_string())?;
-    let lock = alive::take(dir).map_err(failed("take the monitor's lock"))?;
-    let text = std::fs::read(dir.join(SETUP)).map_err(failed("read the pod's configuration"))?;
+    let mut text = Vec::new();
+    io::stdin().read_to_end(&mut text).map_err(failed("read the pod's configuration"))?;
     let setup: Setup = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let lock = alive::take(dir).map_err(failed("take the monitor's lock"))?;
     let errors = runtime::ErrorLog::install(dir).map_err(failed("open the monitor's log"))?;
     let pod = pod::Pod::enter(dir, setup)?;
     let table = containers::Table::new(pod, errors);

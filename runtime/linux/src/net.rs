@@ -165,7 +165,11 @@ impl Networks {
         let noted = self.shared.note_home(uid).and_then(|()| self.shared.claim(uid, ips));
         let made = noted.and_then(|()| match &self.shared.cni {
             None if self.shared.on_bridge.load(Ordering::Acquire) > 0 => self.shared.namespace(uid, ips),
-            None => self.shared.bridge(&guard).and_then(|()| self.shared.namespace(uid, ips)),
+            None => self.shared.bridge(&guard).and_then(|rules| {
+                // The rules come meanwhile.
+                let namespace = self.shared.namespace(uid, ips);
+                rules.finish().step("masquerade what pods send (by nft)").and(namespace)
+            }),
             Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips),
         });
         if made.is_ok() {
@@ -335,8 +339,8 @@ impl Shared {
         Ok(names.filter(|name| self.pod_dir(name).is_ok()).collect())
     }
 
-    /// The bridge and the rules, made where they are missing, under the lock.
-    fn bridge(&self, lock: &File) -> Result<()> {
+    /// The bridge, made where it is missing, and the rules, which are on their way. The lock is held.
+    fn bridge(&self, lock: &File) -> Result<nft::Change> {
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
         let index = match netlink.index(BRIDGE).step("look for the pods' bridge")? {
             Some(index) => index,
@@ -356,7 +360,7 @@ impl Shared {
             std::fs::write(forwarding, "1").step("turn on the forwarding of packets")?;
         }
         netlink.up(index).step("turn on the pods' bridge")?;
-        nft::apply(&nft::rules(&self.cidrs), lock).step("masquerade what pods send (by nft)")
+        nft::begin(&nft::rules(&self.cidrs), lock).step("masquerade what pods send (by nft)")
     }
 
     /// A namespace with its interfaces, in its file. The lock is held.
@@ -421,8 +425,12 @@ impl Shared {
 
     /// Removes a pod's namespace, and what belongs to all if it was the last. The lock is held.
     fn remove(&self, uid: &str, lock: &File) -> Result<()> {
-        self.remove_dir(uid)?;
-        self.leave(lock)
+        if self.pods()?.iter().any(|other| other != uid) {
+            return self.remove_dir(uid);
+        }
+        self.detach(uid)?;
+        let shared = self.remove_shared(Some(uid), lock);
+        self.remove_dir(uid).and(shared)
     }
 
     /// The lock is held.
@@ -441,7 +449,7 @@ impl Shared {
         self.detach(uid)?;
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
         if let Some(index) = netlink.index(&host_end(uid)).step("look for a pod's interface")? {
-            netlink.delete(index).step("remove a pod's interface")?;
+            netlink.delete(&[index]).step("remove a pod's interface")?;
         }
         let file = self.file(uid);
         mounts::detach(&file).step("unmount a network namespace")?;
@@ -453,16 +461,22 @@ impl Shared {
 
     /// Removes the bridge and the rules, under the lock, if no pod needs them.
     fn leave(&self, lock: &File) -> Result<()> {
-        if !self.pods()?.is_empty() {
-            return Ok(());
-        }
+        if self.pods()?.is_empty() { self.remove_shared(None, lock) } else { Ok(()) }
+    }
+
+    /// Removes the bridge and the rules, and with them the interface of the last pod. The lock is held.
+    fn remove_shared(&self, last: Option<&str>, lock: &File) -> Result<()> {
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
-        if let Some(index) = netlink.index(BRIDGE).step("look for the pods' bridge")? {
-            // They come after the bridge and go before it: so whoever finds a bridge knows that there may be rules.
-            nft::apply(nft::REMOVAL, lock).step("remove the rules for pods (by nft)")?;
-            netlink.delete(index).step("remove the pods' bridge")?;
+        let Some(bridge) = netlink.index(BRIDGE).step("look for the pods' bridge")? else { return Ok(()) };
+        let mut links = vec![bridge];
+        if let Some(uid) = last {
+            links.extend(netlink.index(&host_end(uid)).step("look for a pod's interface")?);
         }
-        Ok(())
+        // The rules come after the bridge, and their removal is begun before the bridge goes, which nobody can stop then:
+        // so whoever finds a bridge knows that there may be rules, and whoever finds none that there are none.
+        let rules = nft::begin(nft::REMOVAL, lock).step("remove the rules for pods (by nft)")?;
+        let removed = netlink.delete(&links).step("remove the pods' bridge");
+        rules.finish().step("remove the rules for pods (by nft)").and(removed)
     }
 }
 

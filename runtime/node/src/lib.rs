@@ -17,6 +17,7 @@ mod eviction;
 mod facts;
 mod guard;
 mod handle;
+mod lazy;
 mod network;
 mod node;
 mod notice;

@@ -15,7 +15,7 @@ use nacelle_infra::network::{HostPortConfig, NetworkConfigError, NodeNetwork, No
 use nacelle_linux::net::Networks;
 use nacelle_linux::{LinuxBackend, LinuxConfig};
 use nacelle_spec::{CheckedPod, Objects};
-use nacelle_wasm::{WasmBackend, WasmConfig};
+use nacelle_wasm::WasmConfig;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ use crate::driver::{Context, Driver, FrontEnd, Live, Origin, Outlets, Shared, Wi
 use crate::eviction::{Manager, NodeConditions};
 use crate::guard::Guard;
 use crate::handle::PodHandle;
+use crate::lazy::LazyWasm;
 use crate::notice::Notice;
 use crate::prune::compile_cache;
 use crate::stats::{Registry, Sample};
@@ -54,9 +55,6 @@ pub enum NodeError {
     /// The image store.
     #[error(transparent)]
     Images(#[from] StoreError),
-    /// The WebAssembly engine or its cache.
-    #[error("the WebAssembly engine cannot be set up: {0}")]
-    Engine(String),
     /// The pods' network.
     #[error(transparent)]
     Network(#[from] NetworkConfigError),
@@ -81,10 +79,10 @@ pub struct PodStart {
 }
 
 impl Node {
-    /// Opens the state directory and gets the engine ready. Nothing runs yet.
+    /// Opens the state directory. Nothing runs yet; an engine is made when the first WebAssembly container comes.
     ///
     /// # Errors
-    /// When a directory or the engine cannot be used.
+    /// When a directory cannot be used.
     pub fn open(config: NodeConfig) -> Result<Arc<Self>, NodeError> {
         let cache = config.compile_cache.clone().unwrap_or_else(|| compile_cache(&config.state_dir));
         let wasm = WasmConfig {
@@ -92,7 +90,7 @@ impl Node {
             address_space: config.address_space,
             ..WasmConfig::new(cache)
         };
-        let wasm = WasmBackend::new(wasm).map_err(|error| NodeError::Engine(error.to_string()))?;
+        let wasm = LazyWasm::new(wasm);
         let linux = config.monitor.clone().map(|monitor| {
             let seccomp_profiles = config.state_dir.join("seccomp");
             Arc::new(LinuxBackend::new(LinuxConfig { monitor, seccomp_profiles })) as Arc<dyn Backend>

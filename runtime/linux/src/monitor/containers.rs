@@ -47,6 +47,9 @@ struct Container {
     ids: Ids,
     executor: Program,
     cgroup: Cgroup,
+    /// What the backend keeps of it.
+    dir: PathBuf,
+    /// As libcontainer wants it.
     bundle: PathBuf,
     root: PathBuf,
     phase: Phase,
@@ -137,16 +140,17 @@ impl Table {
             return Err(Failure::Other("this is no Linux program".to_owned()));
         };
         let cgroup = self.pod.cgroup.container(&key);
-        let bundle = self.pod.dir.join("containers").join(&key);
+        let dir = self.pod.dir.join("containers").join(&key);
+        let bundle = self.pod.work.join("bundles").join(&key);
         let scratch = program.files.scratch.clone();
-        let made = self.make(&key, config, program, cgroup, &bundle);
+        let made = self.make(&key, config, program, cgroup, [&dir, &bundle]);
         match made {
             Ok(container) => {
                 self.containers.insert(key, container);
                 done()
             }
             Err(failure) => {
-                clean(&bundle, &scratch);
+                clean([&dir, &bundle], &scratch);
                 Err(failure)
             }
         }
@@ -159,7 +163,7 @@ impl Table {
         config: ContainerConfig,
         mut program: Box<LinuxProgram>,
         cgroup: Cgroup,
-        bundle: &Path,
+        [dir, bundle]: [&Path; 2],
     ) -> Result<Container, Failure> {
         fs::create_dir_all(bundle).map_err(other("make the container's directory"))?;
         let root = rootfs::mount(&program.files.layers, &program.files.scratch)
@@ -185,8 +189,8 @@ impl Table {
         }
         write(&bundle.join("config.json"), &spec)?;
         tracing::debug!(key, "prepared");
-        let bundle = bundle.to_owned();
-        Ok(Container { config, program, ids, executor, cgroup, bundle, root, phase: Phase::Prepared })
+        let (dir, bundle) = (dir.to_owned(), bundle.to_owned());
+        Ok(Container { config, program, ids, executor, cgroup, dir, bundle, root, phase: Phase::Prepared })
     }
 
     /// A process in the namespace of processes that a container with this target shares with others, if it does.
@@ -228,7 +232,7 @@ impl Table {
     }
 
     fn start(&mut self, key: &str) -> Answer {
-        let state = self.pod.dir.join("state");
+        let state = self.pod.work.join("state");
         fs::create_dir_all(&state).map_err(other("make a directory"))?;
         let container = self.containers.get(key).ok_or(Failure::NotRunning)?;
         if !matches!(container.phase, Phase::Prepared) {
@@ -268,7 +272,7 @@ impl Table {
     }
 
     fn exec(&mut self, key: &str, exec: u64, argv: &[String], stdin: bool, terminal: Option<Size>) -> Answer {
-        let state = self.pod.dir.join("state");
+        let state = self.pod.work.join("state");
         let container = self.containers.get(key).ok_or(Failure::NotRunning)?;
         if !matches!(container.phase, Phase::Running { .. }) {
             return Err(Failure::NotRunning);
@@ -334,8 +338,8 @@ impl Table {
         let Some(container) = self.containers.get(key) else { return done() };
         container.cgroup.kill().map_err(other("kill the container"))?;
         container.cgroup.remove().map_err(other("remove the container's control group"))?;
-        let _ = fs::remove_dir_all(self.pod.dir.join("state").join(key));
-        clean(&container.bundle, &container.program.files.scratch);
+        let _ = fs::remove_dir_all(self.pod.work.join("state").join(key));
+        clean([&container.dir, &container.bundle], &container.program.files.scratch);
         self.containers.remove(key);
         done()
     }
@@ -438,14 +442,16 @@ fn pin_sub_paths(program: &mut LinuxProgram) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is left of a container on the disk.
-fn clean(bundle: &Path, scratch: &Path) {
+/// What is left of a container.
+fn clean(dirs: [&Path; 2], scratch: &Path) {
     // The root, and what is pinned below it.
     let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
     if let Err(error) = rootfs::mounts::detach_below(&path) {
         tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
     }
-    let _ = fs::remove_dir_all(bundle);
+    for dir in dirs {
+        let _ = fs::remove_dir_all(dir);
+    }
 }
 
 /// Makes the streams of a process, runs it, and keeps the other ends.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nacelle_container::{NetworkNamespace, ProcessNamespace};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitOptions};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use super::Setup;
@@ -22,6 +22,9 @@ use crate::sysctl;
 /// The size of a pod's /dev/shm: containerd's.
 const SHARED_MEMORY: &std::ffi::CStr = c"mode=1777,size=65536k";
 
+/// What is in the monitor's directory is small, but a configuration may have long arguments.
+const WORK: &std::ffi::CStr = c"mode=0700,size=65536k";
+
 /// The group of process 1 of a pod, below the pod's own. No container can have this name.
 const INIT: &str = "_init";
 
@@ -30,12 +33,17 @@ const INIT: &str = "_init";
 pub(super) struct Pod {
     pub(super) setup: Setup,
     pub(super) dir: PathBuf,
+    /// A directory of the monitor's own, in memory: what libcontainer reads and writes while it starts a program. Nobody
+    /// else sees it, and it goes with the monitor.
+    pub(super) work: PathBuf,
     pub(super) cgroup: Cgroup,
     pub(super) machine: Machine,
     /// What its containers have at /dev/shm.
     pub(super) shared_memory: PathBuf,
     /// Process 1 of all its containers, if they share their processes.
     pub(super) init: Option<Pid>,
+    /// A process that ends by itself, after some milliseconds.
+    ahead: Option<Pid>,
 }
 
 impl Pod {
@@ -45,9 +53,11 @@ impl Pod {
         let cgroup = hierarchy.pod(&setup.uid);
         let limits = limits::pod(hierarchy.version, &setup.cpu, setup.pod.memory, setup.pod.options.pids_limit);
         cgroup.create().map_err(|error| format!("cannot make the pod's control group: {error}"))?;
+        let ahead = begin_grace_period(&cgroup);
         cgroup.apply(&limits).map_err(|error| format!("the pod's control group: {error}"))?;
         let machine = machine::inspect(hierarchy.version);
         enter_namespaces(&setup)?;
+        let work = work(dir).map_err(|error| format!("cannot make a directory in memory: {error}"))?;
         let shared_memory = shared_memory(dir, &setup).map_err(|error| format!("cannot make /dev/shm: {error}"))?;
         for (file, value) in sysctl::settings(&setup.pod).map_err(|error| error.to_string())? {
             fs::write(Path::new("/proc/sys").join(&file), &value)
@@ -59,11 +69,15 @@ impl Pod {
             }
             ProcessNamespace::Container | ProcessNamespace::Host => None,
         };
-        Ok(Self { setup, dir: dir.to_owned(), cgroup, machine, shared_memory, init })
+        Ok(Self { setup, dir: dir.to_owned(), work, cgroup, machine, shared_memory, init, ahead })
     }
 
     /// Ends and removes what is left of the pod, but for its directory.
     pub(super) fn remove(&self) -> io::Result<()> {
+        if let Some(pid) = self.ahead {
+            // Most often it has ended long ago.
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        }
         self.cgroup.kill()?;
         self.cgroup.remove()
     }
@@ -95,6 +109,16 @@ fn enter_namespaces(setup: &Setup) -> Result<(), String> {
         .map_err(|error| format!("cannot set the hostname {:?}: {error}", setup.hostname))
 }
 
+/// On a disk the same takes 10 ms: libcontainer writes a container's state four times over, and each time the file is cut
+/// short first, so that the filesystem writes it out and who removes it waits for that.
+fn work(dir: &Path) -> io::Result<PathBuf> {
+    let path = dir.join("work");
+    fs::create_dir_all(&path)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("nacelle", &path, "tmpfs", flags, WORK)?;
+    Ok(path)
+}
+
 fn shared_memory(dir: &Path, setup: &Setup) -> io::Result<PathBuf> {
     if setup.pod.options.host_ipc {
         return Ok("/dev/shm".into());
@@ -104,6 +128,21 @@ fn shared_memory(dir: &Path, setup: &Setup) -> io::Result<PathBuf> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("shm", &path, "tmpfs", flags, SHARED_MEMORY)?;
     Ok(path)
+}
+
+/// Has the kernel get ready for a process that changes its control group: before the first one on a quiet machine may, it
+/// waits for all CPUs to have noticed, 8 to 15 ms, and the next ones need not. A process that has nothing else to do comes
+/// first, while the container is prepared.
+fn begin_grace_period(pod: &Cgroup) -> Option<Pid> {
+    match sys::fork() {
+        // Of version 2, a group with groups below it takes no process: the kernel has waited by then.
+        Ok(Fork::Child) => sys::end_with(|| drop(pod.enter())),
+        Ok(Fork::Parent(pid)) => Some(pid),
+        Err(error) => {
+            tracing::debug!(%error, "the first container waits for the kernel");
+            None
+        }
+    }
 }
 
 /// Starts a process whose process namespace all containers share. It reaps what their ends leave.

@@ -6,10 +6,13 @@ use std::os::fd::RawFd;
 
 use futures::TryStreamExt as _;
 use ipnet::IpNet;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::runtime::Runtime;
+
+/// The group of interfaces that are being removed: a number that nobody else has thought of.
+const DOOMED: u32 = 0x6e61_6365;
 
 /// A connection to the kernel about the network namespace that the calling thread is in when it opens it.
 #[derive(Debug)]
@@ -114,12 +117,26 @@ impl Netlink {
         self.wait(self.handle.route().add(route).execute())
     }
 
-    /// Removes an interface, with its other end if it has one; fine if it is gone.
-    pub(super) fn delete(&self, index: u32) -> io::Result<()> {
-        match self.wait(self.handle.link().del(index).execute()) {
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(()),
-            deleted => deleted,
+    /// Removes interfaces, with their other ends if they have such; fine if some are gone. All at once: the kernel waits for
+    /// all CPUs a few times before one is gone, or before many are.
+    pub(super) fn delete(&self, indices: &[u32]) -> io::Result<()> {
+        if let [index] = indices {
+            return gone_is_fine(self.wait(self.handle.link().del(*index).execute()));
         }
+        for index in indices {
+            let message = LinkUnspec::new_with_index(*index).link_group(DOOMED).build();
+            gone_is_fine(self.wait(self.handle.link().set(message).execute()))?;
+        }
+        let mut all = self.handle.link().del(0);
+        all.message_mut().attributes.push(LinkAttribute::Group(DOOMED));
+        gone_is_fine(self.wait(all.execute()))
+    }
+}
+
+fn gone_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(()),
+        done => done,
     }
 }
 

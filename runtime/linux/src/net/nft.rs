@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use ipnet::IpNet;
 
@@ -48,11 +48,15 @@ add rule {family} nacelle forward iifname \"{BRIDGE}\" {family} daddr {link_loca
     text
 }
 
-/// Applies rules, in the network namespace of the calling thread.
+/// A change of the rules that is being made.
+#[derive(Debug)]
+pub(super) struct Change(Child);
+
+/// Begins to apply rules, in the network namespace of the calling thread.
 ///
 /// `lock` is the networks' lock, which the program holds as long as it lives: if this process is killed meanwhile,
 /// whoever comes to clean up waits until the rules are there.
-pub(super) fn apply(rules: &str, lock: &File) -> io::Result<()> {
+pub(super) fn begin(rules: &str, lock: &File) -> io::Result<Change> {
     let mut nft = Command::new("nft");
     // A descriptor has to be one of three to be inherited, and with these arguments nothing is written to this one.
     nft.args(["-f", "-"]).stdin(Stdio::piped()).stdout(lock.try_clone()?).stderr(Stdio::piped());
@@ -67,12 +71,19 @@ pub(super) fn apply(rules: &str, lock: &File) -> io::Result<()> {
             _ => {}
         }
     }
-    let output = nft.wait_with_output()?;
-    match output.status.success() {
-        true => Ok(()),
-        false => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(io::Error::other(format!("nft: {}", said.lines().next().unwrap_or("it failed without a word"))))
+    Ok(Change(nft))
+}
+
+impl Change {
+    /// Waits until the rules are applied. Without this nobody knows whether they are.
+    pub(super) fn finish(self) -> io::Result<()> {
+        let output = self.0.wait_with_output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Err(io::Error::other(format!("nft: {}", said.lines().next().unwrap_or("it failed without a word"))))
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What the containers of a pod share, and what they do not.
 
-use nacelle_container::{CreateError, NetworkNamespace, ProcessNamespace};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nacelle_container::{Backend as _, CreateError, NetworkNamespace, ProcessNamespace};
 
 use crate::support::{World, exited};
 
@@ -86,4 +89,41 @@ async fn safe_parameters_are_set_and_others_refused() {
         other => panic!("{other:?}"),
     }
     world.remove().await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_is_expected_is_the_one_that_serves() {
+    let Some(world) = World::new().await else { return };
+    let dir = world.dir();
+    world.backend.expect(&world.pod, &dir).await;
+    world.backend.expect(&world.pod, &dir).await;
+    assert_eq!(world.run(world.sh("exit 4")).await.cause, exited(4));
+    // One that was started for nothing would wait.
+    let monitor = monitors(&dir);
+    assert_eq!(monitor.len(), 1, "{monitor:?}");
+    world.backend.expect(&world.pod, &dir).await;
+    assert_eq!(monitors(&dir), monitor);
+    world.remove().await;
+}
+
+#[tokio::test]
+async fn a_monitor_that_is_expected_in_vain_ends() {
+    let Some(world) = World::new().await else { return };
+    world.backend.expect(&world.pod, &world.dir()).await;
+    world.remove().await;
+}
+
+/// The processes that this one has started in a pod's directory; not those that they have forked.
+fn monitors(dir: &Path) -> Vec<String> {
+    let own = format!("\nPPid:\t{}\n", std::process::id());
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap()) {
+        let read = |file: &str| std::fs::read(process.path().join(file)).unwrap_or_default();
+        let is_own = String::from_utf8_lossy(&read("status")).contains(&own);
+        if is_own && read("cmdline").strip_suffix(b"\0").is_some_and(|args| args.ends_with(dir.as_os_str().as_bytes()))
+        {
+            found.push(process.file_name().into_string().unwrap());
+        }
+    }
+    found
 }
