@@ -21,6 +21,7 @@ mod machine;
 mod pod;
 mod runtime;
 mod serve;
+mod staging;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -98,6 +99,8 @@ fn start(dir: &Path) -> Result<serve::Server, String> {
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(failed("change to /"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| error.to_string())?;
+    // A container without groups of its own would have those of whoever runs this.
+    let _ = rustix::thread::set_thread_groups(&[]);
     let lock = alive::take(dir).map_err(failed("take the monitor's lock"))?;
     let text = std::fs::read(dir.join(SETUP)).map_err(failed("read the pod's configuration"))?;
     let setup: Setup = serde_json::from_slice(&text).map_err(|error| error.to_string())?;

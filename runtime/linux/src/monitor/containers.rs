@@ -12,7 +12,11 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
-use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, Program as ContainerProgram, StdinMode};
+use nacelle_container::{
+    ContainerConfig, LinuxFiles, LinuxProgram, ProcessNamespace, Program as ContainerProgram, Propagation, StdinMode,
+    UserNamespace,
+};
+use rustix::fs::Uid;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use seccompiler::BpfProgram;
@@ -22,14 +26,20 @@ use super::console::Console;
 use super::executor::Program;
 use super::pod::Pod;
 use super::runtime::{self, ErrorLog, Place, Stdio};
+use super::staging;
 use crate::cgroup::Cgroup;
 use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State, Streams};
+use crate::rootfs::mapped::{self, Access};
 use crate::spec::{self, Capabilities, Ground};
 use crate::user::Ids;
-use crate::{inside, rootfs, seccomp, sys, user, volumes};
+use crate::users::{self, IDS, Users};
+use crate::{beside, inside, rootfs, seccomp, sys, user, volumes};
 
 /// What a process needs to install a filter when it may gain privileges later, and to give that up again.
 const FILTER_CAPABILITIES: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
+
+/// Where volumes are mounted that are shared both ways, in a container's own directory.
+const SHARED: &str = "shared";
 
 /// All containers of the pod.
 #[derive(Debug)]
@@ -49,6 +59,8 @@ struct Container {
     cgroup: Cgroup,
     bundle: PathBuf,
     root: PathBuf,
+    /// What its specification names the namespace of processes by, if it shares one.
+    _processes: Option<File>,
     phase: Phase,
 }
 
@@ -146,7 +158,7 @@ impl Table {
                 done()
             }
             Err(failure) => {
-                clean(&bundle, &scratch);
+                self.clean(&key, &bundle, &scratch);
                 Err(failure)
             }
         }
@@ -162,18 +174,33 @@ impl Table {
         bundle: &Path,
     ) -> Result<Container, Failure> {
         fs::create_dir_all(bundle).map_err(other("make the container's directory"))?;
-        let root = rootfs::mount(&program.files.layers, &program.files.scratch)
-            .map_err(other("mount the container's root filesystem"))?;
+        let LinuxFiles { layers, scratch, .. } = &program.files;
+        let root = match &self.pod.users {
+            None => rootfs::mount(layers, scratch),
+            Some(users) => staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir)),
+        };
+        let root = root.map_err(other("mount the container's root filesystem"))?;
+        share_volumes(&self.pod.host_mounts, &mut program)?;
         pin_sub_paths(&mut program)?;
+        if let Some(users) = &self.pod.users {
+            translate_volumes(users, key, &mut program)?;
+        }
         let security = &program.options.security;
         let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
         let ids = user::resolve(security, &program.options.image_user, &passwd, &group)
             .map_err(|error| Failure::Config(error.to_string()))?;
-        if let Err(error) = inside::make_dirs(&root, &config.working_dir) {
+        let root_user = match &self.pod.users {
+            Some(users) => {
+                check_ids(&ids)?;
+                users.ids().first()
+            }
+            None => 0,
+        };
+        if let Err(error) = inside::make_dirs(&root, &config.working_dir, root_user) {
             tracing::debug!(dir = config.working_dir, %error, "cannot make the working directory");
         }
         let processes = self.processes_of(program.options.target.as_deref())?;
-        let ground = self.ground(&config, &program, &ids, &root, processes, &cgroup);
+        let ground = self.ground(&config, &program, &ids, &root, processes.as_ref(), &cgroup);
         let refused = |error: spec::SpecError| Failure::Config(error.to_string());
         let capabilities = Capabilities::of(security, &self.pod.machine).map_err(refused)?;
         let filters = seccomp::programs(spec::seccomp(&ground), &capabilities, &self.pod.setup.seccomp_profiles)
@@ -186,24 +213,36 @@ impl Table {
         write(&bundle.join("config.json"), &spec)?;
         tracing::debug!(key, "prepared");
         let bundle = bundle.to_owned();
-        Ok(Container { config, program, ids, executor, cgroup, bundle, root, phase: Phase::Prepared })
+        Ok(Container {
+            config,
+            program,
+            ids,
+            executor,
+            cgroup,
+            bundle,
+            root,
+            _processes: processes,
+            phase: Phase::Prepared,
+        })
     }
 
-    /// A process in the namespace of processes that a container with this target shares with others, if it does.
-    fn processes_of(&self, target: Option<&str>) -> Result<Option<Pid>, Failure> {
+    /// The namespace of processes that a container with this target shares with others, if it does.
+    fn processes_of(&self, target: Option<&str>) -> Result<Option<File>, Failure> {
         let (Some(target), ProcessNamespace::Container) = (target, self.pod.setup.pod.options.processes) else {
-            return Ok(self.pod.init);
+            let shared = self.pod.processes.as_ref().map(File::try_clone).transpose();
+            return shared.map_err(other("share the pod's processes"));
         };
         let running = |container: &Container| match container.phase {
             Phase::Running { pid, .. } if container.config.id.name == target => Some(pid),
             _ => None,
         };
-        let found = self.containers.values().find_map(running);
-        found.map(Some).ok_or_else(|| {
+        let found = self.containers.values().find_map(running).ok_or_else(|| {
             Failure::Config(format!(
                 "targetContainerName: container {target} does not run, and has no processes to share"
             ))
-        })
+        })?;
+        let opened = File::open(format!("/proc/{}/ns/pid", found.as_raw_nonzero()));
+        opened.map(Some).map_err(other("share a container's processes"))
     }
 
     fn ground<'a>(
@@ -212,7 +251,7 @@ impl Table {
         program: &'a LinuxProgram,
         ids: &'a Ids,
         root: &'a Path,
-        pid_namespace: Option<Pid>,
+        processes: Option<&File>,
         cgroup: &Cgroup,
     ) -> Ground<'a> {
         Ground {
@@ -222,7 +261,8 @@ impl Table {
             machine: &self.pod.machine,
             root,
             shared_memory: &self.pod.shared_memory,
-            pid_namespace,
+            pid_namespace: processes.map(users::own_path),
+            user_namespace: self.pod.users.as_ref().map(Users::path),
             cgroup: cgroup.oci_path(),
         }
     }
@@ -240,7 +280,8 @@ impl Table {
         let run = |stdio, console: Option<&Path>| {
             runtime::start(place, stdio, console, container.executor.clone(), &self.errors)
         };
-        let started = connected(&container.bundle, stdin, terminal, run);
+        let owner = self.on_host(container.ids.uid);
+        let started = connected(&container.bundle, owner, stdin, terminal, run);
         let (pid, held) = match started {
             Ok(started) => started,
             Err(failure) => {
@@ -285,9 +326,14 @@ impl Table {
         write(&file, &process)?;
         let place = Place { state: &state, key, bundle: &container.bundle };
         let executor = Program { size: terminal, ..container.executor.clone() };
-        let run =
-            |stdio, console: Option<&Path>| runtime::exec(place, &file, stdio, console, executor.clone(), &self.errors);
-        let started = connected(&dir, stdin, terminal.is_some(), run);
+        let run = |stdio, console: Option<&Path>| {
+            let run = || runtime::exec(place, &file, stdio, console, executor.clone(), &self.errors);
+            match &self.pod.users {
+                None => run(),
+                Some(users) => exec_as(users, run),
+            }
+        };
+        let started = connected(&dir, self.on_host(ids.uid), stdin, terminal.is_some(), run);
         let _ = fs::remove_dir_all(&dir);
         let (pid, held) = started?;
         let exec_of = Exec { key: key.to_owned(), pid, pidfd: open_pidfd(pid)? };
@@ -335,9 +381,30 @@ impl Table {
         container.cgroup.kill().map_err(other("kill the container"))?;
         container.cgroup.remove().map_err(other("remove the container's control group"))?;
         let _ = fs::remove_dir_all(self.pod.dir.join("state").join(key));
-        clean(&container.bundle, &container.program.files.scratch);
+        self.clean(key, &container.bundle, &container.program.files.scratch);
         self.containers.remove(key);
         done()
+    }
+
+    /// What is left of a container on the disk.
+    fn clean(&self, key: &str, bundle: &Path, scratch: &Path) {
+        // The root, and what is pinned below it.
+        let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
+        // What the container has mounted for others stays theirs.
+        if let Err(error) = volumes::keep_shared(&scratch.join(SHARED)) {
+            tracing::error!(scratch = %scratch.display(), %error, "cannot let go of volumes that are shared both ways");
+            return;
+        }
+        let staged = if self.pod.users.is_some() { staging::remove(key) } else { Ok(()) };
+        if let Err(error) = staged.and(rootfs::mounts::detach_below(&path)) {
+            tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
+        }
+        let _ = fs::remove_dir_all(bundle);
+    }
+
+    /// What a user of the pod is on the host.
+    fn on_host(&self, uid: u32) -> u32 {
+        self.pod.users.as_ref().map_or(Some(uid), |users| users.ids().on_host(uid)).unwrap_or(uid)
     }
 
     fn list(&self) -> Vec<Known> {
@@ -426,6 +493,26 @@ fn write(path: &Path, value: &Value) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(other("write the container's specification"))
 }
 
+/// Takes volumes out of the host's own mounts from which a container's mounts are to get out: the monitor's mounts only
+/// follow those.
+fn share_volumes(host: &File, program: &mut LinuxProgram) -> Result<(), Failure> {
+    // Others are refused when the specification is made.
+    if !program.options.security.privileged || program.pod.options.users == UserNamespace::Pod {
+        return Ok(());
+    }
+    let staging = program.files.scratch.join(SHARED);
+    for (index, mount) in program.files.mounts.iter_mut().enumerate() {
+        if mount.propagation != Propagation::Bidirectional {
+            continue;
+        }
+        fs::create_dir_all(&staging).map_err(other("make a directory"))?;
+        let sub_path = mount.sub_path.take();
+        mount.source = volumes::share(host, &mount.source, sub_path.as_deref(), &staging, &index.to_string())
+            .map_err(|error| Failure::Config(format!("volumeMounts[].mountPropagation: {}: {error}", mount.target)))?;
+    }
+    Ok(())
+}
+
 /// Holds what a `subPath` names before it is mounted: a container could put something else there meanwhile.
 fn pin_sub_paths(program: &mut LinuxProgram) -> Result<(), Failure> {
     let staging = program.files.scratch.join("sub");
@@ -438,19 +525,51 @@ fn pin_sub_paths(program: &mut LinuxProgram) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is left of a container on the disk.
-fn clean(bundle: &Path, scratch: &Path) {
-    // The root, and what is pinned below it.
-    let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
-    if let Err(error) = rootfs::mounts::detach_below(&path) {
-        tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
+/// Mounts volumes with the pod's ids, where whoever mounts them into the container finds them.
+fn translate_volumes(users: &Users, key: &str, program: &mut LinuxProgram) -> Result<(), Failure> {
+    for (index, mount) in program.files.mounts.iter_mut().enumerate() {
+        let target = staging::of(key).join(format!("volume-{index}"));
+        let access = match (mount.read_only, mount.recursive_read_only) {
+            (false, _) => Access::Writable,
+            (true, false) => Access::ReadOnly,
+            (true, true) => Access::RecursivelyReadOnly,
+        };
+        mapped::mount(&mount.source, users.namespace().as_fd(), &target, access).map_err(|error| {
+            let what = format!("volumeMounts[].mountPath: {}: {error}", mount.target);
+            if error.kind() == io::ErrorKind::Unsupported { Failure::Config(what) } else { Failure::Other(what) }
+        })?;
+        // It is so already, and the container cannot change it: the mount is of a namespace above its own.
+        (mount.read_only, mount.recursive_read_only) = (false, false);
+        mount.source = target;
     }
-    let _ = fs::remove_dir_all(bundle);
+    Ok(())
+}
+
+fn check_ids(ids: &Ids) -> Result<(), Failure> {
+    let mut all = [ids.uid, ids.gid].into_iter().chain(ids.groups.iter().copied());
+    all.find(|id| *id >= IDS).map_or(Ok(()), |id| {
+        Err(Failure::Config(format!(
+            "spec.hostUsers: false gives a pod the ids 0 to {}, and this container is to run with {id} (runAsUser, \
+             runAsGroup, supplementalGroups, fsGroup or the image's user)",
+            IDS - 1
+        )))
+    })
+}
+
+/// libcontainer leaves the user namespace of a container out when it runs another program there: what it does then is done
+/// in that namespace.
+fn exec_as(users: &Users, run: impl FnOnce() -> Result<Pid, Failure>) -> Result<Pid, Failure> {
+    let run = || run().map(|pid| pid.as_raw_nonzero().get());
+    let pid = beside::inside(users.namespace(), run).map_err(other("enter the pod's user namespace"))??;
+    Pid::from_raw(pid).ok_or_else(|| Failure::Other("the program's process is not known".to_owned()))
 }
 
 /// Makes the streams of a process, runs it, and keeps the other ends.
+///
+/// They belong to `owner`, as the container's user may open them again: `/dev/stdout`.
 fn connected(
     dir: &Path,
+    owner: u32,
     stdin: bool,
     terminal: bool,
     run: impl FnOnce(Stdio, Option<&Path>) -> Result<Pid, Failure>,
@@ -459,9 +578,15 @@ fn connected(
         let console = Console::listen(dir).map_err(other("listen for the terminal"))?;
         let pid = run(Stdio::Terminal, Some(console.path()))?;
         let terminal = console.terminal().map_err(other("take the terminal"))?;
+        if let Err(error) = sys::terminal_peer(terminal.as_fd()).and_then(|peer| give(&peer, owner)) {
+            tracing::debug!(%error, "a container's user cannot open its terminal again");
+        }
         return Ok((pid, Held { stdin: None, rest: vec![terminal] }));
     }
-    let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| other("make a pipe")(error.into()));
+    let pipe = || {
+        let made = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
+        made.and_then(|pipe| give(&pipe.0, owner).map(|()| pipe)).map_err(other("make a pipe"))
+    };
     let (own_stdin, stdin) = if stdin {
         let (reader, writer) = pipe()?;
         (reader, Some(writer))
@@ -472,4 +597,9 @@ fn connected(
     let (stderr, own_stderr) = pipe()?;
     let pid = run(Stdio::Pipes { stdin: own_stdin, stdout: own_stdout, stderr: own_stderr }, None)?;
     Ok((pid, Held { stdin, rest: vec![stdout, stderr] }))
+}
+
+/// Makes something a user's of the host.
+fn give(what: &OwnedFd, owner: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchown(what, Some(Uid::from_raw(owner)), None)?)
 }
