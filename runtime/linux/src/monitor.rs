@@ -19,9 +19,11 @@ mod containers;
 mod executor;
 mod machine;
 mod pod;
+mod prepare;
 mod runtime;
 mod serve;
 mod staging;
+mod streams;
 
 use std::ffi::OsString;
 use std::fs::File;

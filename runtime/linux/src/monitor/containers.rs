@@ -8,38 +8,31 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
 use nacelle_container::{
-    ContainerConfig, LinuxFiles, LinuxProgram, ProcessNamespace, Program as ContainerProgram, Propagation, StdinMode,
-    UserNamespace,
+    ContainerConfig, LinuxFiles, LinuxProgram, ProcessNamespace, Program as ContainerProgram, StdinMode,
 };
-use rustix::fs::Uid;
-use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use seccompiler::BpfProgram;
 use serde_json::Value;
 
-use super::console::Console;
 use super::executor::Program;
 use super::pod::Pod;
-use super::runtime::{self, ErrorLog, Place, Stdio};
-use super::staging;
+use super::runtime::{self, ErrorLog, Place};
+use super::streams::{Held, connected};
+use super::{prepare, staging};
 use crate::cgroup::Cgroup;
-use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State, Streams};
-use crate::rootfs::mapped::{self, Access};
+use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State};
 use crate::spec::{self, Capabilities, Ground};
 use crate::user::Ids;
-use crate::users::{self, IDS, Users};
-use crate::{beside, inside, rootfs, seccomp, sys, user, volumes};
+use crate::users::{self, Users};
+use crate::{beside, inside, rootfs, seccomp, sys, user};
 
 /// What a process needs to install a filter when it may gain privileges later, and to give that up again.
 const FILTER_CAPABILITIES: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
-
-/// Where volumes are mounted that are shared both ways, in a container's own directory.
-const SHARED: &str = "shared";
 
 /// All containers of the pod.
 #[derive(Debug)]
@@ -71,28 +64,6 @@ enum Phase {
     Ended { end: End, held: Held },
 }
 
-/// The ends of a container's streams that are not its own.
-#[derive(Debug)]
-struct Held {
-    stdin: Option<OwnedFd>,
-    /// Output and errors, or a terminal.
-    rest: Vec<OwnedFd>,
-}
-
-impl Held {
-    fn streams(&self) -> Streams {
-        if self.rest.len() == 1 { Streams::Terminal } else { Streams::Pipes { stdin: self.stdin.is_some() } }
-    }
-
-    fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.stdin.iter().chain(&self.rest).map(|fd| fd.as_fd()).collect()
-    }
-
-    fn try_clone(&self) -> io::Result<Vec<OwnedFd>> {
-        self.fds().into_iter().map(|fd| fd.try_clone_to_owned()).collect()
-    }
-}
-
 /// A program that runs beside a container's own.
 #[derive(Debug)]
 struct Exec {
@@ -107,7 +78,7 @@ fn done() -> Answer {
     Ok((Reply::Done, Vec::new()))
 }
 
-fn other(what: &str) -> impl FnOnce(io::Error) -> Failure {
+pub(super) fn other(what: &str) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::Other(format!("cannot {what}: {error}"))
 }
 
@@ -180,18 +151,14 @@ impl Table {
             Some(users) => staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir)),
         };
         let root = root.map_err(other("mount the container's root filesystem"))?;
-        share_volumes(&self.pod.host_mounts, &mut program)?;
-        pin_sub_paths(&mut program)?;
-        if let Some(users) = &self.pod.users {
-            translate_volumes(users, key, &mut program)?;
-        }
+        prepare::volumes(&self.pod.host_mounts, self.pod.users.as_ref(), key, &mut program)?;
         let security = &program.options.security;
         let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
         let ids = user::resolve(security, &program.options.image_user, &passwd, &group)
             .map_err(|error| Failure::Config(error.to_string()))?;
         let root_user = match &self.pod.users {
             Some(users) => {
-                check_ids(&ids)?;
+                prepare::check_ids(&ids)?;
                 users.ids().first()
             }
             None => 0,
@@ -391,7 +358,7 @@ impl Table {
         // The root, and what is pinned below it.
         let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
         // What the container has mounted for others stays theirs.
-        if let Err(error) = volumes::keep_shared(&scratch.join(SHARED)) {
+        if let Err(error) = prepare::keep_shared(scratch) {
             tracing::error!(scratch = %scratch.display(), %error, "cannot let go of volumes that are shared both ways");
             return;
         }
@@ -493,113 +460,10 @@ fn write(path: &Path, value: &Value) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(other("write the container's specification"))
 }
 
-/// Takes volumes out of the host's own mounts from which a container's mounts are to get out: the monitor's mounts only
-/// follow those.
-fn share_volumes(host: &File, program: &mut LinuxProgram) -> Result<(), Failure> {
-    // Others are refused when the specification is made.
-    if !program.options.security.privileged || program.pod.options.users == UserNamespace::Pod {
-        return Ok(());
-    }
-    let staging = program.files.scratch.join(SHARED);
-    for (index, mount) in program.files.mounts.iter_mut().enumerate() {
-        if mount.propagation != Propagation::Bidirectional {
-            continue;
-        }
-        fs::create_dir_all(&staging).map_err(other("make a directory"))?;
-        let sub_path = mount.sub_path.take();
-        mount.source = volumes::share(host, &mount.source, sub_path.as_deref(), &staging, &index.to_string())
-            .map_err(|error| Failure::Config(format!("volumeMounts[].mountPropagation: {}: {error}", mount.target)))?;
-    }
-    Ok(())
-}
-
-/// Holds what a `subPath` names before it is mounted: a container could put something else there meanwhile.
-fn pin_sub_paths(program: &mut LinuxProgram) -> Result<(), Failure> {
-    let staging = program.files.scratch.join("sub");
-    for (index, mount) in program.files.mounts.iter_mut().enumerate() {
-        let Some(sub_path) = mount.sub_path.take() else { continue };
-        fs::create_dir_all(&staging).map_err(other("make a directory"))?;
-        mount.source = volumes::pin(&mount.source, &sub_path, &staging, &index.to_string())
-            .map_err(|error| Failure::Config(format!("volumeMounts[].subPath: {sub_path:?}: {error}")))?;
-    }
-    Ok(())
-}
-
-/// Mounts volumes with the pod's ids, where whoever mounts them into the container finds them.
-fn translate_volumes(users: &Users, key: &str, program: &mut LinuxProgram) -> Result<(), Failure> {
-    for (index, mount) in program.files.mounts.iter_mut().enumerate() {
-        let target = staging::of(key).join(format!("volume-{index}"));
-        let access = match (mount.read_only, mount.recursive_read_only) {
-            (false, _) => Access::Writable,
-            (true, false) => Access::ReadOnly,
-            (true, true) => Access::RecursivelyReadOnly,
-        };
-        mapped::mount(&mount.source, users.namespace().as_fd(), &target, access).map_err(|error| {
-            let what = format!("volumeMounts[].mountPath: {}: {error}", mount.target);
-            if error.kind() == io::ErrorKind::Unsupported { Failure::Config(what) } else { Failure::Other(what) }
-        })?;
-        // It is so already, and the container cannot change it: the mount is of a namespace above its own.
-        (mount.read_only, mount.recursive_read_only) = (false, false);
-        mount.source = target;
-    }
-    Ok(())
-}
-
-fn check_ids(ids: &Ids) -> Result<(), Failure> {
-    let mut all = [ids.uid, ids.gid].into_iter().chain(ids.groups.iter().copied());
-    all.find(|id| *id >= IDS).map_or(Ok(()), |id| {
-        Err(Failure::Config(format!(
-            "spec.hostUsers: false gives a pod the ids 0 to {}, and this container is to run with {id} (runAsUser, \
-             runAsGroup, supplementalGroups, fsGroup or the image's user)",
-            IDS - 1
-        )))
-    })
-}
-
 /// libcontainer leaves the user namespace of a container out when it runs another program there: what it does then is done
 /// in that namespace.
 fn exec_as(users: &Users, run: impl FnOnce() -> Result<Pid, Failure>) -> Result<Pid, Failure> {
     let run = || run().map(|pid| pid.as_raw_nonzero().get());
     let pid = beside::inside(users.namespace(), run).map_err(other("enter the pod's user namespace"))??;
     Pid::from_raw(pid).ok_or_else(|| Failure::Other("the program's process is not known".to_owned()))
-}
-
-/// Makes the streams of a process, runs it, and keeps the other ends.
-///
-/// They belong to `owner`, as the container's user may open them again: `/dev/stdout`.
-fn connected(
-    dir: &Path,
-    owner: u32,
-    stdin: bool,
-    terminal: bool,
-    run: impl FnOnce(Stdio, Option<&Path>) -> Result<Pid, Failure>,
-) -> Result<(Pid, Held), Failure> {
-    if terminal {
-        let console = Console::listen(dir).map_err(other("listen for the terminal"))?;
-        let pid = run(Stdio::Terminal, Some(console.path()))?;
-        let terminal = console.terminal().map_err(other("take the terminal"))?;
-        if let Err(error) = sys::terminal_peer(terminal.as_fd()).and_then(|peer| give(&peer, owner)) {
-            tracing::debug!(%error, "a container's user cannot open its terminal again");
-        }
-        return Ok((pid, Held { stdin: None, rest: vec![terminal] }));
-    }
-    let pipe = || {
-        let made = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
-        made.and_then(|pipe| give(&pipe.0, owner).map(|()| pipe)).map_err(other("make a pipe"))
-    };
-    let (own_stdin, stdin) = if stdin {
-        let (reader, writer) = pipe()?;
-        (reader, Some(writer))
-    } else {
-        (File::open("/dev/null").map_err(other("open /dev/null"))?.into(), None)
-    };
-    let (stdout, own_stdout) = pipe()?;
-    let (stderr, own_stderr) = pipe()?;
-    let pid = run(Stdio::Pipes { stdin: own_stdin, stdout: own_stdout, stderr: own_stderr }, None)?;
-    Ok((pid, Held { stdin, rest: vec![stdout, stderr] }))
-}
-
-/// Makes something a user's of the host.
-fn give(what: &OwnedFd, owner: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchown(what, Some(Uid::from_raw(owner)), None)?)
 }

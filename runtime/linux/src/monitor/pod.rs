@@ -56,6 +56,9 @@ impl Pod {
         cgroup.apply(&limits).map_err(|error| format!("the pod's control group: {error}"))?;
         let machine = machine::inspect(hierarchy.version);
         let users = find_users(&setup)?;
+        if users.is_some() && dir.starts_with(staging::ROOT) {
+            return Err(format!("spec.hostUsers: false needs a state directory outside of {}", staging::ROOT));
+        }
         let host_mounts =
             File::open("/proc/self/ns/mnt").map_err(|error| format!("cannot open the mounts: {error}"))?;
         enter_namespaces(&setup, users.as_ref())?;

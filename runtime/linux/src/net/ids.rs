@@ -35,7 +35,8 @@ impl Shared {
         noted.step("note which ids a pod has").map(|()| block)
     }
 
-    fn ids_of(&self, uid: &str) -> Option<IdBlock> {
+    /// Which ids a pod has noted, if it has ids of its own.
+    pub(super) fn ids_of(&self, uid: &str) -> Option<IdBlock> {
         IdBlock::at(std::fs::read_to_string(self.ids_file(uid)).ok()?.trim().parse().ok()?)
     }
 

@@ -306,3 +306,39 @@ fn a_kill_at_any_point_leaves_nothing() {
         }
     });
 }
+
+#[test]
+fn ids_are_of_one_pod_until_its_directory_goes() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        let claimed = |uid: &str| std::fs::read_to_string(dir.join("run/pods").join(uid).join("ids")).unwrap();
+        let one = networks.create("one", &ips(2), NetworkOwner::PodUsers).unwrap();
+        let two = networks.create("two", &ips(3), NetworkOwner::PodUsers).unwrap();
+        let (first, second): (u32, u32) = (claimed("one").parse().unwrap(), claimed("two").parse().unwrap());
+        assert_eq!(second, first + 65_536);
+        one.remove().unwrap();
+        let three = networks.create("three", &ips(4), NetworkOwner::PodUsers).unwrap();
+        assert_eq!(claimed("three"), first.to_string());
+        let network = std::fs::File::open(three.path()).unwrap();
+        assert_eq!(crate::users::Users::owning(network).unwrap().ids().first(), first);
+        // A pod of another program that has died: its address can be had, its ids cannot.
+        let uid = "dead";
+        std::fs::create_dir_all(dir.join("elsewhere").join(uid)).unwrap();
+        let other = Networks::new(dir.join("run"), dir.join("elsewhere"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let shared = &other.shared;
+        std::fs::create_dir_all(shared.pod_dir(uid).unwrap()).unwrap();
+        shared.note_home(uid).unwrap();
+        shared.claim(uid, &ips(9)[..1]).unwrap();
+        let third = shared.claim_ids(uid).unwrap().first();
+        let four = networks.create("four", &ips(9)[..1], NetworkOwner::PodUsers).unwrap();
+        assert_eq!((claimed(uid), claimed("four")), (third.to_string(), (third + 65_536).to_string()));
+        for network in [two, three, four] {
+            network.remove().unwrap();
+        }
+        std::fs::remove_dir_all(dir.join("elsewhere")).unwrap();
+        networks.sweep(&|_| false).unwrap();
+        nothing_is_left(dir);
+    });
+}
