@@ -34,7 +34,7 @@ impl IdBlock {
     /// The block that begins there; none overlaps another one, and none has an id of the host's own users.
     pub(crate) fn at(first: u32) -> Option<Self> {
         // The last id of all is no id.
-        (first >= IDS && first % IDS == 0 && first < u32::MAX - IDS).then_some(Self { first })
+        (first >= IDS && first.is_multiple_of(IDS) && first < u32::MAX - IDS).then_some(Self { first })
     }
 
     /// What root of the pod is on the host.

@@ -54,7 +54,9 @@ fn range() -> io::Result<(u32, u32)> {
             io::ErrorKind::InvalidData,
             format!("the user {USER} must have the same ids in {}", RANGES.join(" and ")),
         )),
-        (Some((first, count)), _) if first >= IDS && first % IDS == 0 && count >= IDS && count % IDS == 0 => {
+        (Some((first, count)), _)
+            if first >= IDS && first.is_multiple_of(IDS) && count >= IDS && count.is_multiple_of(IDS) =>
+        {
             Ok((first, count / IDS))
         }
         (range, _) => {

@@ -55,7 +55,7 @@ async fn root_inside_is_nobody_outside_and_files_keep_their_ids() {
     let sleeping = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let path = entry.unwrap().path();
         fs::read(path.join("cmdline"))
-            .is_ok_and(|line| line == b"sleep\01000\0")
+            .is_ok_and(|line| line == b"sleep\x001000\x00")
             .then(|| fs::metadata(path).unwrap().uid())
     });
     assert!(sleeping.into_iter().any(|uid| uid == first));
