@@ -74,7 +74,12 @@ enum Slot {
 
 impl Pod {
     /// Must be called within a tokio runtime.
-    pub(crate) fn new(info: PodInfo, share: PodShare, infra: Infra, events: Arc<mailbox::Sender<Box<HostEvent>>>) -> Self {
+    pub(crate) fn new(
+        info: PodInfo,
+        share: PodShare,
+        infra: Infra,
+        events: Arc<mailbox::Sender<Box<HostEvent>>>,
+    ) -> Self {
         let (network, memory) = (Arc::clone(infra.network()), Arc::clone(infra.memory()));
         let (containers, share) = (Mutex::default(), Mutex::new(share));
         let kernel_watch = OnceLock::new();

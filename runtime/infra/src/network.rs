@@ -51,7 +51,7 @@ pub use config::{
 pub use container::{ContainerNetwork, Service};
 pub use error::{AttachError, DenyReason, NetError, NetworkConfigError};
 pub use host_port::HostPortConfig;
-pub use kernel::{KernelNamespace, KernelNetwork, KernelNetworkError, KernelNetworks};
+pub use kernel::{KernelNamespace, KernelNetwork, KernelNetworkError, KernelNetworks, NetworkOwner};
 pub use limits::NetworkLimits;
 pub use names::{ClusterDns, DnsConfig, DnsOption, DnsPolicy, HostAlias, ManagedFiles, NamesConfig};
 pub use node::NodeNetwork;

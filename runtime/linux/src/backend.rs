@@ -21,6 +21,7 @@ use crate::config::LinuxConfig;
 use crate::container::{LinuxContainer, Parts};
 use crate::monitor::Setup;
 use crate::protocol::{Failure, Key, Reply, Request, State};
+use crate::rootfs::mounts;
 
 /// The file of a container's configuration, in its directory.
 const CONFIG: &str = "container.json";
@@ -251,6 +252,8 @@ impl Backend for LinuxBackend {
         // What is left when the monitor was killed.
         let cleaned = spawn_blocking(move || {
             let killed = alive::kill(&dir);
+            // What a container has mounted in a volume that is shared both ways is not the pod's to delete.
+            let killed = killed.and(dir.parent().map_or(Ok(()), mounts::detach_below));
             let Ok(hierarchy) = Hierarchy::detect(&cgroups) else { return killed };
             let cgroup = hierarchy.pod(uid.as_str());
             cgroup.kill()?;

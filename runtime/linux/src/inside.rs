@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 /// The most bytes that are read of a file.
@@ -34,7 +34,8 @@ pub(crate) fn read(root: &Path, path: &str) -> String {
 }
 
 /// Makes the directories of an absolute path that are missing, as container runtimes do for the working directory.
-pub(crate) fn make_dirs(root: &Path, path: &str) -> io::Result<()> {
+/// They are `owner`'s.
+pub(crate) fn make_dirs(root: &Path, path: &str, owner: u32) -> io::Result<()> {
     let dir = open_root(root)?;
     let mut below = String::from(".");
     for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -46,7 +47,9 @@ pub(crate) fn make_dirs(root: &Path, path: &str) -> io::Result<()> {
             Ok(_) => {}
             Err(Errno::NOENT) => {
                 let parent = rustix::fs::openat2(dir.as_fd(), &parent, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
-                rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+                rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+                let (user, group) = (Uid::from_raw(owner), Gid::from_raw(owner));
+                rustix::fs::chownat(&parent, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -72,16 +75,18 @@ mod tests {
         symlink("../../../etc/group", root.path().join("link")).unwrap();
         assert_eq!(read(root.path(), "/link"), "inside");
         symlink(outside.path(), root.path().join("out")).unwrap();
-        assert!(make_dirs(root.path(), "/out/made").is_err() || !outside.path().join("made").exists());
+        let own = rustix::process::geteuid().as_raw();
+        assert!(make_dirs(root.path(), "/out/made", own).is_err() || !outside.path().join("made").exists());
         assert!(!outside.path().join("made").exists());
     }
 
     #[test]
     fn a_working_directory_is_made() {
         let root = tempfile::tempdir().unwrap();
-        make_dirs(root.path(), "/a/b/c").unwrap();
-        make_dirs(root.path(), "/a/b/c").unwrap();
-        make_dirs(root.path(), "/").unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        make_dirs(root.path(), "/a/b/c", own).unwrap();
+        make_dirs(root.path(), "/a/b/c", own).unwrap();
+        make_dirs(root.path(), "/", own).unwrap();
         assert!(root.path().join("a/b/c").is_dir());
     }
 

@@ -7,6 +7,7 @@
 
 mod alive;
 mod backend;
+mod beside;
 mod cause;
 mod cgroup;
 mod client;
@@ -26,6 +27,7 @@ mod stdio;
 mod sys;
 mod sysctl;
 mod user;
+mod users;
 pub mod volumes;
 
 pub use backend::{AdoptError, LinuxBackend};

@@ -19,8 +19,11 @@ mod containers;
 mod executor;
 mod machine;
 mod pod;
+mod prepare;
 mod runtime;
 mod serve;
+mod staging;
+mod streams;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -100,6 +103,8 @@ fn start(dir: &Path) -> Result<serve::Server, String> {
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(failed("change to /"))?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| error.to_string())?;
+    // A container without groups of its own would have those of whoever runs this.
+    let _ = rustix::thread::set_thread_groups(&[]);
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).map_err(failed("read the pod's configuration"))?;
     let setup: Setup = serde_json::from_slice(&text).map_err(|error| error.to_string())?;

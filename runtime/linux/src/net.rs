@@ -19,6 +19,7 @@
 //! | `RUN/parts/N.lock` | held by a process that begins in this part of the pod CIDRs |
 //! | `RUN/pods/UID/home` | the pod's directory among those of the process that made it |
 //! | `RUN/pods/UID/addresses` | which addresses the pod has on the bridge |
+//! | `RUN/pods/UID/ids` | the first of the ids of the pod's user namespace |
 //! | `RUN/pods/UID/cni.json` | what CNI plugins were asked for |
 //! | `RUN/pods/UID/lock` | held by the process that runs the pod |
 //! | `RUN/pods/UID/net` | the namespace |
@@ -29,6 +30,7 @@
 mod claims;
 mod cni;
 mod furnish;
+mod ids;
 mod names;
 mod netlink;
 mod nft;
@@ -45,7 +47,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ipnet::IpNet;
-use nacelle_infra::network::{AddressPart, Family, KernelNetwork, KernelNetworkError, KernelNetworks, Protocol};
+use nacelle_infra::network::{
+    AddressPart, Family, KernelNetwork, KernelNetworkError, KernelNetworks, NetworkOwner, Protocol,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::rootfs::mounts;
@@ -143,8 +147,8 @@ impl KernelNetworks for Networks {
         self.shared.part.get_or_init(|| Part::take(&self.shared.run)).address_part()
     }
 
-    fn create(&self, uid: &str, ips: &[IpAddr]) -> Result<Arc<dyn KernelNetwork>> {
-        aside(|| self.make(uid, ips))
+    fn create(&self, uid: &str, ips: &[IpAddr], owner: NetworkOwner) -> Result<Arc<dyn KernelNetwork>> {
+        aside(|| self.make(uid, ips, owner))
     }
 
     fn sweep(&self, keep: &(dyn Fn(&str) -> bool + Sync)) -> Result<()> {
@@ -153,7 +157,7 @@ impl KernelNetworks for Networks {
 }
 
 impl Networks {
-    fn make(&self, uid: &str, ips: &[IpAddr]) -> Result<Arc<dyn KernelNetwork>> {
+    fn make(&self, uid: &str, ips: &[IpAddr], owner: NetworkOwner) -> Result<Arc<dyn KernelNetwork>> {
         let dir = self.shared.pod_dir(uid)?;
         let guard = self.shared.lock()?;
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).step("make the directory of a pod's network")?;
@@ -164,13 +168,13 @@ impl Networks {
         self.shared.clear(uid)?;
         let noted = self.shared.note_home(uid).and_then(|()| self.shared.claim(uid, ips));
         let made = noted.and_then(|()| match &self.shared.cni {
-            None if self.shared.on_bridge.load(Ordering::Acquire) > 0 => self.shared.namespace(uid, ips),
+            None if self.shared.on_bridge.load(Ordering::Acquire) > 0 => self.shared.namespace(uid, ips, owner),
             None => self.shared.bridge(&guard).and_then(|rules| {
                 // The rules come meanwhile.
-                let namespace = self.shared.namespace(uid, ips);
+                let namespace = self.shared.namespace(uid, ips, owner);
                 rules.finish().step("masquerade what pods send (by nft)").and(namespace)
             }),
-            Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips),
+            Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips, owner),
         });
         if made.is_ok() {
             self.shared.on_bridge.fetch_add(1, Ordering::AcqRel);
@@ -364,10 +368,10 @@ impl Shared {
     }
 
     /// A namespace with its interfaces, in its file. The lock is held.
-    fn namespace(&self, uid: &str, ips: &[IpAddr]) -> Result<NamespaceThread> {
+    fn namespace(&self, uid: &str, ips: &[IpAddr], owner: NetworkOwner) -> Result<NamespaceThread> {
         let host = File::open("/proc/thread-self/ns/net").step("open the host's network namespace")?;
         let outside = Netlink::open().step("speak to the kernel about interfaces")?;
-        let thread = NamespaceThread::with_new_namespace(&self.file(uid)).step("make a network namespace")?;
+        let thread = self.new_namespace(uid, owner)?;
         let (name, addresses) = (host_end(uid), self.addresses(ips));
         let peer = name.clone();
         thread.run(move || furnish(&peer, &host, &addresses)).step("work in a network namespace")??;
@@ -379,10 +383,28 @@ impl Shared {
         Ok(thread)
     }
 
+    /// An empty namespace in its file. The lock is held.
+    fn new_namespace(&self, uid: &str, owner: NetworkOwner) -> Result<NamespaceThread> {
+        let file = self.file(uid);
+        match owner {
+            NetworkOwner::Host => NamespaceThread::with_new_namespace(&file).step("make a network namespace"),
+            NetworkOwner::PodUsers => {
+                let made = NamespaceThread::with_new_users(&file, self.claim_ids(uid)?);
+                made.step("make a user namespace and its network namespace for spec.hostUsers: false")
+            }
+        }
+    }
+
     /// A namespace with what plugins put into it. The lock is held.
-    fn namespace_by_plugins(&self, cni: &Cni, uid: &str, ips: &[IpAddr]) -> Result<NamespaceThread> {
+    fn namespace_by_plugins(
+        &self,
+        cni: &Cni,
+        uid: &str,
+        ips: &[IpAddr],
+        owner: NetworkOwner,
+    ) -> Result<NamespaceThread> {
         let mut attachment = cni.load()?;
-        let thread = NamespaceThread::with_new_namespace(&self.file(uid)).step("make a network namespace")?;
+        let thread = self.new_namespace(uid, owner)?;
         thread.run(loopback).step("work in a network namespace")??;
         // Before it is done, so that it can be taken back whenever this ends.
         self.note_attachment(uid, &attachment)?;

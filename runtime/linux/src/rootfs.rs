@@ -14,16 +14,21 @@
 //! Must not depend on what an image or a container is.
 
 mod copy;
+pub(crate) mod mapped;
 pub mod mounts;
 mod overlay;
 
 use std::fs::DirBuilder;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Gid, Mode, Uid};
 use rustix::io::Errno;
+
+use self::mapped::Access;
+use crate::users::Users;
 
 const ROOT: &str = "root";
 const UPPER: &str = "upper";
@@ -35,9 +40,7 @@ const WORK: &str = "work";
 /// # Errors
 /// When the layers can neither be mounted nor copied; what was made so far stays in `scratch`, to be removed with it.
 pub fn mount(layers: &[PathBuf], scratch: &Path) -> io::Result<PathBuf> {
-    let Some(top) = layers.last() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an image has one layer at least"));
-    };
+    let top = layers.last().ok_or_else(no_layers)?;
     let root = make(scratch, ROOT, top)?;
     let upper = make(scratch, UPPER, top)?;
     let work = make(scratch, WORK, top)?;
@@ -52,6 +55,52 @@ pub fn mount(layers: &[PathBuf], scratch: &Path) -> io::Result<PathBuf> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// As [`mount`], for containers whose ids are those of `users`: what the image's root owns is owned by theirs. Gives
+/// `staging/root`; `staging` is an empty directory that is reached by everybody, and what is mounted in it is the
+/// container's.
+///
+/// ```text
+///   layers ─ translated ─► staging/0, 1, … ─┐
+///   scratch/upper  owned by the pod's ids ──┼─ overlayfs ─► staging/root
+///   scratch/work ───────────────────────────┘
+/// ```
+pub(crate) fn mount_for(users: &Users, layers: &[PathBuf], scratch: &Path, staging: &Path) -> io::Result<PathBuf> {
+    let top = layers.last().ok_or_else(no_layers)?;
+    let mut translated = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let target = staging.join(format!("layer-{index}"));
+        mapped::mount(layer, users.namespace().as_fd(), &target, Access::ReadOnly)?;
+        translated.push(target);
+    }
+    let upper = make(scratch, UPPER, top)?;
+    let work = make(scratch, WORK, top)?;
+    for dir in [&upper, &work] {
+        let metadata = std::fs::symlink_metadata(dir)?;
+        let on_host = |id| users.ids().on_host(id).unwrap_or(users.ids().first());
+        let (uid, gid) = (Uid::from_raw(on_host(metadata.uid())), Gid::from_raw(on_host(metadata.gid())));
+        rustix::fs::chown(dir, Some(uid), Some(gid))?;
+    }
+    let root = staging.join(ROOT);
+    DirBuilder::new().mode(0o700).create(&root)?;
+    match overlay::mount(&translated, &upper, &work, &root) {
+        Ok(()) => Ok(root),
+        // As above, or a kernel whose overlayfs takes no translated layers (before 5.19).
+        Err(error @ (Errno::NODEV | Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)) => {
+            tracing::warn!(%error, "overlayfs cannot be used for containers' roots here: images are copied");
+            let copied = make(scratch, ROOT, top)?;
+            copy::merge(layers, &copied)?;
+            std::fs::remove_dir(&root)?;
+            mapped::mount(&copied, users.namespace().as_fd(), &root, Access::Writable)?;
+            Ok(root)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn no_layers() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "an image has one layer at least")
 }
 
 /// Unmounts what [`mount`] mounted; fine where that is nothing. Blocking.

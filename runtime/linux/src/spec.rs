@@ -9,8 +9,7 @@ mod mounts;
 
 use std::path::{Path, PathBuf};
 
-use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, SecurityProfile, UserNamespace};
-use rustix::process::Pid;
+use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, SecurityProfile};
 use serde_json::{Value, json};
 
 pub(crate) use self::capabilities::Capabilities;
@@ -75,8 +74,10 @@ pub(crate) struct Ground<'a> {
     pub(crate) root: &'a Path,
     /// The pod's shared memory, for /dev/shm.
     pub(crate) shared_memory: &'a Path,
-    /// A process in the namespace of processes that it shares with others; `None` for one of its own.
-    pub(crate) pid_namespace: Option<Pid>,
+    /// The namespace of processes that it shares with others; `None` for one of its own.
+    pub(crate) pid_namespace: Option<String>,
+    /// Its user namespace; `None` for the host's.
+    pub(crate) user_namespace: Option<String>,
     /// As an OCI spec names control groups.
     pub(crate) cgroup: String,
 }
@@ -92,21 +93,21 @@ pub(crate) enum SpecError {
     NoAppArmor,
     #[error("securityContext.seLinuxOptions: this node has no SELinux that containers could be labelled for")]
     NoSeLinux,
-    #[error("spec.hostUsers: false needs a user namespace, which Linux containers cannot be given here yet")]
-    NoUserNamespace,
     #[error(
-        "volumeMounts[].mountPropagation: Bidirectional is not supported: what a container mounts is its pod's own"
+        "volumeMounts[].mountPropagation: Bidirectional mount propagation is available only to privileged containers"
     )]
-    Bidirectional,
+    NotPrivileged,
+    #[error(
+        "volumeMounts[].mountPropagation: Bidirectional does not go with hostUsers: false: the kernel lets no mount out \
+         of a user namespace"
+    )]
+    NoWayOut,
 }
 
 /// The specification of a container.
 pub(crate) fn build(ground: &Ground<'_>) -> Result<Value, SpecError> {
     let Ground { config, program, machine, root, .. } = *ground;
     let security = &program.options.security;
-    if program.pod.options.users == UserNamespace::Pod {
-        return Err(SpecError::NoUserNamespace);
-    }
     // libcontainer does not label anything, so an option that is only copied would be a promise that is not kept.
     if security.se_linux.is_some() {
         return Err(SpecError::NoSeLinux);
@@ -119,8 +120,8 @@ pub(crate) fn build(ground: &Ground<'_>) -> Result<Value, SpecError> {
         "linux": {
             "namespaces": namespaces(ground),
             "cgroupsPath": ground.cgroup,
-            // Mounts of the host come in where a volume asks for it; none get out.
-            "rootfsPropagation": "slave",
+            // Mounts of the host come in where a volume asks for it, and get out where one is bidirectional.
+            "rootfsPropagation": if mounts::is_any_bidirectional(ground) { "shared" } else { "slave" },
             "resources": resources(ground),
             "devices": devices(security.privileged, machine),
             "maskedPaths": if security.privileged || security.unmasked_proc { &[][..] } else { &MASKED[..] },
@@ -182,10 +183,12 @@ fn app_armor(ground: &Ground<'_>) -> Result<Option<String>, SpecError> {
 /// What a container does not share with its pod. The rest is the monitor's.
 fn namespaces(ground: &Ground<'_>) -> Value {
     let mut namespaces = vec![json!({ "type": "mount" })];
-    match (ground.program.pod.options.processes, ground.pid_namespace) {
+    if let Some(path) = &ground.user_namespace {
+        namespaces.push(json!({ "type": "user", "path": path }));
+    }
+    match (ground.program.pod.options.processes, &ground.pid_namespace) {
         (ProcessNamespace::Container, None) => namespaces.push(json!({ "type": "pid" })),
-        (ProcessNamespace::Container | ProcessNamespace::Pod, Some(pid)) => {
-            let path = format!("/proc/{}/ns/pid", pid.as_raw_nonzero());
+        (ProcessNamespace::Container | ProcessNamespace::Pod, Some(path)) => {
             namespaces.push(json!({ "type": "pid", "path": path }));
         }
         (ProcessNamespace::Pod, None) | (ProcessNamespace::Host, _) => {}

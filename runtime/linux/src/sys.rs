@@ -7,8 +7,9 @@
 use std::convert::Infallible;
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 use seccompiler::BpfProgram;
@@ -20,15 +21,22 @@ pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(flags.difference(UnshareFlags::FILES)) }?)
 }
 
+/// As [`unshare`], for a process that may do nothing but system calls.
+pub(crate) fn unshare_raw(flags: UnshareFlags) -> Result<(), Errno> {
+    // SAFETY: as above.
+    unsafe { rustix::thread::unshare_unsafe(flags.difference(UnshareFlags::FILES)) }
+}
+
 /// Which side of a fork this is.
 pub(crate) enum Fork {
     Parent(Pid),
     Child,
 }
 
-/// Forks a process that has one thread.
+/// Forks. In a process of many threads the child may only do system calls until it ends.
 pub(crate) fn fork() -> io::Result<Fork> {
-    // SAFETY: only called by the monitor, which has no other thread that could hold a lock.
+    // SAFETY: called by the monitor, which has no other thread that could hold a lock, and by `beside::holding`, whose
+    // child does system calls only.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Fork::Child),
@@ -44,8 +52,85 @@ pub(crate) fn end_with(last: impl FnOnce()) -> ! {
     // SAFETY: a plain system call. This process uses no descriptor that it has not opened itself later.
     unsafe { libc::close_range(0, u32::MAX, 0) };
     last();
-    // SAFETY: a plain system call: what its parent would do at its end is not for it to do.
-    unsafe { libc::_exit(0) }
+    exit(0)
+}
+
+/// What a forked process does that holds namespaces: makes them with `work`, which may do system calls only, writes the
+/// error's number or 0, and waits to be killed. It ends with the thread that forked it.
+pub(crate) fn hold(outcome: &OwnedFd, work: impl FnOnce() -> Result<(), Errno>) -> ! {
+    // SAFETY: plain system calls.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let number = work().err().map_or(0, Errno::raw_os_error);
+    let _ = rustix::io::write(outcome, &number.to_ne_bytes());
+    loop {
+        // SAFETY: a plain system call.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Ends this process, which was forked, without anything that its parent wants done at its own end.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: a plain system call.
+    unsafe { libc::_exit(code) }
+}
+
+/// Keeps other processes of the same user namespace from looking into this one, whatever they may do there.
+pub(crate) fn hide() {
+    // SAFETY: a plain system call.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+}
+
+/// The user namespace whose root commands the namespace that this file stands for (ioctl_nsfs(2)).
+pub(crate) fn owning_user_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor lives through the call, which takes no argument.
+    let result = unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_USERNS) };
+    // SAFETY: what the kernel gives is a new descriptor, and nobody else has it.
+    if result >= 0 { Ok(unsafe { OwnedFd::from_raw_fd(result) }) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What changes of a mount (mount_setattr(2)).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MountChange<'a> {
+    /// Its files' owners are those of this user namespace.
+    pub(crate) ids: Option<BorrowedFd<'a>>,
+    pub(crate) read_only: bool,
+    /// With all that is mounted below it.
+    pub(crate) recursive: bool,
+}
+
+/// Changes a mount that this descriptor stands for.
+pub(crate) fn change_mount(mount: BorrowedFd<'_>, change: MountChange<'_>) -> Result<(), Errno> {
+    let mut attr_set = 0;
+    if change.read_only {
+        attr_set |= libc::MOUNT_ATTR_RDONLY;
+    }
+    if change.ids.is_some() {
+        attr_set |= libc::MOUNT_ATTR_IDMAP;
+    }
+    let userns_fd = change.ids.and_then(|fd| u64::try_from(fd.as_raw_fd()).ok()).unwrap_or_default();
+    let attr = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd };
+    let recursive = if change.recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path and the structure live through the call, and its size is given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | recursive,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)) }
+}
+
+/// The other end of a terminal whose controlling end this is (TIOCGPTPEER).
+pub(crate) fn terminal_peer(terminal: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the descriptor lives through the call, whose argument is a number.
+    let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTPEER, flags) };
+    // SAFETY: what the kernel gives is a new descriptor, and nobody else has it.
+    if result >= 0 { Ok(unsafe { OwnedFd::from_raw_fd(result) }) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Becomes what process 1 of a pod is: reaps whatever ends, and does nothing else until it is killed.

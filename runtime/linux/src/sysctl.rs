@@ -1,7 +1,9 @@
-//! Kernel parameters that a pod may set for itself. No I/O.
+//! Kernel parameters that a pod may set for itself.
 //!
 //! Only Kubernetes' safe set is allowed: each belongs to a namespace of the pod, and can neither harm other pods nor the
 //! node (<https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/>).
+
+use std::path::Path;
 
 use nacelle_container::{LinuxPod, NetworkNamespace};
 
@@ -54,6 +56,14 @@ pub(crate) fn settings(pod: &LinuxPod) -> Result<Vec<(String, String)>, SysctlEr
         }
     }
     Ok(settings)
+}
+
+/// Sets them for the namespaces that the calling process is in.
+pub(crate) fn write(settings: &[(String, String)]) -> Result<(), String> {
+    settings.iter().try_for_each(|(file, value)| {
+        std::fs::write(Path::new("/proc/sys").join(file), value)
+            .map_err(|error| format!("spec.securityContext.sysctls: cannot set {file} to {value:?}: {error}"))
+    })
 }
 
 #[cfg(test)]

@@ -4,15 +4,18 @@
 //! is opened below its volume in one step (openat2(2) with `RESOLVE_BENEATH`; links inside the volume are followed, as
 //! Kubernetes has it), and what was opened is mounted at a path that no container can change.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::MountFlags;
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
+use rustix::thread::LinkNameSpaceType;
+
+use crate::rootfs::mounts;
 
 /// Mounts what `sub_path` is in the volume at `source` in the empty directory `staging`, under `name`, and gives its path.
 /// It is there for the mount namespace of the caller. Blocking.
@@ -23,15 +26,83 @@ pub fn pin(source: &Path, sub_path: &str, staging: &Path, name: &str) -> io::Res
     let found = open_below(source, sub_path)?;
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
     let target = staging.join(name);
-    if kind == FileType::Directory {
-        DirBuilder::new().mode(0o700).create(&target)?;
-    } else {
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target)?;
-    }
+    make_place(&target, kind)?;
     // By descriptor: whatever the path is by now, this is what was found.
     let by_descriptor = format!("/proc/self/fd/{}", found.as_raw_fd());
     rustix::mount::mount(by_descriptor, &target, "", MountFlags::BIND | MountFlags::REC, None::<&std::ffi::CStr>)?;
     Ok(target)
+}
+
+/// Mounts a volume, or what `sub_path` is in it, in the empty directory `staging`, under `name`, so that what is mounted
+/// below it gets to the host and back. `host` is the host's mount namespace. Must be called by a process of one thread. Its
+/// mounts are let go of by [`keep_shared`].
+pub(crate) fn share(
+    host: &File,
+    source: &Path,
+    sub_path: Option<&str>,
+    staging: &Path,
+    name: &str,
+) -> io::Result<PathBuf> {
+    let own = File::open("/proc/self/ns/mnt")?;
+    let enter =
+        |namespace: &File| rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount));
+    enter(host)?;
+    let taken = take_shared(source, sub_path);
+    enter(&own)?;
+    let (mount, kind) = taken?;
+    let target = staging.join(name);
+    make_place(&target, kind)?;
+    rustix::mount::move_mount(&mount, "", CWD, &target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    Ok(target)
+}
+
+/// The mount of a volume, in the namespace of the caller.
+fn take_shared(source: &Path, sub_path: Option<&str>) -> io::Result<(OwnedFd, FileType)> {
+    let found = match sub_path {
+        Some(sub_path) => open_below(source, sub_path)?,
+        None => rustix::fs::openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
+    };
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+    if let Some(mounted) = mounts::not_shared(&path)? {
+        let why = format!(
+            "{} is mounted on {}, which is not a shared mount: make it one (mount --make-shared {})",
+            path.display(),
+            mounted.display(),
+            mounted.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok((rustix::mount::open_tree(&found, "", flags)?, kind))
+}
+
+/// Makes what [`share`] mounted in `staging` the caller's own, so that unmounting it takes nothing away from others. Fine
+/// where there is nothing.
+pub(crate) fn keep_shared(staging: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(staging) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        match rustix::mount::mount_change(entry?.path(), MountPropagationFlags::REC | MountPropagationFlags::PRIVATE) {
+            // Its mount failed.
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Where something of this kind can be mounted.
+fn make_place(target: &Path, kind: FileType) -> io::Result<()> {
+    if kind == FileType::Directory {
+        return DirBuilder::new().mode(0o700).create(target);
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(target).map(drop)
 }
 
 fn open_below(source: &Path, sub_path: &str) -> io::Result<OwnedFd> {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-use super::{HostPortConfig, NamesConfig, NetworkLimits};
+use super::{HostPortConfig, NamesConfig, NetworkLimits, NetworkOwner};
 
 /// An address family. A socket has one for its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +104,8 @@ pub struct PodNetworkConfig {
     pub uid: String,
     /// Whose network.
     pub mode: NetworkMode,
+    /// Who commands the network namespace, if the pod gets one.
+    pub kernel_owner: NetworkOwner,
     /// What NetworkPolicy objects select by.
     pub identity: PodIdentity,
     /// Names that the pod's containers know.

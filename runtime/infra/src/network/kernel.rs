@@ -10,7 +10,20 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{AddressPart, Family, Protocol};
+
+/// Who commands a pod's network namespace, and is user 0 in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NetworkOwner {
+    /// The host's root.
+    #[default]
+    Host,
+    /// The root of a user namespace that is the pod's own and comes and goes with its network: `hostUsers: false`.
+    PodUsers,
+}
 
 /// Makes network namespaces for pods.
 pub trait KernelNetworks: Debug + Send + Sync {
@@ -22,7 +35,12 @@ pub trait KernelNetworks: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`KernelNetworkError`]; nothing is left behind then.
-    fn create(&self, uid: &str, ips: &[IpAddr]) -> Result<Arc<dyn KernelNetwork>, KernelNetworkError>;
+    fn create(
+        &self,
+        uid: &str,
+        ips: &[IpAddr],
+        owner: NetworkOwner,
+    ) -> Result<Arc<dyn KernelNetwork>, KernelNetworkError>;
 
     /// Removes what processes left that died, except for pods that `keep` names. Blocks.
     ///

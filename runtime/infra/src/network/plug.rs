@@ -19,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
+use super::NetworkOwner;
 use super::binding::{self, set_wire};
 use super::sync::lock;
 use super::wire::{Scope, Wire};
@@ -86,7 +87,7 @@ impl PodNetwork {
                 *plug = Plug::Memory;
             }
         }
-        let network = match kernel.create(self.uid(), self.ips()) {
+        let network = match kernel.create(self.uid(), self.ips(), self.kernel_owner()) {
             Ok(network) => network,
             Err(error) => {
                 drop(plug);
@@ -233,7 +234,7 @@ impl Switch {
             Some(network) => Arc::clone(network),
             None => {
                 self.ips = node.take_addresses();
-                let made = kernel.create(node.switch_name(), &self.ips);
+                let made = kernel.create(node.switch_name(), &self.ips, NetworkOwner::Host);
                 Arc::clone(self.network.insert(made.inspect_err(|_| node.give_addresses_back(&self.ips))?))
             }
         };

@@ -20,8 +20,8 @@ use super::tcp::{Caller, Opening, TcpOptions, dial_by, dial_host, open};
 use super::traffic::Crossing;
 use super::visitors::Masquerades;
 use super::{
-    ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NetworkStats, NodeNetwork, PodIdentity,
-    PodNetworkConfig, Protocol, TcpStream,
+    ContainerNetwork, DialSource, Family, ManagedFiles, NetError, NetworkMode, NetworkOwner, NetworkStats, NodeNetwork,
+    PodIdentity, PodNetworkConfig, Protocol, TcpStream,
 };
 use crate::budget::Budget;
 
@@ -31,6 +31,7 @@ pub struct PodNetwork {
     uid: String,
     node: Arc<NodeNetwork>,
     mode: NetworkMode,
+    kernel_owner: NetworkOwner,
     ips: Vec<IpAddr>,
     hostname: String,
     files: ManagedFiles,
@@ -68,6 +69,7 @@ impl PodNetwork {
         Arc::new(Self {
             uid: config.uid,
             mode: config.mode,
+            kernel_owner: config.kernel_owner,
             ips,
             hostname: config.names.hostname,
             files,
@@ -258,6 +260,11 @@ impl PodNetwork {
     /// The pod's `metadata.uid`.
     pub(super) fn uid(&self) -> &str {
         &self.uid
+    }
+
+    /// Who commands its network namespace, if it gets one.
+    pub(super) fn kernel_owner(&self) -> NetworkOwner {
+        self.kernel_owner
     }
 
     pub(super) fn plug(&self) -> &Mutex<Plug> {

@@ -8,25 +8,28 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
-use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, Program as ContainerProgram, StdinMode};
-use rustix::pipe::PipeFlags;
+use nacelle_container::{
+    ContainerConfig, LinuxFiles, LinuxProgram, ProcessNamespace, Program as ContainerProgram, StdinMode,
+};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use seccompiler::BpfProgram;
 use serde_json::Value;
 
-use super::console::Console;
 use super::executor::Program;
 use super::pod::Pod;
-use super::runtime::{self, ErrorLog, Place, Stdio};
+use super::runtime::{self, ErrorLog, Place};
+use super::streams::{Held, connected};
+use super::{prepare, staging};
 use crate::cgroup::Cgroup;
-use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State, Streams};
+use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State};
 use crate::spec::{self, Capabilities, Ground};
 use crate::user::Ids;
-use crate::{inside, rootfs, seccomp, sys, user, volumes};
+use crate::users::{self, Users};
+use crate::{beside, inside, rootfs, seccomp, sys, user};
 
 /// What a process needs to install a filter when it may gain privileges later, and to give that up again.
 const FILTER_CAPABILITIES: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
@@ -52,6 +55,8 @@ struct Container {
     /// As libcontainer wants it.
     bundle: PathBuf,
     root: PathBuf,
+    /// What its specification names the namespace of processes by, if it shares one.
+    _processes: Option<File>,
     phase: Phase,
 }
 
@@ -60,28 +65,6 @@ enum Phase {
     Prepared,
     Running { pid: Pid, pidfd: OwnedFd, held: Held },
     Ended { end: End, held: Held },
-}
-
-/// The ends of a container's streams that are not its own.
-#[derive(Debug)]
-struct Held {
-    stdin: Option<OwnedFd>,
-    /// Output and errors, or a terminal.
-    rest: Vec<OwnedFd>,
-}
-
-impl Held {
-    fn streams(&self) -> Streams {
-        if self.rest.len() == 1 { Streams::Terminal } else { Streams::Pipes { stdin: self.stdin.is_some() } }
-    }
-
-    fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.stdin.iter().chain(&self.rest).map(|fd| fd.as_fd()).collect()
-    }
-
-    fn try_clone(&self) -> io::Result<Vec<OwnedFd>> {
-        self.fds().into_iter().map(|fd| fd.try_clone_to_owned()).collect()
-    }
 }
 
 /// A program that runs beside a container's own.
@@ -98,7 +81,7 @@ fn done() -> Answer {
     Ok((Reply::Done, Vec::new()))
 }
 
-fn other(what: &str) -> impl FnOnce(io::Error) -> Failure {
+pub(super) fn other(what: &str) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::Other(format!("cannot {what}: {error}"))
 }
 
@@ -150,7 +133,7 @@ impl Table {
                 done()
             }
             Err(failure) => {
-                clean([&dir, &bundle], &scratch);
+                self.clean(&key, [&dir, &bundle], &scratch);
                 Err(failure)
             }
         }
@@ -166,18 +149,29 @@ impl Table {
         [dir, bundle]: [&Path; 2],
     ) -> Result<Container, Failure> {
         fs::create_dir_all(bundle).map_err(other("make the container's directory"))?;
-        let root = rootfs::mount(&program.files.layers, &program.files.scratch)
-            .map_err(other("mount the container's root filesystem"))?;
-        pin_sub_paths(&mut program)?;
+        let LinuxFiles { layers, scratch, .. } = &program.files;
+        let root = match &self.pod.users {
+            None => rootfs::mount(layers, scratch),
+            Some(users) => staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir)),
+        };
+        let root = root.map_err(other("mount the container's root filesystem"))?;
+        prepare::volumes(&self.pod.host_mounts, self.pod.users.as_ref(), key, &mut program)?;
         let security = &program.options.security;
         let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
         let ids = user::resolve(security, &program.options.image_user, &passwd, &group)
             .map_err(|error| Failure::Config(error.to_string()))?;
-        if let Err(error) = inside::make_dirs(&root, &config.working_dir) {
+        let root_user = match &self.pod.users {
+            Some(users) => {
+                prepare::check_ids(&ids)?;
+                users.ids().first()
+            }
+            None => 0,
+        };
+        if let Err(error) = inside::make_dirs(&root, &config.working_dir, root_user) {
             tracing::debug!(dir = config.working_dir, %error, "cannot make the working directory");
         }
         let processes = self.processes_of(program.options.target.as_deref())?;
-        let ground = self.ground(&config, &program, &ids, &root, processes, &cgroup);
+        let ground = self.ground(&config, &program, &ids, &root, processes.as_ref(), &cgroup);
         let refused = |error: spec::SpecError| Failure::Config(error.to_string());
         let capabilities = Capabilities::of(security, &self.pod.machine).map_err(refused)?;
         let filters = seccomp::programs(spec::seccomp(&ground), &capabilities, &self.pod.setup.seccomp_profiles)
@@ -190,24 +184,37 @@ impl Table {
         write(&bundle.join("config.json"), &spec)?;
         tracing::debug!(key, "prepared");
         let (dir, bundle) = (dir.to_owned(), bundle.to_owned());
-        Ok(Container { config, program, ids, executor, cgroup, dir, bundle, root, phase: Phase::Prepared })
+        Ok(Container {
+            config,
+            program,
+            ids,
+            executor,
+            cgroup,
+            dir,
+            bundle,
+            root,
+            _processes: processes,
+            phase: Phase::Prepared,
+        })
     }
 
-    /// A process in the namespace of processes that a container with this target shares with others, if it does.
-    fn processes_of(&self, target: Option<&str>) -> Result<Option<Pid>, Failure> {
+    /// The namespace of processes that a container with this target shares with others, if it does.
+    fn processes_of(&self, target: Option<&str>) -> Result<Option<File>, Failure> {
         let (Some(target), ProcessNamespace::Container) = (target, self.pod.setup.pod.options.processes) else {
-            return Ok(self.pod.init);
+            let shared = self.pod.processes.as_ref().map(File::try_clone).transpose();
+            return shared.map_err(other("share the pod's processes"));
         };
         let running = |container: &Container| match container.phase {
             Phase::Running { pid, .. } if container.config.id.name == target => Some(pid),
             _ => None,
         };
-        let found = self.containers.values().find_map(running);
-        found.map(Some).ok_or_else(|| {
+        let found = self.containers.values().find_map(running).ok_or_else(|| {
             Failure::Config(format!(
                 "targetContainerName: container {target} does not run, and has no processes to share"
             ))
-        })
+        })?;
+        let opened = File::open(format!("/proc/{}/ns/pid", found.as_raw_nonzero()));
+        opened.map(Some).map_err(other("share a container's processes"))
     }
 
     fn ground<'a>(
@@ -216,7 +223,7 @@ impl Table {
         program: &'a LinuxProgram,
         ids: &'a Ids,
         root: &'a Path,
-        pid_namespace: Option<Pid>,
+        processes: Option<&File>,
         cgroup: &Cgroup,
     ) -> Ground<'a> {
         Ground {
@@ -226,7 +233,8 @@ impl Table {
             machine: &self.pod.machine,
             root,
             shared_memory: &self.pod.shared_memory,
-            pid_namespace,
+            pid_namespace: processes.map(users::own_path),
+            user_namespace: self.pod.users.as_ref().map(Users::path),
             cgroup: cgroup.oci_path(),
         }
     }
@@ -244,7 +252,8 @@ impl Table {
         let run = |stdio, console: Option<&Path>| {
             runtime::start(place, stdio, console, container.executor.clone(), &self.errors)
         };
-        let started = connected(&container.bundle, stdin, terminal, run);
+        let owner = self.on_host(container.ids.uid);
+        let started = connected(&container.bundle, owner, stdin, terminal, run);
         let (pid, held) = match started {
             Ok(started) => started,
             Err(failure) => {
@@ -289,9 +298,14 @@ impl Table {
         write(&file, &process)?;
         let place = Place { state: &state, key, bundle: &container.bundle };
         let executor = Program { size: terminal, ..container.executor.clone() };
-        let run =
-            |stdio, console: Option<&Path>| runtime::exec(place, &file, stdio, console, executor.clone(), &self.errors);
-        let started = connected(&dir, stdin, terminal.is_some(), run);
+        let run = |stdio, console: Option<&Path>| {
+            let run = || runtime::exec(place, &file, stdio, console, executor.clone(), &self.errors);
+            match &self.pod.users {
+                None => run(),
+                Some(users) => exec_as(users, run),
+            }
+        };
+        let started = connected(&dir, self.on_host(ids.uid), stdin, terminal.is_some(), run);
         let _ = fs::remove_dir_all(&dir);
         let (pid, held) = started?;
         let exec_of = Exec { key: key.to_owned(), pid, pidfd: open_pidfd(pid)? };
@@ -339,9 +353,32 @@ impl Table {
         container.cgroup.kill().map_err(other("kill the container"))?;
         container.cgroup.remove().map_err(other("remove the container's control group"))?;
         let _ = fs::remove_dir_all(self.pod.work.join("state").join(key));
-        clean([&container.dir, &container.bundle], &container.program.files.scratch);
+        self.clean(key, [&container.dir, &container.bundle], &container.program.files.scratch);
         self.containers.remove(key);
         done()
+    }
+
+    /// What is left of a container on the disk.
+    fn clean(&self, key: &str, dirs: [&Path; 2], scratch: &Path) {
+        // The root, and what is pinned below it.
+        let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
+        // What the container has mounted for others stays theirs.
+        if let Err(error) = prepare::keep_shared(scratch) {
+            tracing::error!(scratch = %scratch.display(), %error, "cannot let go of volumes that are shared both ways");
+            return;
+        }
+        let staged = if self.pod.users.is_some() { staging::remove(key) } else { Ok(()) };
+        if let Err(error) = staged.and(rootfs::mounts::detach_below(&path)) {
+            tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
+        }
+        for dir in dirs {
+            let _ = fs::remove_dir_all(dir);
+        }
+    }
+
+    /// What a user of the pod is on the host.
+    fn on_host(&self, uid: u32) -> u32 {
+        self.pod.users.as_ref().map_or(Some(uid), |users| users.ids().on_host(uid)).unwrap_or(uid)
     }
 
     fn list(&self) -> Vec<Known> {
@@ -430,52 +467,10 @@ fn write(path: &Path, value: &Value) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(other("write the container's specification"))
 }
 
-/// Holds what a `subPath` names before it is mounted: a container could put something else there meanwhile.
-fn pin_sub_paths(program: &mut LinuxProgram) -> Result<(), Failure> {
-    let staging = program.files.scratch.join("sub");
-    for (index, mount) in program.files.mounts.iter_mut().enumerate() {
-        let Some(sub_path) = mount.sub_path.take() else { continue };
-        fs::create_dir_all(&staging).map_err(other("make a directory"))?;
-        mount.source = volumes::pin(&mount.source, &sub_path, &staging, &index.to_string())
-            .map_err(|error| Failure::Config(format!("volumeMounts[].subPath: {sub_path:?}: {error}")))?;
-    }
-    Ok(())
-}
-
-/// What is left of a container.
-fn clean(dirs: [&Path; 2], scratch: &Path) {
-    // The root, and what is pinned below it.
-    let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
-    if let Err(error) = rootfs::mounts::detach_below(&path) {
-        tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
-    }
-    for dir in dirs {
-        let _ = fs::remove_dir_all(dir);
-    }
-}
-
-/// Makes the streams of a process, runs it, and keeps the other ends.
-fn connected(
-    dir: &Path,
-    stdin: bool,
-    terminal: bool,
-    run: impl FnOnce(Stdio, Option<&Path>) -> Result<Pid, Failure>,
-) -> Result<(Pid, Held), Failure> {
-    if terminal {
-        let console = Console::listen(dir).map_err(other("listen for the terminal"))?;
-        let pid = run(Stdio::Terminal, Some(console.path()))?;
-        let terminal = console.terminal().map_err(other("take the terminal"))?;
-        return Ok((pid, Held { stdin: None, rest: vec![terminal] }));
-    }
-    let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|error| other("make a pipe")(error.into()));
-    let (own_stdin, stdin) = if stdin {
-        let (reader, writer) = pipe()?;
-        (reader, Some(writer))
-    } else {
-        (File::open("/dev/null").map_err(other("open /dev/null"))?.into(), None)
-    };
-    let (stdout, own_stdout) = pipe()?;
-    let (stderr, own_stderr) = pipe()?;
-    let pid = run(Stdio::Pipes { stdin: own_stdin, stdout: own_stdout, stderr: own_stderr }, None)?;
-    Ok((pid, Held { stdin, rest: vec![stdout, stderr] }))
+/// libcontainer leaves the user namespace of a container out when it runs another program there: what it does then is done
+/// in that namespace.
+fn exec_as(users: &Users, run: impl FnOnce() -> Result<Pid, Failure>) -> Result<Pid, Failure> {
+    let run = || run().map(|pid| pid.as_raw_nonzero().get());
+    let pid = beside::inside(users.namespace(), run).map_err(other("enter the pod's user namespace"))??;
+    Pid::from_raw(pid).ok_or_else(|| Failure::Other("the program's process is not known".to_owned()))
 }

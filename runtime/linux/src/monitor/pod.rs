@@ -1,26 +1,30 @@
 //! What a pod's Linux containers share: made once, by the monitor entering it.
 
-use std::fs;
+use std::ffi::CString;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use nacelle_container::{NetworkNamespace, ProcessNamespace};
+use nacelle_container::{NetworkNamespace, ProcessNamespace, UserNamespace};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
 use rustix::process::{Pid, WaitOptions};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
-use super::Setup;
-use super::machine;
+use super::{Setup, machine, staging};
 use crate::cgroup::{Cgroup, Hierarchy, limits};
 use crate::namespaces;
 use crate::spec::Machine;
 use crate::sys::{self, Fork};
 use crate::sysctl;
+use crate::users::Users;
 
 /// The size of a pod's /dev/shm: containerd's.
-const SHARED_MEMORY: &std::ffi::CStr = c"mode=1777,size=65536k";
+const SHARED_MEMORY: &str = "mode=1777,size=65536k";
+
+/// Where it is staged. No container can have this name.
+const SHM: &str = "_shm";
 
 /// What is in the monitor's directory is small, but a configuration may have long arguments.
 const WORK: &std::ffi::CStr = c"mode=0700,size=65536k";
@@ -40,8 +44,12 @@ pub(super) struct Pod {
     pub(super) machine: Machine,
     /// What its containers have at /dev/shm.
     pub(super) shared_memory: PathBuf,
-    /// Process 1 of all its containers, if they share their processes.
-    pub(super) init: Option<Pid>,
+    /// The namespace of processes of all its containers, if they share one. Its process 1 is the monitor's child.
+    pub(super) processes: Option<File>,
+    /// The mount namespace that the monitor comes from.
+    pub(super) host_mounts: File,
+    /// Its ids, if they are not the host's.
+    pub(super) users: Option<Users>,
     /// A process that ends by itself, after some milliseconds.
     ahead: Option<Pid>,
 }
@@ -56,20 +64,46 @@ impl Pod {
         let ahead = begin_grace_period(&cgroup);
         cgroup.apply(&limits).map_err(|error| format!("the pod's control group: {error}"))?;
         let machine = machine::inspect(hierarchy.version);
-        enter_namespaces(&setup)?;
-        let work = work(dir).map_err(|error| format!("cannot make a directory in memory: {error}"))?;
-        let shared_memory = shared_memory(dir, &setup).map_err(|error| format!("cannot make /dev/shm: {error}"))?;
-        for (file, value) in sysctl::settings(&setup.pod).map_err(|error| error.to_string())? {
-            fs::write(Path::new("/proc/sys").join(&file), &value)
-                .map_err(|error| format!("spec.securityContext.sysctls: cannot set {file} to {value:?}: {error}"))?;
+        let users = find_users(&setup)?;
+        if users.is_some() && dir.starts_with(staging::ROOT) {
+            return Err(format!("spec.hostUsers: false needs a state directory outside of {}", staging::ROOT));
         }
-        let init = match setup.pod.options.processes {
+        let host_mounts =
+            File::open("/proc/self/ns/mnt").map_err(|error| format!("cannot open the mounts: {error}"))?;
+        enter_namespaces(&setup, users.as_ref())?;
+        let work = work(dir).map_err(|error| format!("cannot make a directory in memory: {error}"))?;
+        if users.is_some() {
+            staging::make().map_err(|error| format!("cannot make {}: {error}", staging::ROOT))?;
+        }
+        let shared_memory = shared_memory(dir, &setup, users.as_ref());
+        let shared_memory = shared_memory.map_err(|error| format!("cannot make /dev/shm: {error}"))?;
+        let settings = sysctl::settings(&setup.pod).map_err(|error| error.to_string())?;
+        match &users {
+            // Some of them only the root of the user namespace may set.
+            Some(users) if !settings.is_empty() => {
+                users.as_root(|| sysctl::write(&settings)).map_err(|error| error.to_string())??;
+            }
+            _ => sysctl::write(&settings)?,
+        }
+        let processes = match setup.pod.options.processes {
             ProcessNamespace::Pod => {
-                Some(start_init(&cgroup).map_err(|error| format!("cannot start process 1 of the pod: {error}"))?)
+                let started = start_init(&cgroup, users.as_ref());
+                Some(started.map_err(|error| format!("cannot start process 1 of the pod: {error}"))?)
             }
             ProcessNamespace::Container | ProcessNamespace::Host => None,
         };
-        Ok(Self { setup, dir: dir.to_owned(), work, cgroup, machine, shared_memory, init, ahead })
+        Ok(Self {
+            setup,
+            dir: dir.to_owned(),
+            work,
+            cgroup,
+            machine,
+            shared_memory,
+            processes,
+            host_mounts,
+            users,
+            ahead,
+        })
     }
 
     /// Ends and removes what is left of the pod, but for its directory.
@@ -83,15 +117,35 @@ impl Pod {
     }
 }
 
-fn enter_namespaces(setup: &Setup) -> Result<(), String> {
+/// The pod's user namespace, if it has one: it came with its network.
+fn find_users(setup: &Setup) -> Result<Option<Users>, String> {
+    match (setup.pod.options.users, &setup.pod.network) {
+        (UserNamespace::Host, _) => Ok(None),
+        (UserNamespace::Pod, NetworkNamespace::Path(path)) => {
+            let found = File::open(path).and_then(Users::owning);
+            found.map(Some).map_err(|error| format!("spec.hostUsers: cannot find the pod's user namespace: {error}"))
+        }
+        (UserNamespace::Pod, NetworkNamespace::Isolated | NetworkNamespace::Host) => {
+            Err("spec.hostUsers: false needs a network namespace of the pod's own, and this node makes none".to_owned())
+        }
+    }
+}
+
+fn enter_namespaces(setup: &Setup, users: Option<&Users>) -> Result<(), String> {
     let network = &setup.pod.network;
     namespaces::own_mounts().map_err(|error| {
         format!("cannot make mounts the pod's own: {error}. Linux containers need root, or CAP_SYS_ADMIN")
     })?;
+    if let Some(users) = users {
+        let failed = |error: io::Error| format!("cannot make namespaces: {error}");
+        for namespace in users.make(UnshareFlags::NEWIPC | UnshareFlags::NEWUTS, ["ipc", "uts"]).map_err(failed)? {
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), None).map_err(|error| failed(error.into()))?;
+        }
+    }
     let mut flags = UnshareFlags::empty();
-    flags.set(UnshareFlags::NEWIPC, !setup.pod.options.host_ipc);
+    flags.set(UnshareFlags::NEWIPC, users.is_none() && !setup.pod.options.host_ipc);
     // As in Kubernetes, the host's name comes with its network.
-    flags.set(UnshareFlags::NEWUTS, *network != NetworkNamespace::Host);
+    flags.set(UnshareFlags::NEWUTS, users.is_none() && *network != NetworkNamespace::Host);
     flags.set(UnshareFlags::NEWNET, *network == NetworkNamespace::Isolated);
     sys::unshare(flags).map_err(|error| format!("cannot make namespaces: {error}"))?;
     match network {
@@ -119,14 +173,19 @@ fn work(dir: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn shared_memory(dir: &Path, setup: &Setup) -> io::Result<PathBuf> {
+fn shared_memory(dir: &Path, setup: &Setup, users: Option<&Users>) -> io::Result<PathBuf> {
     if setup.pod.options.host_ipc {
         return Ok("/dev/shm".into());
     }
-    let path = dir.join("shm");
+    let root = users.map_or(0, |users| users.ids().first());
+    let path = match users {
+        Some(_) => staging::make_for(SHM)?,
+        None => dir.join("shm"),
+    };
     fs::create_dir_all(&path)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    rustix::mount::mount("shm", &path, "tmpfs", flags, SHARED_MEMORY)?;
+    let options = CString::new(format!("{SHARED_MEMORY},uid={root},gid={root}"))?;
+    rustix::mount::mount("shm", &path, "tmpfs", flags, options.as_c_str())?;
     Ok(path)
 }
 
@@ -145,20 +204,34 @@ fn begin_grace_period(pod: &Cgroup) -> Option<Pid> {
     }
 }
 
-/// Starts a process whose process namespace all containers share. It reaps what their ends leave.
-fn start_init(pod: &Cgroup) -> io::Result<Pid> {
-    let own = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+/// Starts a process whose process namespace all containers share, and gives that. It reaps what their ends leave.
+fn start_init(pod: &Cgroup, users: Option<&Users>) -> io::Result<File> {
     let cgroup = pod.container(INIT);
     cgroup.create()?;
+    let pid = match users {
+        // Its parent ends: then it is this process's.
+        Some(users) => users.as_root(|| fork_init().map_err(|error| error.to_string()))?.map_err(io::Error::other)?,
+        None => {
+            let own = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+            let forked = fork_init();
+            // Of what is forked from here on, only containers are in it.
+            rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
+            forked?
+        }
+    };
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
+    cgroup.add(pid)?;
+    File::open(format!("/proc/{}/ns/pid", pid.as_raw_nonzero()))
+}
+
+/// Has what this process forks be in a new namespace of processes, and forks its first one.
+fn fork_init() -> io::Result<i32> {
     sys::unshare(UnshareFlags::NEWPID)?;
-    let forked = sys::fork();
-    if let Ok(Fork::Child) = forked {
-        sys::reap_forever();
-    }
-    // Of what is forked from here on, only containers are in it.
-    rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
-    match forked? {
-        Fork::Parent(pid) => cgroup.add(pid).map(|()| pid),
-        Fork::Child => sys::reap_forever(),
+    match sys::fork()? {
+        Fork::Child => {
+            sys::hide();
+            sys::reap_forever()
+        }
+        Fork::Parent(pid) => Ok(pid.as_raw_nonzero().get()),
     }
 }

@@ -57,7 +57,13 @@ impl Shared {
             if let Some(ip) = self.claimed(other).into_iter().find(|ip| ips.contains(ip)) {
                 if let Some(_lock) = take(&self.pod_dir(other)?)? {
                     // Its process has died. Whoever takes the pod over makes its network anew anyway.
-                    self.remove_dir(other)?;
+                    if self.ids_of(other).is_some() && self.is_anothers(other) {
+                        // Its containers may live on, with ids that nobody else may get meanwhile.
+                        self.clear(other)?;
+                        self.note(other, &[])?;
+                    } else {
+                        self.remove_dir(other)?;
+                    }
                     continue;
                 }
                 let why = format!(

@@ -103,8 +103,8 @@ fn pods_reach_each_other_and_the_host_reaches_them() {
         return;
     }
     apart(|dir, networks| {
-        let one = networks.create("pod-one", &ips(2)).unwrap();
-        let two = networks.create("pod-two", &ips(3)).unwrap();
+        let one = networks.create("pod-one", &ips(2), NetworkOwner::Host).unwrap();
+        let two = networks.create("pod-two", &ips(3), NetworkOwner::Host).unwrap();
         assert_eq!(links().len(), 3, "{:?}", links());
         assert!(one.path().exists());
 
@@ -140,21 +140,21 @@ fn a_pod_that_is_there_is_not_made_again_nor_swept() {
         return;
     }
     apart(|dir, networks| {
-        let pod = networks.create("pod", &ips(2)).unwrap();
-        let error = networks.create("pod", &ips(2)).unwrap_err();
+        let pod = networks.create("pod", &ips(2), NetworkOwner::Host).unwrap();
+        let error = networks.create("pod", &ips(2), NetworkOwner::Host).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::ResourceBusy);
         networks.sweep(&|_| false).unwrap();
         assert_eq!(links().len(), 2);
-        assert!(networks.create("../pod", &ips(2)).is_err());
+        assert!(networks.create("../pod", &ips(2), NetworkOwner::Host).is_err());
         // Nor is its address given to another one, by whatever process.
         let other = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
-        let error = other.create("other", &ips(2)).unwrap_err();
+        let error = other.create("other", &ips(2), NetworkOwner::Host).unwrap_err();
         assert!(error.to_string().contains("--pod-cidr"), "{error}");
-        let shared = other.create("shared", &[]).unwrap();
+        let shared = other.create("shared", &[], NetworkOwner::Host).unwrap();
         assert!(shared.add_addresses(&ips(2)).is_err());
         shared.add_addresses(&ips(3)).unwrap();
         shared.remove_addresses(&ips(3)).unwrap();
-        drop(other.create("other", &ips(3)).unwrap());
+        drop(other.create("other", &ips(3), NetworkOwner::Host).unwrap());
         drop(shared);
         drop(pod);
         nothing_is_left(dir);
@@ -166,7 +166,7 @@ fn abandon(networks: &Networks, uid: &str, ips: &[IpAddr]) {
     let shared = &networks.shared;
     std::fs::create_dir_all(shared.pod_dir(uid).unwrap()).unwrap();
     shared.bridge(&shared.lock().unwrap()).unwrap();
-    shared.namespace(uid, ips).unwrap();
+    shared.namespace(uid, ips, NetworkOwner::Host).unwrap();
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn what_a_killed_process_left_is_found_and_removed() {
         networks.sweep(&|uid| uid == "kept").unwrap();
         assert_eq!(links().len(), 2);
         // The same uid again.
-        let again = networks.create("kept", &ips(3)).unwrap();
+        let again = networks.create("kept", &ips(3), NetworkOwner::Host).unwrap();
         assert_eq!(links().len(), 2);
         drop(again);
         nothing_is_left(dir);
@@ -211,10 +211,10 @@ fn what_cannot_be_made_leaves_nothing() {
     apart(|dir, networks| {
         // An interface of that name is in the way of the pod's.
         let netlink = Netlink::open().unwrap();
-        let pod = networks.create("other", &ips(9)).unwrap();
+        let pod = networks.create("other", &ips(9), NetworkOwner::Host).unwrap();
         let broken = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
         std::fs::create_dir_all(broken.shared.file("broken")).unwrap();
-        assert!(broken.create("broken", &ips(2)).is_err());
+        assert!(broken.create("broken", &ips(2), NetworkOwner::Host).is_err());
         drop(pod);
         assert!(netlink.index("nacelle0").unwrap().is_none() || !links().is_empty());
     });
@@ -249,8 +249,8 @@ fn plugins_can_take_the_place_of_the_bridge() {
         let Some(networks) = cni(dir) else { return };
         let given = || std::fs::read_dir(dir.join("ipam/pods")).unwrap().flatten();
         let is_given = |ip: &str| given().any(|entry| entry.file_name() == ip);
-        let one = networks.create("one", &ips(7)[..1]).unwrap();
-        let two = networks.create("two", &ips(8)[..1]).unwrap();
+        let one = networks.create("one", &ips(7)[..1], NetworkOwner::Host).unwrap();
+        let two = networks.create("two", &ips(8)[..1], NetworkOwner::Host).unwrap();
         assert!(is_given("10.88.0.7") && is_given("10.88.0.8"));
         let greeter = greet(&*one, ips(7)[0]);
         assert_eq!(read(connect(&*two, "10.88.0.7:80".parse().unwrap()).unwrap()), "hello");
@@ -263,7 +263,7 @@ fn plugins_can_take_the_place_of_the_bridge() {
         networks.sweep(&|_| false).unwrap();
         assert!(!is_given("10.88.0.8"));
         // An address that the plugins do not give.
-        let error = networks.create("three", &[[10, 88, 0, 1].into()]).unwrap_err();
+        let error = networks.create("three", &[[10, 88, 0, 1].into()], NetworkOwner::Host).unwrap_err();
         assert!(error.to_string().contains("CNI plugin bridge"), "{error}");
         assert_eq!(networks.shared.pods().unwrap(), Vec::<String>::new());
     });
@@ -278,8 +278,8 @@ fn victim() {
     let Some(dir) = std::env::var_os(VICTIM) else { return };
     let networks = networks(Path::new(&dir));
     for round in 0_u32.. {
-        let one = networks.create(&format!("one-{round}"), &ips(2)).unwrap();
-        let two = networks.create("two", &[]).unwrap();
+        let one = networks.create(&format!("one-{round}"), &ips(2), NetworkOwner::Host).unwrap();
+        let two = networks.create("two", &[], NetworkOwner::Host).unwrap();
         two.add_addresses(&ips(3)).unwrap();
         one.remove().unwrap();
         two.remove_addresses(&ips(3)).unwrap();
@@ -304,5 +304,41 @@ fn a_kill_at_any_point_leaves_nothing() {
             networks.sweep(&|_| false).unwrap();
             nothing_is_left(dir);
         }
+    });
+}
+
+#[test]
+fn ids_are_of_one_pod_until_its_directory_goes() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        let claimed = |uid: &str| std::fs::read_to_string(dir.join("run/pods").join(uid).join("ids")).unwrap();
+        let one = networks.create("one", &ips(2), NetworkOwner::PodUsers).unwrap();
+        let two = networks.create("two", &ips(3), NetworkOwner::PodUsers).unwrap();
+        let (first, second): (u32, u32) = (claimed("one").parse().unwrap(), claimed("two").parse().unwrap());
+        assert_eq!(second, first + 65_536);
+        one.remove().unwrap();
+        let three = networks.create("three", &ips(4), NetworkOwner::PodUsers).unwrap();
+        assert_eq!(claimed("three"), first.to_string());
+        let network = std::fs::File::open(three.path()).unwrap();
+        assert_eq!(crate::users::Users::owning(network).unwrap().ids().first(), first);
+        // A pod of another program that has died: its address can be had, its ids cannot.
+        let uid = "dead";
+        std::fs::create_dir_all(dir.join("elsewhere").join(uid)).unwrap();
+        let other = Networks::new(dir.join("run"), dir.join("elsewhere"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let shared = &other.shared;
+        std::fs::create_dir_all(shared.pod_dir(uid).unwrap()).unwrap();
+        shared.note_home(uid).unwrap();
+        shared.claim(uid, &ips(9)[..1]).unwrap();
+        let third = shared.claim_ids(uid).unwrap().first();
+        let four = networks.create("four", &ips(9)[..1], NetworkOwner::PodUsers).unwrap();
+        assert_eq!((claimed(uid), claimed("four")), (third.to_string(), (third + 65_536).to_string()));
+        for network in [two, three, four] {
+            network.remove().unwrap();
+        }
+        std::fs::remove_dir_all(dir.join("elsewhere")).unwrap();
+        networks.sweep(&|_| false).unwrap();
+        nothing_is_left(dir);
     });
 }

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use rustix::mount::MountFlags;
 
 use crate::namespaces;
+use crate::users::{self, IdBlock};
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -33,6 +34,17 @@ impl NamespaceThread {
             rustix::mount::mount(own, &file, "", MountFlags::BIND, None::<&std::ffi::CStr>)?;
             Ok(())
         })
+    }
+
+    /// As [`Self::with_new_namespace`], with a namespace that belongs to a new user namespace with these ids.
+    pub(super) fn with_new_users(file: &Path, ids: IdBlock) -> io::Result<Self> {
+        OpenOptions::new().write(true).create_new(true).mode(0o400).open(file)?;
+        let namespace = users::make(ids, |pid| {
+            let made = format!("/proc/{}/ns/net", pid.as_raw_nonzero());
+            rustix::mount::mount(&made, file, "", MountFlags::BIND, None::<&std::ffi::CStr>)?;
+            std::fs::File::open(&made)
+        })?;
+        Self::start(move || Ok(namespaces::enter_network(&namespace)?))
     }
 
     /// One in the namespace that a file stands for.

@@ -49,6 +49,27 @@ pub fn below(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(points.filter(|point| point.starts_with(dir) && point != dir).collect())
 }
 
+/// The mount that `path`, without links, is in, if that is not a shared one.
+pub(crate) fn not_shared(path: &Path) -> io::Result<Option<PathBuf>> {
+    let table = std::fs::read("/proc/thread-self/mountinfo")?;
+    let mut found = None;
+    for line in table.split(|byte| *byte == b'\n') {
+        // Of several at one place the last one is seen.
+        if let Some(point) = mount_point(line).filter(|point| path.starts_with(point))
+            && found.as_ref().is_none_or(|(longest, _): &(PathBuf, _)| point.starts_with(longest))
+        {
+            found = Some((point, is_shared(line)));
+        }
+    }
+    Ok(found.and_then(|(point, is_shared)| (!is_shared).then_some(point)))
+}
+
+/// Whether one of the fields between the sixth and a hyphen says so.
+fn is_shared(line: &[u8]) -> bool {
+    let mut fields = line.split(|byte| *byte == b' ').skip(6).take_while(|field| *field != b"-");
+    fields.any(|field| field.starts_with(b"shared:"))
+}
+
 fn is_mounted(path: &Path) -> io::Result<bool> {
     let table = std::fs::read("/proc/thread-self/mountinfo")?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(mount_point).any(|point| point == path))
@@ -82,6 +103,7 @@ mod tests {
         let line = br"36 35 98:0 /mnt1 /mnt\0402\134x rw,noatime master:1 - ext3 /dev/root rw";
         assert_eq!(mount_point(line), Some(PathBuf::from(r"/mnt 2\x")));
         assert_eq!(mount_point(b""), None);
+        assert!(!is_shared(line) && is_shared(br"36 35 98:0 / /mnt rw shared:7 master:1 - ext3 /dev/root rw"));
         assert!(below(Path::new("/")).unwrap().contains(&PathBuf::from("/proc")));
     }
 

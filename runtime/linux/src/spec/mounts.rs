@@ -32,7 +32,7 @@ pub(super) fn all(ground: &Ground<'_>) -> Result<Vec<Value>, SpecError> {
         mounts.push(bind(ground.shared_memory, "/dev/shm", &["rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"]));
     }
     for mount in &program.files.mounts {
-        mounts.push(volume(mount)?);
+        mounts.push(volume(ground, mount)?);
     }
     Ok(mounts)
 }
@@ -45,11 +45,20 @@ fn bind(source: &Path, target: &str, options: &[&str]) -> Value {
     json!({ "destination": target, "type": "bind", "source": source, "options": options })
 }
 
-fn volume(mount: &HostMount) -> Result<Value, SpecError> {
+/// Whether what a container mounts gets out of it at some place.
+pub(super) fn is_any_bidirectional(ground: &Ground<'_>) -> bool {
+    ground.program.files.mounts.iter().any(|mount| mount.propagation == Propagation::Bidirectional)
+}
+
+fn volume(ground: &Ground<'_>, mount: &HostMount) -> Result<Value, SpecError> {
     let propagation = match mount.propagation {
         Propagation::Private => "rprivate",
         Propagation::HostToContainer => "rslave",
-        Propagation::Bidirectional => return Err(SpecError::Bidirectional),
+        Propagation::Bidirectional if !ground.program.options.security.privileged => {
+            return Err(SpecError::NotPrivileged);
+        }
+        Propagation::Bidirectional if ground.user_namespace.is_some() => return Err(SpecError::NoWayOut),
+        Propagation::Bidirectional => "rshared",
     };
     let access = match (mount.read_only, mount.recursive_read_only) {
         (false, _) => "rw",

@@ -2,7 +2,7 @@
 
 use nacelle_container::{
     ContainerId, HostMount, HttpConfig, LinuxFiles, LinuxOptions, LinuxPod, LinuxPodOptions, NetworkNamespace, PodUid,
-    Program, Propagation, Resources, Security, StdinMode,
+    Program, Propagation, Resources, Security, StdinMode, UserNamespace,
 };
 
 use super::*;
@@ -73,8 +73,9 @@ fn built(machine: &Machine, change: impl FnOnce(&mut ContainerConfig, &mut Linux
         machine,
         root: Path::new("/scratch/root"),
         shared_memory: Path::new("/pods/uid/linux/shm"),
-        pid_namespace: Pid::from_raw(77)
+        pid_namespace: Some("/proc/self/fd/7".to_owned())
             .filter(|_| program.pod.options.processes == ProcessNamespace::Pod || program.options.target.is_some()),
+        user_namespace: Some("/proc/self/fd/8".to_owned()).filter(|_| program.pod.options.users == UserNamespace::Pod),
         cgroup: "/nacelle/poduid/app-0".to_owned(),
     };
     let spec = build(&ground)?;
@@ -152,7 +153,7 @@ fn namespaces_are_what_a_container_does_not_share() {
         spec.pointer("/linux/namespaces").unwrap().to_string()
     };
     assert_eq!(kinds(ProcessNamespace::Container), r#"[{"type":"mount"},{"type":"pid"}]"#);
-    assert_eq!(kinds(ProcessNamespace::Pod), r#"[{"type":"mount"},{"path":"/proc/77/ns/pid","type":"pid"}]"#);
+    assert_eq!(kinds(ProcessNamespace::Pod), r#"[{"type":"mount"},{"path":"/proc/self/fd/7","type":"pid"}]"#);
     assert_eq!(kinds(ProcessNamespace::Host), r#"[{"type":"mount"}]"#);
 }
 
@@ -163,10 +164,23 @@ fn what_cannot_be_had_is_refused_with_its_field() {
     assert_eq!(refused(&|security| security.app_armor = Some(default.clone())), SpecError::NoAppArmor);
     assert_eq!(refused(&|security| security.se_linux = Some(Default::default())), SpecError::NoSeLinux);
     assert!(with_security(|security| security.app_armor = Some(SecurityProfile::Unconfined)).is_ok());
-    let shared = built(&machine(), |_, program| program.files.mounts[0].propagation = Propagation::Bidirectional);
-    assert_eq!(shared, Err(SpecError::Bidirectional));
-    let users = built(&machine(), |_, program| program.pod.options.users = UserNamespace::Pod);
-    assert_eq!(users, Err(SpecError::NoUserNamespace));
+    let shared = |privileged, users| {
+        built(&machine(), |_, program| {
+            program.files.mounts[0].propagation = Propagation::Bidirectional;
+            program.options.security.privileged = privileged;
+            program.pod.options.users = users;
+        })
+    };
+    assert_eq!(shared(false, UserNamespace::Host), Err(SpecError::NotPrivileged));
+    assert_eq!(shared(true, UserNamespace::Pod), Err(SpecError::NoWayOut));
+    assert_eq!(shared(true, UserNamespace::Host).unwrap()["linux"]["rootfsPropagation"], "shared");
+}
+
+#[test]
+fn a_user_namespace_is_entered_first() {
+    let spec = built(&machine(), |_, program| program.pod.options.users = UserNamespace::Pod).unwrap();
+    let kinds = spec.pointer("/linux/namespaces").unwrap().to_string();
+    assert_eq!(kinds, r#"[{"type":"mount"},{"path":"/proc/self/fd/8","type":"user"},{"type":"pid"}]"#);
 }
 
 #[test]

@@ -19,3 +19,4 @@ mod limits;
 mod pods;
 mod security;
 mod support;
+mod users;

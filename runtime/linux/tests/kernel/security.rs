@@ -1,6 +1,6 @@
 //! What a security context really does.
 
-use nacelle_container::{CreateError, Security, SecurityProfile};
+use nacelle_container::{CreateError, HostMount, Propagation, Security, SecurityProfile};
 
 use crate::support::{World, change_program, exited};
 
@@ -139,5 +139,49 @@ async fn a_privileged_container_sees_devices_and_can_mount() {
     assert!(ran.stdout.starts_with("mounted\n"), "{ran:?}");
     let ran = world.run(world.sh(script)).await;
     assert!(!ran.stdout.contains("mounted"), "{ran:?}");
+    world.remove().await;
+}
+
+#[tokio::test]
+async fn what_a_privileged_container_mounts_gets_out_where_its_volume_says_so() {
+    let Some(world) = World::new().await else { return };
+    let volume = world.path("volume");
+    std::fs::create_dir_all(volume.join("below")).unwrap();
+    let mounted = |target: &str, sub_path: Option<&str>| HostMount {
+        source: volume.clone(),
+        target: target.to_owned(),
+        sub_path: sub_path.map(str::to_owned),
+        read_only: false,
+        recursive_read_only: false,
+        propagation: Propagation::Bidirectional,
+    };
+    let config = |script: &str| {
+        let config = world.secured(script, |security| security.privileged = true);
+        change_program(config, |program| program.files.mounts = vec![mounted("/v", None), mounted("/b", Some("below"))])
+    };
+    let error = world.refused(config("true")).await.to_string();
+    assert!(error.contains("volumeMounts[].mountPropagation: /v: ") && error.contains("--make-shared"), "{error}");
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("volume", &volume, "tmpfs", flags, None::<&std::ffi::CStr>).unwrap();
+    rustix::mount::mount_change(&volume, rustix::mount::MountPropagationFlags::SHARED).unwrap();
+    std::fs::create_dir_all(volume.join("below")).unwrap();
+    let script = "mkdir /v/a /b/c && mount -t tmpfs a /v/a && mount -t tmpfs c /b/c && touch /v/a/one /b/c/two && \
+                  mount -t tmpfs x /data && echo ready; sleep 1000";
+    let mut made = world.start(config(script)).await;
+    assert_eq!(made.line().await, "ready");
+    assert!(volume.join("a/one").exists() && volume.join("below/c/two").exists());
+    // And back.
+    let own = volume.join("host");
+    std::fs::create_dir(&own).unwrap();
+    rustix::mount::mount("host", &own, "tmpfs", flags, None::<&std::ffi::CStr>).unwrap();
+    std::fs::write(own.join("three"), "").unwrap();
+    assert_eq!(made.exec(&["test", "-e", "/v/host/three"]).await.cause, exited(0));
+    // They are the host's now: as in Kubernetes a container has to take them away itself.
+    assert_eq!(made.exec(&["umount", "/b/c"]).await.cause, exited(0));
+    assert!(!volume.join("below/c/two").exists());
+    made.container.remove().await;
+    assert!(volume.join("a/one").exists() && own.join("three").exists());
+    let unmounted = rustix::mount::UnmountFlags::DETACH;
+    rustix::mount::unmount(&volume, unmounted).unwrap();
     world.remove().await;
 }

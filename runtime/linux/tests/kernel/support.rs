@@ -10,12 +10,13 @@ use nacelle_container::output::{self, OutputReceiver, Stream};
 use nacelle_container::{
     Backend as _, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecRequest, ExitCause,
     HttpConfig, LinuxFiles, LinuxOptions, LinuxPod, LinuxPodOptions, LinuxProgram, NetworkNamespace, PodUid, Program,
-    Resources, Security, StdinMode,
+    Resources, Security, StdinMode, UserNamespace,
 };
 use nacelle_infra::budget::Budget;
 use nacelle_infra::fs::{MemLimits, NamespaceBuilder, Ownership, Tree};
 use nacelle_infra::memory::{ContainerMemory, Part};
-use nacelle_infra::network::{NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
+use nacelle_infra::network::{KernelNetworks as _, NetworkOwner, NodeNetwork, NodeNetworkConfig, PodNetworkConfig};
+use nacelle_linux::net::Networks;
 use nacelle_linux::{LinuxBackend, LinuxConfig, MonitorCommand};
 use tokio::io::AsyncRead;
 
@@ -56,6 +57,39 @@ pub(crate) struct World {
     pub(crate) memory: Option<u64>,
     pub(crate) cpu: Cpu,
     infra: ContainerInfra,
+    apart: Option<Apart>,
+}
+
+/// A network of a pod on a bridge of its own, as a thread sees it that has left the machine's network.
+struct Apart {
+    thread: Option<std::thread::JoinHandle<()>>,
+    done: std::sync::mpsc::Sender<()>,
+}
+
+impl Apart {
+    /// The network, which is there until this is dropped.
+    fn new(dir: &Path, uid: &str) -> (Self, PathBuf) {
+        let networks = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let (uid, (said, path), (done, wait)) =
+            (uid.to_owned(), std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let thread = std::thread::spawn(move || {
+            nacelle_linux::namespaces::own_network().unwrap();
+            let network = networks.create(&uid, &[[10, 88, 0, 2].into()], NetworkOwner::PodUsers).unwrap();
+            said.send(network.path().to_owned()).unwrap();
+            let _ = wait.recv();
+            network.remove().unwrap();
+        });
+        (Self { thread: Some(thread), done }, path.recv().unwrap())
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        let _ = self.done.send(());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
 }
 
 /// A container that was created.
@@ -111,7 +145,17 @@ impl World {
             memory: None,
             cpu: Cpu::default(),
             infra,
+            apart: None,
         })
+    }
+
+    /// A pod with ids of its own.
+    pub(crate) async fn with_users() -> Option<Self> {
+        let mut world = Self::new().await?;
+        let (apart, path) = Apart::new(world.temp.path(), world.pod.as_str());
+        (world.apart, world.network) = (Some(apart), NetworkNamespace::Path(path));
+        world.options.users = UserNamespace::Pod;
+        Some(world)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -204,8 +248,9 @@ impl World {
     }
 
     /// Removes the pod, and makes sure that nothing of it is left.
-    pub(crate) async fn remove(self) {
+    pub(crate) async fn remove(mut self) {
         self.backend.remove_pod(&self.pod, &self.dir()).await;
+        drop(self.apart.take());
         self.assert_clean();
     }
 

@@ -104,9 +104,15 @@ pub(super) fn without_effect(pod: &CheckedPod, container: &Container) -> Vec<&'s
     let spec = pod.spec();
     let shared = spec.security_context.clone().unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
+    let mounts = || container.volume_mounts.iter().flatten();
     let is_set = [
+        (
+            "volumeMounts[].mountPropagation",
+            mounts().any(|mount| mount.mount_propagation.as_deref() == Some("Bidirectional")),
+        ),
         ("hostPID", spec.host_pid == Some(true)),
         ("hostIPC", spec.host_ipc == Some(true)),
+        ("hostUsers", spec.host_users == Some(false)),
         ("shareProcessNamespace", spec.share_process_namespace == Some(true)),
         ("tty", container.tty == Some(true)),
         ("securityContext.runAsUser", own.run_as_user.or(shared.run_as_user).is_some()),

@@ -1,8 +1,8 @@
 //! What a pod's network is made from.
 
 use nacelle_infra::network::{
-    DnsConfig, DnsOption, DnsPolicy, HostAlias, HostPortConfig, NamedPort, NamesConfig, NetworkMode, PodIdentity,
-    PodNetworkConfig, Protocol,
+    DnsConfig, DnsOption, DnsPolicy, HostAlias, HostPortConfig, NamedPort, NamesConfig, NetworkMode, NetworkOwner,
+    PodIdentity, PodNetworkConfig, Protocol,
 };
 use nacelle_spec::{CheckedPod, network};
 
@@ -22,6 +22,7 @@ pub(crate) fn config(pod: &CheckedPod, published: &[HostPortConfig], host: &Host
     PodNetworkConfig {
         uid: pod.uid().to_owned(),
         mode: if on_host { NetworkMode::Host } else { NetworkMode::Virtual },
+        kernel_owner: if pod.spec().host_users == Some(false) { NetworkOwner::PodUsers } else { NetworkOwner::Host },
         identity: identity(pod),
         names: NamesConfig {
             hostname: hostname(pod, &host.hostname),

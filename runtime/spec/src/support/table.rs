@@ -15,8 +15,6 @@ const NO_ACCOUNTS: Support = Warned("there is no API server to be authorised at"
 const PROCESSES: Support = Honoured("of Linux programs; WebAssembly guests are not processes");
 const NO_USERS: Support = Warned("a WebAssembly guest has no user or group ids");
 const USERS: Support = Honoured("of Linux programs; a WebAssembly guest has no user or group ids");
-const NO_USER_NAMESPACE: Support =
-    Warned("a WebAssembly guest has no user or group ids; a Linux program with it is not started");
 const PRIVILEGES: Support = Honoured(
     "of Linux programs; a WebAssembly guest has no privileges to gain or give up: it reaches what its pod lists, nothing else",
 );
@@ -144,7 +142,12 @@ const POD: &[Row] = &[
     row("hostIPC", PROCESSES),
     row("hostPID", PROCESSES),
     row("shareProcessNamespace", PROCESSES),
-    row("hostUsers", Only(&["true"], &NO_USER_NAMESPACE)),
+    row(
+        "hostUsers",
+        Honoured(
+            "`false` gives Linux programs 65,536 ids of the pod's own; a WebAssembly guest has no user or group ids",
+        ),
+    ),
     row("securityContext.fsGroup", Honoured("the group of the pod's volumes; WASI shows a guest no owner")),
     row(
         "securityContext.fsGroupChangePolicy",
@@ -216,7 +219,7 @@ const CONTAINER: &[Row] = &[
     row("volumeMounts[].recursiveReadOnly", YES),
     row(
         "volumeMounts[].mountPropagation",
-        Only(&["None", "HostToContainer"], &Rejected("what a container mounts is its pod's own")),
+        Honoured("of Linux programs; a WebAssembly guest mounts nothing, and sees what is mounted on the host"),
     ),
     row("volumeMounts[].bindMountOptions.**", Unbuilt("use readOnly")),
     row("volumeDevices.**", Rejected("a WebAssembly guest has no block devices; use volumeMounts")),

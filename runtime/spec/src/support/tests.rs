@@ -85,13 +85,14 @@ const NOTHING: [String; 0] = [];
 
 #[test]
 fn a_field_without_effect_is_a_warning_with_its_reason() {
-    let said = said("  nodeSelector: {disk: ssd}\n  hostUsers: false\n  containers:\n  - {name: app, image: app}\n");
+    let said = said(
+        "  nodeSelector: {disk: ssd}\n  hostUsers: false\n  runtimeClassName: x\n  containers:\n  - {name: app, image: app}\n",
+    );
     assert_eq!(
         said,
         [
             "p:6:3: warning: spec.nodeSelector: has no effect here: there is one node, and the pod runs on it",
-            "p:7:3: warning: spec.hostUsers: has no effect here: a WebAssembly guest has no user or group ids; a Linux \
-             program with it is not started",
+            "p:8:3: warning: spec.runtimeClassName: has no effect here: a container's image decides what runs it",
         ]
     );
 }

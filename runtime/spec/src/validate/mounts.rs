@@ -31,13 +31,21 @@ pub(super) fn check(container: &Container, volumes: &VolumeNames<'_>, path: &Fie
             let detail = "subPathExpr and subPath are mutually exclusive";
             report.invalid(&path.field("subPathExpr"), expression, detail);
         }
-        check_modes(mount, &path, report);
+        check_modes(mount, is_privileged(container), &path, report);
     }
 }
 
-fn check_modes(mount: &VolumeMount, path: &FieldPath, report: &mut Report) {
+fn is_privileged(container: &Container) -> bool {
+    container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true))
+}
+
+fn check_modes(mount: &VolumeMount, privileged: bool, path: &FieldPath, report: &mut Report) {
     let propagation = mount.mount_propagation.as_deref();
     report.one_of(&path.field("mountPropagation"), propagation, &["Bidirectional", "HostToContainer", "None"]);
+    if propagation == Some("Bidirectional") && !privileged {
+        let detail = "Bidirectional mount propagation is available only to privileged containers";
+        report.forbidden(&path.field("mountPropagation"), detail);
+    }
     let path = path.field("recursiveReadOnly");
     let recursive = mount.recursive_read_only.as_deref();
     report.one_of(&path, recursive, &["Disabled", "Enabled", "IfPossible"]);

@@ -59,12 +59,24 @@ fn check_spec(pod: &Pod, spec: &PodSpec, moment: Moment, path: &FieldPath, repor
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
         report.invalid_bool(&path.field("shareProcessNamespace"), true, detail);
     }
+    check_host_users(spec, path, report);
     check_dns(spec, path, report);
     for (index, alias) in spec.host_aliases.iter().flatten().enumerate() {
         check_host_alias(alias, &path.field("hostAliases").index(index), report);
     }
     if let Some(context) = &spec.security_context {
         security::check_pod(context, &path.field("securityContext"), report);
+    }
+}
+
+/// A user namespace of the pod's own, and what does not go with it.
+fn check_host_users(spec: &PodSpec, path: &FieldPath, report: &mut Report) {
+    if spec.host_users != Some(false) {
+        return;
+    }
+    let host = [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)];
+    for (field, _) in host.iter().filter(|(_, value)| *value == Some(true)) {
+        report.forbidden(&path.field(field), "when `pod.Spec.HostUsers` is false");
     }
 }
 

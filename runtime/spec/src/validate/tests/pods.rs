@@ -83,6 +83,15 @@ fn spec_rules() {
                 &["spec.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be \
                    enabled"],
             ),
+            (
+                "hostUsers: false, hostNetwork: true, hostPID: true, hostIPC: true",
+                &[
+                    "spec.hostNetwork: Forbidden: when `pod.Spec.HostUsers` is false",
+                    "spec.hostPID: Forbidden: when `pod.Spec.HostUsers` is false",
+                    "spec.hostIPC: Forbidden: when `pod.Spec.HostUsers` is false",
+                ],
+            ),
+            ("hostUsers: true, hostNetwork: true, hostPID: true", &[]),
             ("setHostnameAsFQDN: true, subdomain: sub", &[]),
             (
                 "setHostnameAsFQDN: true, subdomain: a-subdomain-that-is-rather-long-for-a-name",

@@ -198,6 +198,13 @@ fn mounts() {
             ),
             ("{name: v, mountPath: /a, readOnly: true, recursiveReadOnly: Enabled}", &[]),
             (
+                "{name: v, mountPath: /a, mountPropagation: Bidirectional}",
+                &[
+                    "spec.containers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount propagation is \
+                   available only to privileged containers",
+                ],
+            ),
+            (
                 "{name: v, mountPath: /a, recursiveReadOnly: IfPossible, mountPropagation: HostToContainer}, \
                  {name: v, mountPath: /b, recursiveReadOnly: Yes}",
                 &[
