@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
+use nacelle_infra::network::{Family, Protocol};
+
 use super::*;
 use crate::namespaces;
 
