@@ -14,11 +14,12 @@
 //! | `shared`, `local` | where a woken task goes: the queue, or the thread that woke it |
 //! | `worker` | the loop of a thread |
 //! | `driver` | tokio's I/O and timers: driven by a thread that has nothing to run, or between two polls |
-//! | `ticker` | ends slices every 5 ms, and drives I/O while every thread is busy |
+//! | `ticker`, `alarm` | ends slices every 5 ms and when a quota is used up, and drives I/O while every thread is busy |
 //!
 //! Guests use tokio's timers and sockets, so each poll happens within a tokio runtime; but tokio does not choose what is
 //! polled. It knows nothing of WebAssembly and must not.
 
+mod alarm;
 mod driver;
 mod group;
 mod local;

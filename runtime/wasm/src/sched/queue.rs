@@ -176,6 +176,26 @@ impl<T> RunQueue<T> {
         self.each_from(Some(id), |node| node.running += 1);
     }
 
+    /// When what `thread` runs has used up its quota, or that of something above it, in nanoseconds.
+    pub(crate) fn quota_ends(&self, thread: usize) -> Option<u64> {
+        let (id, since) = (*self.running.get(thread)?)?;
+        let left = self.up_from(id).filter_map(|at| {
+            let node = self.nodes.get(at)?;
+            let left = node.quota.as_ref()?.left();
+            // Those that run use it up together, and what the others have used since they began is not charged yet.
+            let others =
+                self.running.iter().flatten().filter(|(other, _)| self.up_from(*other).any(|above| above == at));
+            let uncharged = others.map(|(_, began)| since.saturating_sub(*began)).sum();
+            Some(left.saturating_sub(uncharged).div_ceil(u64::from(node.running.max(1))))
+        });
+        left.min().map(|left| since.saturating_add(left))
+    }
+
+    /// A node and those above it.
+    fn up_from(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        std::iter::successors(Some(id), |id| self.nodes.get(*id)?.parent)
+    }
+
     /// A node's task ran on `thread` for `used` nanoseconds, and would go on if `rest` is given.
     pub(crate) fn finish(&mut self, thread: usize, used: u64, rest: Option<T>, now: u64) {
         let Some((id, _)) = self.running.get_mut(thread).and_then(Option::take) else { return };

@@ -15,16 +15,26 @@ struct Machine {
     queue: RunQueue<u32>,
     threads: Vec<Thread>,
     now: u64,
+    /// Slices end when a quota does.
+    ends_with_quota: bool,
 }
 
 #[derive(Clone, Default)]
 struct Thread {
-    task: Option<(u32, u64)>,
+    task: Option<Running>,
+}
+
+#[derive(Clone, Copy)]
+struct Running {
+    task: u32,
+    since: u64,
+    until: u64,
 }
 
 impl Machine {
     fn new(threads: usize) -> Self {
-        Self { queue: RunQueue::new(threads), threads: vec![Thread::default(); threads], now: 0 }
+        let threads_of = vec![Thread::default(); threads];
+        Self { queue: RunQueue::new(threads), threads: threads_of, now: 0, ends_with_quota: false }
     }
 
     fn pod(&mut self, share: Share) -> NodeId {
@@ -43,19 +53,29 @@ impl Machine {
         while self.now < end {
             for thread in 0..self.threads.len() {
                 if self.threads[thread].task.is_none() {
-                    self.threads[thread].task =
-                        self.queue.pick(thread, None, self.now).map(|(_, task)| (task, self.now + SLICE));
+                    self.threads[thread].task = self.queue.pick(thread, None, self.now).map(|(_, task)| {
+                        let quota = self.queue.quota_ends(thread).filter(|_| self.ends_with_quota);
+                        let until = (self.now + SLICE).min(quota.unwrap_or(u64::MAX).max(self.now + MS / 4));
+                        Running { task, since: self.now, until }
+                    });
                 }
             }
-            let ends = self.threads.iter().filter_map(|thread| thread.task.map(|(_, end)| end));
+            if self.ends_with_quota {
+                // An interrupt is everybody's.
+                let first = self.threads.iter().filter_map(|thread| thread.task.map(|running| running.until)).min();
+                for running in self.threads.iter_mut().filter_map(|thread| thread.task.as_mut()) {
+                    running.until = first.unwrap_or(running.until);
+                }
+            }
+            let ends = self.threads.iter().filter_map(|thread| thread.task.map(|running| running.until));
             let next = ends.chain(self.queue.next_release()).min().unwrap_or(end).min(end);
             self.now = self.now.max(next);
             for thread in 0..self.threads.len() {
-                if let Some((task, at)) = self.threads[thread].task
-                    && at <= self.now
+                if let Some(Running { task, since, until }) = self.threads[thread].task
+                    && until <= self.now
                 {
                     self.threads[thread].task = None;
-                    self.queue.finish(thread, SLICE, Some(task), self.now);
+                    self.queue.finish(thread, until - since, Some(task), self.now);
                 }
             }
         }
@@ -119,6 +139,31 @@ fn a_quota_is_kept_within_a_slice_and_the_wait_is_counted() {
         assert_near(usage.throttled, 5_000 * MS - usage.used, 2 * SLICE);
         assert!(usage.throttled_periods >= 48 && usage.periods <= 50, "{millis}: {usage:?}");
     }
+}
+
+#[test]
+fn a_slice_ends_with_the_quota_so_that_every_period_has_its_share() {
+    for millis in [5, 7, 50, 333] {
+        let mut machine = Machine::new(2);
+        machine.ends_with_quota = true;
+        let pod = machine.pod(share(0, None));
+        let guest = machine.guest(pod, share(0, Some(millis)));
+        for period in 1..=10 {
+            machine.run(period * PERIOD_NANOS);
+            assert_eq!(machine.used(guest), period * PERIOD_NANOS * millis / 1000);
+        }
+    }
+}
+
+#[test]
+fn those_that_run_at_once_use_their_pods_quota_up_together() {
+    let mut machine = Machine::new(2);
+    machine.ends_with_quota = true;
+    let pod = machine.pod(share(0, Some(80)));
+    let guests = [(); 2].map(|()| machine.guest(pod, share(0, None)));
+    machine.run(50 * MS);
+    let used = guests.map(|guest| machine.used(guest));
+    assert_eq!(used, [4 * MS; 2]);
 }
 
 #[test]

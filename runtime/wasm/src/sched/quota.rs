@@ -51,6 +51,11 @@ impl Quota {
         self.balance = self.balance.saturating_sub(i64::try_from(used).unwrap_or(i64::MAX));
     }
 
+    /// How much is left of it until it is refilled, in nanoseconds.
+    pub(crate) fn left(&self) -> u64 {
+        u64::try_from(self.balance).unwrap_or(0)
+    }
+
     /// Whether a guest may run at `now`.
     pub(crate) fn admit(&mut self, now: u64) -> Admission {
         self.refill(now);

@@ -16,6 +16,7 @@ use async_task::{Runnable, ScheduleInfo};
 use futures::task::AtomicWaker;
 use tokio::runtime::Handle;
 
+use super::alarm::Alarm;
 use super::group::Member;
 use super::local::{self, Destination};
 use super::queue::RunQueue;
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     interrupt: Box<dyn Fn() + Send + Sync>,
     /// What runs was interrupted, and no thread has looked for something else yet.
     interrupted: AtomicBool,
+    /// When slices end next.
+    pub(super) alarm: Alarm,
 }
 
 /// What is under the lock.
@@ -72,6 +75,7 @@ impl Shared {
             handle,
             interrupt: Box::new(interrupt),
             interrupted: AtomicBool::new(false),
+            alarm: Alarm::default(),
         }
     }
 
@@ -228,7 +232,7 @@ impl Parker {
         }
     }
 
-    fn unpark(&self) {
+    pub(super) fn unpark(&self) {
         self.notified.store(true, Ordering::Release);
         self.waker.wake();
         if let Some(thread) = self.thread.get() {

@@ -1,7 +1,7 @@
-//! The end of slices: every 5 ms, as long as there is a guest.
+//! The end of slices: every 5 ms, as long as there is a guest, and when somebody's quota is used up.
 //!
 //! While all threads are busy for longer than that, nobody looks at I/O and timers. The ticker then takes the driver's
-//! seat until the next tick instead of sleeping, so that what comes in can interrupt whoever has had his share.
+//! seat until it wakes again instead of sleeping, so that what comes in can interrupt whoever has had his share.
 
 use std::io;
 use std::sync::Arc;
@@ -44,6 +44,9 @@ impl Ticker {
 fn tick(shared: &Shared, driver: &Driver, guests: &Weak<AtomicUsize>) {
     let handle = shared.handle.clone();
     let _context = handle.enter();
+    shared.alarm.parker.own();
+    let tick = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX);
+    let mut next_tick = 0;
     while let Some(guests) = guests.upgrade() {
         let count = guests.load(Ordering::SeqCst);
         drop(guests);
@@ -51,12 +54,21 @@ fn tick(shared: &Shared, driver: &Driver, guests: &Weak<AtomicUsize>) {
             std::thread::park();
             continue;
         }
+        let now = shared.now();
+        if now >= next_tick {
+            next_tick = now.saturating_add(tick);
+        }
+        // In this order: whose wish for another time gets lost is interrupted afterwards, and wishes again.
+        shared.alarm.set(next_tick);
         shared.interrupt();
-        let tick = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX);
-        let unattended = shared.now().saturating_sub(shared.looked_at.load(Ordering::Relaxed)) >= tick;
+        let unattended = now.saturating_sub(shared.looked_at.load(Ordering::Relaxed)) >= tick;
         match unattended.then(|| driver.sit()).flatten() {
             Some(seat) => {
-                seat.drive(tokio::time::sleep(TICK));
+                seat.drive(async {
+                    while let Some(left) = shared.alarm.left(shared.now()) {
+                        shared.alarm.parker.wait(Some(left)).await;
+                    }
+                });
                 drop(seat);
                 shared.looked_at.store(shared.now(), Ordering::Relaxed);
                 if shared.has_idle() {
@@ -64,7 +76,11 @@ fn tick(shared: &Shared, driver: &Driver, guests: &Weak<AtomicUsize>) {
                     shared.wake_idle();
                 }
             }
-            None => std::thread::sleep(TICK),
+            None => {
+                while let Some(left) = shared.alarm.left(shared.now()) {
+                    shared.alarm.parker.park(Some(left));
+                }
+            }
         }
     }
 }

@@ -84,8 +84,12 @@ impl Worker {
             }
             if let Some((_, task)) = state.queue.pick(self.index, handed_over, now) {
                 let helper = self.shared.helper(&mut state);
+                let quota_ends = state.queue.quota_ends(self.index);
                 drop(state);
                 self.shared.unpark(helper);
+                if let Some(ends) = quota_ends {
+                    self.shared.alarm.ring_at(ends, now);
+                }
                 return Some(task);
             }
             if state.closing {
