@@ -23,7 +23,7 @@ use super::executor::Program;
 use super::pod::Pod;
 use super::runtime::{self, ErrorLog, Place};
 use super::streams::{Held, connected};
-use super::{prepare, staging};
+use super::{holder, prepare, rootless, staging};
 use crate::cgroup::Cgroup;
 use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State};
 use crate::spec::{self, Capabilities, Ground};
@@ -57,7 +57,23 @@ struct Container {
     root: PathBuf,
     /// What its specification names the namespace of processes by, if it shares one.
     _processes: Option<File>,
+    /// Its namespace of mounts, where it is known by that.
+    mounts: Option<PathBuf>,
     phase: Phase,
+}
+
+impl Container {
+    /// Ends all its processes, and waits until they are gone.
+    fn kill(&self) -> io::Result<()> {
+        if self.cgroup.is_usable() {
+            return self.cgroup.kill();
+        }
+        let first = match &self.phase {
+            Phase::Running { pidfd, .. } => Some(pidfd.as_fd()),
+            Phase::Prepared | Phase::Ended { .. } => None,
+        };
+        rootless::kill(first, self.mounts.as_deref())
+    }
 }
 
 #[derive(Debug)]
@@ -155,7 +171,9 @@ impl Table {
             Some(users) => staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir)),
         };
         let root = root.map_err(other("mount the container's root filesystem"))?;
-        prepare::volumes(&self.pod.host_mounts, self.pod.users.as_ref(), key, &mut program)?;
+        let is_rootless = self.pod.machine.is_rootless;
+        let host = (!is_rootless).then_some(&self.pod.host_mounts);
+        prepare::volumes(host, self.pod.users.as_ref(), key, &mut program)?;
         let security = &program.options.security;
         let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
         let ids = user::resolve(security, &program.options.image_user, &passwd, &group)
@@ -165,6 +183,7 @@ impl Table {
                 prepare::check_ids(&ids)?;
                 users.ids().first()
             }
+            None if is_rootless => prepare::check_own_ids(&ids).map(|()| 0)?,
             None => 0,
         };
         if let Err(error) = inside::make_dirs(&root, &config.working_dir, root_user) {
@@ -194,6 +213,7 @@ impl Table {
             bundle,
             root,
             _processes: processes,
+            mounts: None,
             phase: Phase::Prepared,
         })
     }
@@ -267,7 +287,9 @@ impl Table {
         };
         let pidfd = open_pidfd(pid)?;
         let reply = (Reply::Started { streams: held.streams() }, held.try_clone().map_err(other("copy a pipe"))?);
-        self.get(key)?.phase = Phase::Running { pid, pidfd, held };
+        let mounts = self.pod.machine.is_rootless.then(|| rootless::mounts_of(pid)).flatten();
+        let container = self.get(key)?;
+        (container.mounts, container.phase) = (mounts, Phase::Running { pid, pidfd, held });
         Ok(reply)
     }
 
@@ -336,7 +358,7 @@ impl Table {
     fn kill(&mut self, key: &str) -> Answer {
         let container = self.get(key)?;
         if let Phase::Running { .. } = container.phase {
-            container.cgroup.kill().map_err(other("kill the container"))?;
+            container.kill().map_err(other("kill the container"))?;
         }
         done()
     }
@@ -350,7 +372,7 @@ impl Table {
 
     fn remove(&mut self, key: &str) -> Answer {
         let Some(container) = self.containers.get(key) else { return done() };
-        container.cgroup.kill().map_err(other("kill the container"))?;
+        container.kill().map_err(other("kill the container"))?;
         container.cgroup.remove().map_err(other("remove the container's control group"))?;
         let _ = fs::remove_dir_all(self.pod.work.join("state").join(key));
         self.clean(key, [&container.dir, &container.bundle], &container.program.files.scratch);
@@ -373,6 +395,16 @@ impl Table {
         }
         for dir in dirs {
             let _ = fs::remove_dir_all(dir);
+        }
+        self.give_back(scratch);
+    }
+
+    /// Lets the user remove what containers have written as others.
+    fn give_back(&self, dir: &Path) {
+        if self.pod.machine.is_rootless
+            && let Err(error) = holder::own_below(dir)
+        {
+            tracing::error!(dir = %dir.display(), %error, "cannot make directories their user's again");
         }
     }
 
@@ -398,6 +430,10 @@ impl Table {
             self.remove(&key)?;
         }
         self.pod.remove().map_err(other("remove the pod's control group"))?;
+        // Its volumes are there.
+        if let Some(dir) = self.pod.dir.parent() {
+            self.give_back(dir);
+        }
         done()
     }
 
@@ -422,7 +458,7 @@ impl Table {
         let is_it = |container: &Container| matches!(container.phase, Phase::Running { pid, .. } if pid == ended);
         let (key, container) = self.containers.iter_mut().find(|(_, container)| is_it(container))?;
         // Without a process namespace of its own it may have left others behind. They hold its pipes.
-        if let Err(error) = container.cgroup.kill() {
+        if let Err(error) = container.kill() {
             tracing::error!(key, %error, "cannot kill what a container left");
         }
         let end = End { how, oom_kills: container.cgroup.oom_kills(), peak: container.cgroup.stats().memory.peak };
