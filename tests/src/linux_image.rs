@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use crate::Layout;
 
 /// An OCI layout with one image, tagged `1`.
 #[derive(Debug)]
@@ -67,4 +70,22 @@ pub fn succeed(program: &str, args: &[&str]) -> Result<String> {
         bail!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Makes the layout `busybox` in `dir`, with the files below `root` as the image `1`, whose user is `app`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn busybox_layout(root: &Path, dir: &Path) -> Result<()> {
+    let tar = Command::new("tar").arg("-C").arg(root).args(["--owner=0", "--group=0", "-cf", "-", "."]).output()?;
+    let mut layout = Layout::create(&dir.join("busybox"))?;
+    let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar.stdout)?;
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = json!({
+        "architecture": architecture, "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        "config": {"Entrypoint": ["/bin/sh", "-c"], "Env": ["PATH=/bin", "FROM=image"], "User": "app"},
+    });
+    let config = layout.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
+    layout.image("1", &config, &[layer])
 }

@@ -21,9 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use nacelle_infra::network::{
-    AddressPart, Family, KernelNetwork, KernelNetworks, NetworkOwner, Protocol,
-};
+use nacelle_infra::network::{AddressPart, Family, KernelNetwork, KernelNetworks, NetworkOwner, Protocol};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::{Result, Step as _, take};
