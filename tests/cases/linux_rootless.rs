@@ -94,7 +94,7 @@ fn a_host_port_leads_in_and_probes_are_answered() -> Result<()> {
     assert_eq!(answer, "from outside");
     running.signal("TERM")?;
     let finished = running.finish()?;
-    assert!(!finished.stderr.contains("Unhealthy"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("Liveness probe failed"), "{}", finished.stderr);
     assert_eq!(user.left()?, nothing());
     Ok(())
 }
@@ -109,10 +109,10 @@ fn pasta_leads_out() -> Result<()> {
     let user = user.apart().before(
         "ip link set lo up; ip link add out0 type veth peer name far0; ip link set far0 up; ip address add 198.51.100.2/24 dev out0; ip link set out0 up
          ip route add default via 198.51.100.1; ip address add 203.0.113.9/32 dev lo
-         busybox nc -ll -s 203.0.113.9 -p 7000 -e cat >/dev/null 2>&1 & server=$!
+         echo outside >$home/page; busybox httpd -f -p 7000 -h $home >/dev/null 2>&1 & server=$!
          (while kill -0 $$ 2>/dev/null; do sleep 0.1; done; kill $server) >/dev/null 2>&1 &",
     );
-    let ask = "echo outside | nc 203.0.113.9 7000";
+    let ask = "wget -qO- http://203.0.113.9:7000/page";
     let finished = user.run(&shell(ask, ""))?;
     assert_eq!((finished.code, finished.stdout.as_str()), (0, "outside\n"), "{}", finished.stderr);
     assert_eq!(user.left()?, nothing());
