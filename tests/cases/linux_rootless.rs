@@ -263,3 +263,32 @@ fn the_hosts_network_can_be_had() -> Result<()> {
     assert_eq!(user.left()?, nothing());
     Ok(())
 }
+
+#[test]
+fn webassembly_of_other_pods_reaches_it() -> Result<()> {
+    let Some(user) = Unprivileged::new()? else { return Ok(()) };
+    let server = Pod::new("server").spec("terminationGracePeriodSeconds: 1");
+    let server = server.image(
+        "c",
+        IMAGE,
+        &["echo at $POD_IP; exec nc -ll -p 7001 -e cat"],
+        "env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]",
+    );
+    // Which of the two it has is not known yet; a client that comes before its server is started again.
+    let mut client = Pod::with_policy("client", "OnFailure").spec("terminationGracePeriodSeconds: 1");
+    for last in [2, 3] {
+        client = client.container(&format!("c{last}"), "tcp-echo-client", &[&format!("10.88.0.{last}:7001"), "hi"], "");
+    }
+    let mut running = user.start(&format!("{}---\n{}", server.yaml(), client.yaml()))?;
+    let said = running.wait_for_line("hi")?;
+    running.signal("TERM")?;
+    let finished = running.finish()?;
+    let address = finished.stdout.lines().find_map(|line| line.split_once("| at ")).context("no address")?.1;
+    assert!(
+        said.starts_with(&format!("client/c{} ", address.rsplit('.').next().unwrap_or_default())),
+        "{said} {address}"
+    );
+    assert!(finished.stderr.contains("do not reach other pods"), "{}", finished.stderr);
+    assert_eq!(user.left()?, nothing());
+    Ok(())
+}
