@@ -35,6 +35,20 @@ fn a_pod_runs_with_the_users_ids_and_leaves_nothing() -> Result<()> {
 }
 
 #[test]
+fn an_images_files_have_their_owners() -> Result<()> {
+    let Some(user) = Unprivileged::new()? else { return Ok(()) };
+    let script = "stat -c '%u:%g %a' / /home/app /home/app/note /home/app/up; cat /home/app/note; touch /home/app/new";
+    // As root and as its user, and again from the tree that is there by then.
+    for more in ["", ROOT] {
+        let finished = user.run(&shell(script, more))?;
+        let expected = "0:0 755\n1000:1000 700\n1000:1000 400\n1000:1000 4755\nprivate\n";
+        assert_eq!((finished.code, finished.stdout.as_str()), (0, expected), "{}", finished.stderr);
+    }
+    assert_eq!(user.left()?, nothing());
+    Ok(())
+}
+
+#[test]
 fn containers_of_both_kinds_share_network_and_volumes() -> Result<()> {
     let Some(user) = Unprivileged::new()? else { return Ok(()) };
     let mounts = "volumeMounts: [{name: data, mountPath: /d}, {name: config, mountPath: /c}, {name: config, mountPath: /key, subPath: key}]";

@@ -171,6 +171,9 @@ impl Table {
             Some(users) => staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir)),
         };
         let root = root.map_err(other("mount the container's root filesystem"))?;
+        if self.pod.machine.is_rootless {
+            rootfs::owners::restore(layers, &root).map_err(other("give the image's files their owners"))?;
+        }
         let is_rootless = self.pod.machine.is_rootless;
         let host = (!is_rootless).then_some(&self.pod.host_mounts);
         prepare::volumes(host, self.pod.users.as_ref(), key, &mut program)?;
