@@ -15,6 +15,7 @@
 //! It decides nothing; nothing but [`LinuxBackend`](crate::LinuxBackend) may know of it.
 
 mod console;
+mod container;
 mod containers;
 mod executor;
 mod holder;

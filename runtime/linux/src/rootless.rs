@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nacelle_container::ContainerConfig;
+use nacelle_container::{ContainerConfig, Cpu, Resources};
 
 use rustix::pipe::PipeFlags;
 use rustix::process::WaitOptions;
@@ -60,13 +60,17 @@ pub(crate) enum TakesRoot {
 
 /// Refuses limits that nobody would enforce.
 pub(crate) fn check_limits(config: &ContainerConfig, pod_memory: Option<u64>) -> Result<(), TakesRoot> {
+    find_limit(&config.resources, &config.pod_cpu, pod_memory).map_or(Ok(()), |field| Err(TakesRoot::Limit(field)))
+}
+
+fn find_limit(own: &Resources, pod_cpu: &Cpu, pod_memory: Option<u64>) -> Option<&'static str> {
     let limits = [
-        ("resources.limits.memory", config.resources.memory.is_some()),
-        ("resources.limits.cpu", config.resources.cpu.limit_millis.is_some()),
+        ("resources.limits.memory", own.memory.is_some()),
+        ("resources.limits.cpu", own.cpu.limit_millis.is_some()),
         ("spec.resources.limits.memory", pod_memory.is_some()),
-        ("spec.resources.limits.cpu", config.pod_cpu.limit_millis.is_some()),
+        ("spec.resources.limits.cpu", pod_cpu.limit_millis.is_some()),
     ];
-    limits.into_iter().find(|(_, is_set)| *is_set).map_or(Ok(()), |(field, _)| Err(TakesRoot::Limit(field)))
+    limits.into_iter().find_map(|(field, is_set)| is_set.then_some(field))
 }
 
 /// How many ids there are from 0 on in the user namespace of this process: the fewer of users and groups.
@@ -125,7 +129,7 @@ impl Rootless {
         }
         let uid = rustix::process::getuid().as_raw();
         let user = name(uid, &std::fs::read_to_string("/etc/passwd").unwrap_or_default());
-        let user = user.unwrap_or_else(|| uid.to_string());
+        let user = user.or_else(|| known_elsewhere(uid)).unwrap_or_else(|| uid.to_string());
         let [uids, gids] = MAPS.map(|(program, file)| {
             let path = self::program(program).ok_or(Missing::Program(program))?;
             let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -181,6 +185,12 @@ fn wait(pipe: OwnedFd) -> io::Result<()> {
     std::fs::File::from(pipe).read_to_end(&mut Vec::new()).map(drop)
 }
 
+/// A user's name where the system finds it that is not in its passwd file, as in a directory of an organisation.
+fn known_elsewhere(uid: u32) -> Option<String> {
+    let output = Command::new(program("getent")?).args(["passwd", &uid.to_string()]).env_clear().output().ok()?;
+    name(uid, &String::from_utf8(output.stdout).ok()?)
+}
+
 /// A user's name in a passwd file.
 fn name(uid: u32, passwd: &str) -> Option<String> {
     passwd.lines().find_map(|line| {
@@ -212,6 +222,22 @@ mod tests {
         assert_eq!(range("1000:100000:65536\n", 1000, "user"), expected);
         assert_eq!(range("users:100000:65536\nuser:100000:0\n", 1000, "user"), None);
         assert_eq!(name(1000, "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n").as_deref(), Some("user"));
+    }
+
+    #[test]
+    fn limits_are_refused_and_requests_are_not() {
+        let limits = |memory, limit_millis, pod_memory| {
+            let cpu = Cpu { limit_millis, request_millis: 100 };
+            find_limit(
+                &Resources { memory, cpu, ..Resources::default() },
+                &Cpu { limit_millis: None, request_millis: 100 },
+                pod_memory,
+            )
+        };
+        assert_eq!(limits(None, None, None), None);
+        assert_eq!(limits(Some(1), None, None), Some("resources.limits.memory"));
+        assert_eq!(limits(None, Some(1), Some(1)), Some("resources.limits.cpu"));
+        assert_eq!(limits(None, None, Some(1)), Some("spec.resources.limits.memory"));
     }
 
     #[test]

@@ -9,20 +9,21 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use caps::Capability;
 use nacelle_container::{
     ContainerConfig, LinuxFiles, LinuxProgram, ProcessNamespace, Program as ContainerProgram, StdinMode,
 };
-use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions};
 use seccompiler::BpfProgram;
 use serde_json::Value;
 
+use super::container::{Container, Exec, Phase, how, open_pidfd};
 use super::executor::Program;
 use super::pod::Pod;
 use super::runtime::{self, ErrorLog, Place};
-use super::streams::{Held, connected};
+use super::streams::connected;
 use super::{holder, prepare, rootless, staging};
 use crate::cgroup::Cgroup;
 use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State};
@@ -41,54 +42,6 @@ pub(super) struct Table {
     containers: BTreeMap<Key, Container>,
     execs: BTreeMap<u64, Exec>,
     errors: ErrorLog,
-}
-
-#[derive(Debug)]
-struct Container {
-    config: ContainerConfig,
-    program: Box<LinuxProgram>,
-    ids: Ids,
-    executor: Program,
-    cgroup: Cgroup,
-    /// What the backend keeps of it.
-    dir: PathBuf,
-    /// As libcontainer wants it.
-    bundle: PathBuf,
-    root: PathBuf,
-    /// What its specification names the namespace of processes by, if it shares one.
-    _processes: Option<File>,
-    /// Its namespace of mounts, where it is known by that.
-    mounts: Option<PathBuf>,
-    phase: Phase,
-}
-
-impl Container {
-    /// Ends all its processes, and waits until they are gone.
-    fn kill(&self) -> io::Result<()> {
-        if self.cgroup.is_usable() {
-            return self.cgroup.kill();
-        }
-        let first = match &self.phase {
-            Phase::Running { pidfd, .. } => Some(pidfd.as_fd()),
-            Phase::Prepared | Phase::Ended { .. } => None,
-        };
-        rootless::kill(first, self.mounts.as_deref())
-    }
-}
-
-#[derive(Debug)]
-enum Phase {
-    Prepared,
-    Running { pid: Pid, pidfd: OwnedFd, held: Held },
-    Ended { end: End, held: Held },
-}
-
-/// A program that runs beside a container's own.
-#[derive(Debug)]
-struct Exec {
-    key: Key,
-    pid: Pid,
-    pidfd: OwnedFd,
 }
 
 type Answer = Result<(Reply, Vec<OwnedFd>), Failure>;
@@ -470,18 +423,6 @@ impl Table {
         }
         Some(Message::Exited { key: key.clone(), exec: None, end })
     }
-}
-
-fn how(status: WaitStatus) -> Option<How> {
-    if let Some(code) = status.exit_status() {
-        return Some(How::Exited(u8::try_from(code).unwrap_or(u8::MAX)));
-    }
-    Some(How::Signalled(u8::try_from(status.terminating_signal()?).unwrap_or(u8::MAX)))
-}
-
-fn open_pidfd(pid: Pid) -> Result<OwnedFd, Failure> {
-    let opened = rustix::process::pidfd_open(pid, PidfdFlags::empty());
-    opened.map_err(|error| Failure::Other(format!("cannot watch process {pid:?}: {error}")))
 }
 
 /// Without no_new_privs a filter takes privileges to install, which the process gives up right after that.

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use nacelle_infra::network::{AddressPart, Family, KernelNetwork, KernelNetworks, NetworkOwner, Protocol};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::{Result, Step as _, take};
+use super::{Result, Step as _, open_lock, plain_name, take};
 use crate::config::MonitorCommand;
 use crate::monitor::{HOLD, READY};
 use crate::packet;
@@ -65,6 +65,16 @@ impl RootlessNetworks {
     /// `monitor` is what a pod's monitor is run as; `dir` has a directory for each pod, and nothing else. Makes nothing yet.
     pub fn new(monitor: MonitorCommand, dir: PathBuf) -> Self {
         Self { holder: monitor, dir, no_way_out: Once::new() }
+    }
+
+    /// Held while directories come and go.
+    fn lock(&self) -> Result<File> {
+        if let Some(above) = self.dir.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(above).step("make the directory for networks")?;
+        }
+        let file = open_lock(&self.dir.with_extension("lock")).step("open the networks' lock")?;
+        file.lock().step("take the networks' lock")?;
+        Ok(file)
     }
 
     /// Has pasta connect a pod to the outside. Without it the pod reaches nothing there, which is said once.
@@ -152,11 +162,13 @@ impl KernelNetworks for RootlessNetworks {
             return Err(io::Error::new(io::ErrorKind::Unsupported, why)).step("honour spec.hostUsers: false");
         }
         Rootless::find().map_err(io::Error::other).step("make a network namespace")?;
-        let dir = self.dir.join(super::plain_name(uid)?);
+        let dir = self.dir.join(plain_name(uid)?);
+        let guard = self.lock()?;
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).step("make the directory of a pod's network")?;
         let lock = take(&dir)?
             .ok_or_else(|| io::Error::new(io::ErrorKind::ResourceBusy, "another process runs a pod with this uid"))
             .step("make a network namespace")?;
+        drop(guard);
         let holder = self.hold(&dir, lock)?;
         let (path, process) = (dir.join("net"), holder.process.id());
         // Dropped, it removes all of this.
@@ -171,6 +183,7 @@ impl KernelNetworks for RootlessNetworks {
     }
 
     fn sweep(&self, keep: &(dyn Fn(&str) -> bool + Sync)) -> Result<()> {
+        let _guard = self.lock()?;
         let entries = match std::fs::read_dir(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.step("list networks of pods")?,
