@@ -70,8 +70,8 @@ pub(crate) const GIVE_BACK: &str = "--give-back";
 ///
 /// It answers on its standard output: `ready`, or why it cannot run.
 ///
-/// For a user who is not root it has two more tasks, named by a first argument that is not a path: [`HOLD`] and
-/// [`GIVE_BACK`].
+/// For a user who is not root it has two more tasks, named by a first argument that is not a path: `--hold` and
+/// `--give-back`.
 pub fn monitor_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args = args.into_iter();
     let mut first = args.next();

@@ -13,7 +13,7 @@
 //!
 //! With a directory of CNI configurations ([`Networks::with_cni`]), plugins take the place of the bridge and the rules.
 //!
-//! Without root there are neither: see [`rootless`].
+//! Without root there are neither: see [`RootlessNetworks`].
 //!
 //! | name | is |
 //! |---|---|
