@@ -5,8 +5,7 @@
 //! case.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -99,6 +98,11 @@ impl Unprivileged {
         self.nacelle.state_dir()
     }
 
+    /// The folder that commands run in.
+    pub fn work_dir(&self) -> PathBuf {
+        self.nacelle.work_dir()
+    }
+
     /// The user's subordinate ids, as /etc/subuid has them.
     pub fn ids_file(&self) -> PathBuf {
         self.home.join("subuid")
@@ -178,13 +182,5 @@ impl Unprivileged {
             }
             std::thread::yield_now();
         }
-    }
-
-    /// Who owns a file.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn owner(path: &Path) -> Result<u32> {
-        Ok(std::fs::symlink_metadata(path)?.uid())
     }
 }

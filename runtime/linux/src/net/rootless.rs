@@ -183,11 +183,11 @@ impl KernelNetworks for RootlessNetworks {
     }
 
     fn sweep(&self, keep: &(dyn Fn(&str) -> bool + Sync)) -> Result<()> {
+        if !self.dir.exists() {
+            return Ok(());
+        }
         let _guard = self.lock()?;
-        let entries = match std::fs::read_dir(&self.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.step("list networks of pods")?,
-        };
+        let entries = std::fs::read_dir(&self.dir).step("list networks of pods")?;
         let mut result = Ok(());
         for entry in entries.filter_map(io::Result::ok).filter(|entry| !entry.file_name().to_str().is_none_or(keep)) {
             // One that is locked is somebody's.
