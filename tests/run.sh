@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 packages=(
   build-essential                       # the linker for Rust
   busybox-static iproute2 nftables containernetworking-plugins  # Linux containers and their network
+  uidmap passt                          # Linux containers of a user who is not root, and their network
   docker-registry skopeo umoci apache2-utils openssl  # a real registry, and what fills, locks and certifies it
 )
 

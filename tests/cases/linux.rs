@@ -1,11 +1,7 @@
 //! Linux containers through the real binary: busybox in an image of its own, as root.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context as _, Result};
-use nacelle_tests::{Finished, Layout, Nacelle, Pod, Running, busybox_root, have, is_root};
-use serde_json::json;
+use nacelle_tests::{Finished, Nacelle, Pod, Running, busybox_layout, busybox_root, have, is_root};
 
 /// A place to run in, with an image of busybox; `None` when this machine cannot run Linux containers.
 pub(super) fn ground() -> Result<Option<Nacelle>> {
@@ -13,25 +9,10 @@ pub(super) fn ground() -> Result<Option<Nacelle>> {
         return Ok(None);
     }
     let nacelle = Nacelle::new()?;
-    busybox(&nacelle.work_dir())?;
-    Ok(Some(nacelle))
-}
-
-/// Makes the layout `busybox` with the image `1`, whose user is `app`.
-fn busybox(dir: &Path) -> Result<()> {
-    let root = dir.join("root");
+    let root = nacelle.work_dir().join("root");
     busybox_root(&root)?;
-    let tar = Command::new("tar").arg("-C").arg(&root).args(["--owner=0", "--group=0", "-cf", "-", "."]).output()?;
-    let mut layout = Layout::create(&dir.join("busybox"))?;
-    let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar.stdout)?;
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let config = json!({
-        "architecture": architecture, "os": "linux",
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-        "config": {"Entrypoint": ["/bin/sh", "-c"], "Env": ["PATH=/bin", "FROM=image"], "User": "app"},
-    });
-    let config = layout.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
-    layout.image("1", &config, &[layer])
+    busybox_layout(&root, &nacelle.work_dir())?;
+    Ok(Some(nacelle))
 }
 
 pub(super) fn start(nacelle: &Nacelle, pod: &Pod) -> Result<Running> {

@@ -10,6 +10,7 @@ mod kills;
 mod lifecycle;
 mod linux;
 mod linux_pods;
+mod linux_rootless;
 mod linux_users;
 mod manifests;
 mod network;

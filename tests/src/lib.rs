@@ -13,14 +13,16 @@ mod records;
 mod registry;
 mod requirements;
 mod sandbox;
+mod unprivileged;
 
 pub use debian::debian_root;
 pub use guests::{guest, repository_root};
 pub use layout::Layout;
-pub use linux_image::{LinuxImage, busybox_root, succeed};
+pub use linux_image::{LinuxImage, busybox_layout, busybox_root, succeed};
 pub use nacelle::{Finished, Nacelle, Running};
 pub use pods::Pod;
 pub use records::Records;
 pub use registry::{Credentials, Registry};
 pub use requirements::{have, is_root, long, skip};
 pub use sandbox::Sandbox;
+pub use unprivileged::Unprivileged;

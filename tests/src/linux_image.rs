@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use crate::Layout;
 
 /// An OCI layout with one image, tagged `1`.
 #[derive(Debug)]
@@ -67,4 +70,38 @@ pub fn succeed(program: &str, args: &[&str]) -> Result<String> {
         bail!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Makes the layout `busybox` in `dir`, with the files below `root` as the image `1`, whose user is `app`. A second layer has
+/// that user's folder `/home/app` (0700), with a file `note` (0400) and a program `up` that sets its user.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn busybox_layout(root: &Path, dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let pack = |root: &Path, id: &str, what: &str| {
+        let owner = [format!("--owner={id}"), format!("--group={id}")];
+        Command::new("tar").arg("-C").arg(root).args(owner).args(["-cf", "-", what]).output()
+    };
+    let tar = pack(root, "0", ".")?;
+    let home = tempfile::tempdir()?;
+    let app = home.path().join("home/app");
+    std::fs::create_dir_all(&app)?;
+    std::fs::write(app.join("note"), "private\n")?;
+    std::fs::copy(root.join("bin/busybox"), app.join("up"))?;
+    for (path, mode) in [(app.join("note"), 0o400), (app.join("up"), 0o4755), (app, 0o700)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    let own = pack(home.path(), "1000", "home/app")?;
+    let mut layout = Layout::create(&dir.join("busybox"))?;
+    let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar.stdout)?;
+    let own = layout.blob("application/vnd.oci.image.layer.v1.tar", &own.stdout)?;
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = json!({
+        "architecture": architecture, "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"], own["digest"]]},
+        "config": {"Entrypoint": ["/bin/sh", "-c"], "Env": ["PATH=/bin", "FROM=image"], "User": "app"},
+    });
+    let config = layout.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
+    layout.image("1", &config, &[layer, own])
 }

@@ -244,7 +244,7 @@ pub(crate) fn with_program(other: &Command, program: &str) -> Command {
 }
 
 /// The binary that the same cargo run has built, beside this test's own executable.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().and_then(Path::parent).context("the test has no build folder")?;
     let binary = folder.join("nacelle");

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -15,13 +17,14 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use crate::alive;
-use crate::cgroup::{self, Cgroup, Hierarchy, limits};
+use crate::cgroup::{self, Cgroup, Hierarchy, NoCgroups, limits};
 use crate::client::{Client, Starting};
-use crate::config::LinuxConfig;
+use crate::config::{LinuxConfig, MonitorCommand};
 use crate::container::{LinuxContainer, Parts};
-use crate::monitor::Setup;
+use crate::monitor::{GIVE_BACK, Setup};
 use crate::protocol::{Failure, Key, Reply, Request, State};
 use crate::rootfs::mounts;
+use crate::rootless::{self, Rootless};
 
 /// The file of a container's configuration, in its directory.
 const CONFIG: &str = "container.json";
@@ -126,17 +129,19 @@ impl LinuxBackend {
         Arc::clone(cell)
     }
 
+    fn hierarchy(&self) -> Result<Hierarchy, NoCgroups> {
+        if rootless::is_needed() { Ok(Hierarchy::unusable(&self.cgroups)) } else { Hierarchy::detect(&self.cgroups) }
+    }
+
     fn cgroup(&self, pod: &PodUid, key: &str) -> Result<Cgroup, String> {
-        let hierarchy = Hierarchy::detect(&self.cgroups).map_err(|error| error.to_string())?;
+        let hierarchy = self.hierarchy().map_err(|error| error.to_string())?;
         Ok(hierarchy.pod(pod.as_str()).container(key))
     }
 
     /// The monitor of a container's pod.
     async fn monitor(&self, config: &ContainerConfig, program: &LinuxProgram) -> Result<Arc<Client>, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("Linux containers need root here: run nacelle as root, or use images of WebAssembly, which \
-                        need none"
-                .to_owned());
+        if rootless::is_needed() {
+            Rootless::find().map_err(|error| error.to_string())?;
         }
         let setup = Setup {
             uid: config.id.pod.as_str().to_owned(),
@@ -170,7 +175,7 @@ fn key(id: &ContainerId) -> Key {
 #[async_trait]
 impl Backend for LinuxBackend {
     async fn expect(&self, pod: &PodUid, dir: &Path) {
-        if !rustix::process::geteuid().is_root() || self.cell(pod).initialized() {
+        if self.cell(pod).initialized() {
             return;
         }
         if let Entry::Vacant(vacant) = self.expected().entry(pod.clone()) {
@@ -192,6 +197,10 @@ impl Backend for LinuxBackend {
         let Program::Linux(program) = config.program.clone() else {
             return Err(CreateError::Other("the Linux backend runs no WebAssembly".to_owned()));
         };
+        if rootless::is_needed() {
+            let checked = rootless::check_limits(&config, program.pod.memory);
+            checked.map_err(|error| CreateError::Config(error.to_string()))?;
+        }
         let client = self.monitor(&config, &program).await.map_err(config_or_other)?;
         let key = key(&config.id);
         let cgroup = self.cgroup(&config.id.pod, &key).map_err(CreateError::Other)?;
@@ -221,7 +230,7 @@ impl Backend for LinuxBackend {
     }
 
     async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
-        let Ok(hierarchy) = Hierarchy::detect(&self.cgroups) else { return };
+        let Ok(hierarchy) = self.hierarchy() else { return };
         let has_monitor = self.pods.lock().unwrap_or_else(PoisonError::into_inner).contains_key(pod);
         if has_monitor && let Err(error) = hierarchy.pod(pod.as_str()).apply(&limits::pod_cpu(hierarchy.version, cpu)) {
             tracing::warn!(%pod, %error, "cannot change what a pod may use");
@@ -243,18 +252,25 @@ impl Backend for LinuxBackend {
             Some(client) => Some(client),
             None => Client::connect(dir).await.ok(),
         };
-        if let Some(client) = client
-            && let Err(error) = client.shutdown().await
-        {
-            tracing::warn!(%pod, %error, "the pod's monitor does not stop by itself");
+        let mut is_clean = false;
+        if let Some(client) = client {
+            match client.shutdown().await {
+                Ok(()) => is_clean = true,
+                Err(error) => tracing::warn!(%pod, %error, "the pod's monitor does not stop by itself"),
+            }
         }
-        let (cgroups, uid, dir) = (self.cgroups.clone(), pod.clone(), dir.to_owned());
+        let (hierarchy, uid, dir) = (self.hierarchy(), pod.clone(), dir.to_owned());
+        let helper = (rootless::is_needed() && !is_clean).then(|| self.config.monitor.clone());
         // What is left when the monitor was killed.
         let cleaned = spawn_blocking(move || {
             let killed = alive::kill(&dir);
             // What a container has mounted in a volume that is shared both ways is not the pod's to delete.
             let killed = killed.and(dir.parent().map_or(Ok(()), mounts::detach_below));
-            let Ok(hierarchy) = Hierarchy::detect(&cgroups) else { return killed };
+            let killed = match (helper, dir.parent()) {
+                (Some(helper), Some(pod)) => killed.and(give_back(&helper, pod)),
+                _ => killed,
+            };
+            let Ok(hierarchy) = hierarchy else { return killed };
             let cgroup = hierarchy.pod(uid.as_str());
             cgroup.kill()?;
             cgroup.remove().and(killed)
@@ -265,6 +281,17 @@ impl Backend for LinuxBackend {
             Err(error) => tracing::error!(%pod, %error, "removing what is left of a pod failed"),
         }
     }
+}
+
+/// Lets this user remove what containers have written as others: [`GIVE_BACK`]. Blocks.
+fn give_back(helper: &MonitorCommand, dir: &Path) -> io::Result<()> {
+    let mut command = Command::new(&helper.exe);
+    let output = command.args(&helper.args).arg(GIVE_BACK).arg(dir).env_clear().stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stdout);
+    Err(io::Error::other(format!("files of other ids stay: {}", words.trim())))
 }
 
 /// A monitor that cannot start because of the manifest names the field.

@@ -9,6 +9,8 @@
 //! both versions. Here is what is not in a spec: the pod's own limits, changes, figures, the kernel's count of processes
 //! that it killed for want of memory, killing all that is in a group, and finding groups again after a crash. What is
 //! written and how figures are read is pure ([`limits`], [`figures`]).
+//!
+//! A user who is not root has none: nothing is limited or counted then, and whoever kills finds processes otherwise.
 
 pub(crate) mod figures;
 pub(crate) mod limits;
@@ -40,6 +42,8 @@ const KILL_TIME: Duration = Duration::from_secs(10);
 pub(crate) struct Hierarchy {
     pub(crate) root: PathBuf,
     pub(crate) version: Version,
+    /// Whether groups can be made here.
+    usable: bool,
 }
 
 /// The version of control groups.
@@ -66,7 +70,12 @@ impl Hierarchy {
         } else {
             return Err(NoCgroups(root.to_owned()));
         };
-        Ok(Self { root: root.to_owned(), version })
+        Ok(Self { root: root.to_owned(), version, usable: true })
+    }
+
+    /// Groups of version 2 that cannot be made: every process stays in that of whoever started it.
+    pub(crate) fn unusable(root: &Path) -> Self {
+        Self { root: root.to_owned(), version: Version::V2, usable: false }
     }
 
     /// The group of a pod.
@@ -94,6 +103,11 @@ impl Cgroup {
         format!("/{}", self.path)
     }
 
+    /// Whether it limits and counts.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.hierarchy.usable
+    }
+
     /// The version of its tree.
     pub(crate) fn version(&self) -> Version {
         self.hierarchy.version
@@ -108,6 +122,9 @@ impl Cgroup {
     }
 
     fn dirs(&self) -> Vec<PathBuf> {
+        if !self.hierarchy.usable {
+            return Vec::new();
+        }
         match self.hierarchy.version {
             Version::V1 => CONTROLLERS.iter().map(|controller| self.dir(controller)).collect(),
             Version::V2 => vec![self.dir("")],
@@ -116,6 +133,9 @@ impl Cgroup {
 
     /// Makes it in each tree that is mounted. Of version 2, its children can use the controllers.
     pub(crate) fn create(&self) -> io::Result<()> {
+        if !self.hierarchy.usable {
+            return Ok(());
+        }
         match self.hierarchy.version {
             Version::V1 => {
                 for controller in CONTROLLERS {
@@ -161,6 +181,9 @@ impl Cgroup {
 
     /// Writes limits, in their order.
     pub(crate) fn apply(&self, writes: &[Write]) -> io::Result<()> {
+        if !self.hierarchy.usable {
+            return Ok(());
+        }
         for Write { controller, file, value, optional } in writes {
             let path = self.dir(controller).join(file);
             match fs::write(&path, value) {
@@ -180,12 +203,18 @@ impl Cgroup {
 
     /// What it has used so far.
     pub(crate) fn stats(&self) -> Stats {
+        if !self.hierarchy.usable {
+            return Stats::default();
+        }
         let read = |controller: &str, file: &str| fs::read_to_string(self.dir(controller).join(file)).ok();
         figures::stats(self.hierarchy.version, &read)
     }
 
     /// How many of its processes the kernel has killed for want of memory: its own count.
     pub(crate) fn oom_kills(&self) -> u64 {
+        if !self.hierarchy.usable {
+            return 0;
+        }
         let file = match self.hierarchy.version {
             Version::V1 => "memory.oom_control",
             Version::V2 => "memory.events",
@@ -197,6 +226,9 @@ impl Cgroup {
     /// The processes in it and below it.
     pub(crate) fn processes(&self) -> Vec<Pid> {
         let mut found = Vec::new();
+        if !self.hierarchy.usable {
+            return found;
+        }
         // Of version 1 a process is in a group of every tree; one is enough.
         collect_processes(&self.dir("pids"), &mut found);
         found
@@ -212,11 +244,17 @@ impl Cgroup {
 
     /// Puts the calling process into it; of version 1, in one tree only.
     pub(crate) fn enter(&self) -> io::Result<()> {
+        if !self.hierarchy.usable {
+            return Ok(());
+        }
         fs::write(self.dir("pids").join("cgroup.procs"), "0")
     }
 
     /// Kills all that is in it, and waits until it is gone.
     pub(crate) fn kill(&self) -> io::Result<()> {
+        if !self.hierarchy.usable {
+            return Ok(());
+        }
         if self.hierarchy.version == Version::V2 && fs::write(self.dir("").join("cgroup.kill"), "1").is_ok() {
             return self.wait_until_empty(false);
         }
@@ -249,6 +287,7 @@ impl Cgroup {
     /// Removes it with all groups below it. There need not be one; there must be no process in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
         let dirs = match self.hierarchy.version {
+            _ if !self.hierarchy.usable => return Ok(()),
             // libcontainer makes it in every tree, those included that nothing here is about.
             Version::V1 => child_dirs(&self.hierarchy.root).iter().map(|tree| tree.join(&self.path)).collect(),
             Version::V2 => self.dirs(),

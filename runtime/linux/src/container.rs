@@ -272,6 +272,9 @@ impl Container for LinuxContainer {
         if self.is_over() {
             return Err(UpdateError::NotRunning);
         }
+        if !self.cgroup.is_usable() && (resources.memory.is_some() || resources.cpu.limit_millis.is_some()) {
+            return Err(UpdateError::Unsupported("resources.limits cannot be enforced without root".to_owned()));
+        }
         if let Some(limit) = resources.memory {
             let used = self.cgroup.stats().memory.usage;
             if used > limit {

@@ -20,6 +20,7 @@ pub mod net;
 mod packet;
 mod protocol;
 pub mod rootfs;
+mod rootless;
 mod seccomp;
 mod signal;
 mod spec;

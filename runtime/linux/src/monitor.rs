@@ -15,11 +15,14 @@
 //! It decides nothing; nothing but [`LinuxBackend`](crate::LinuxBackend) may know of it.
 
 mod console;
+mod container;
 mod containers;
 mod executor;
+mod holder;
 mod machine;
 mod pod;
 mod prepare;
+mod rootless;
 mod runtime;
 mod serve;
 mod staging;
@@ -35,6 +38,7 @@ use nacelle_container::{Cpu, LinuxPod};
 use serde::{Deserialize, Serialize};
 
 use crate::alive;
+use crate::rootless::is_needed;
 
 /// What a monitor is told, on its standard input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,6 +57,11 @@ pub(crate) struct Setup {
 pub(crate) const SOCKET: &str = "monitor.sock";
 /// What a monitor writes to its standard output when it is ready.
 pub(crate) const READY: &str = "ready";
+/// Holds the namespaces of a pod without root, and makes sockets there. A directory follows, of which `net` is the network:
+/// removed when this process ends with its standard input.
+pub(crate) const HOLD: &str = "--hold";
+/// Makes directories of subordinate ids their user's again, below the directory that follows.
+pub(crate) const GIVE_BACK: &str = "--give-back";
 
 /// What a monitor runs as: one argument, the pod's directory. Must be called before the process has a second thread.
 ///
@@ -60,8 +69,25 @@ pub(crate) const READY: &str = "ready";
 /// ends if that ends first.
 ///
 /// It answers on its standard output: `ready`, or why it cannot run.
+///
+/// For a user who is not root it has two more tasks, named by a first argument that is not a path: `--hold` and
+/// `--give-back`.
 pub fn monitor_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Some(dir) = args.into_iter().next().map(PathBuf::from) else {
+    let mut args = args.into_iter();
+    let mut first = args.next();
+    let task = first.as_ref().and_then(|first| first.to_str()).filter(|first| [HOLD, GIVE_BACK].contains(first));
+    if let Some(task) = task {
+        let done = match args.next().map(PathBuf::from) {
+            Some(dir) if task == HOLD => holder::hold(&dir),
+            Some(dir) => holder::give_back(&dir),
+            None => Err("a directory is missing".to_owned()),
+        };
+        return done.map_or_else(
+            |error| answer(&error).map_or(ExitCode::FAILURE, |()| ExitCode::FAILURE),
+            |()| ExitCode::SUCCESS,
+        );
+    }
+    let Some(dir) = first.take().map(PathBuf::from) else {
         // There is nobody else to tell.
         let _ = answer("the directory of a pod is missing");
         return ExitCode::FAILURE;
@@ -90,6 +116,11 @@ fn answer(words: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{words}")
 }
 
+/// Closes the output to whoever started this process.
+fn close_output() -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdout(&File::options().write(true).open("/dev/null")?)?)
+}
+
 /// Closes the pipes to whoever started this process.
 fn detach() -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
@@ -108,9 +139,11 @@ fn start(dir: &Path) -> Result<serve::Server, String> {
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).map_err(failed("read the pod's configuration"))?;
     let setup: Setup = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    let lock = alive::take(dir).map_err(failed("take the monitor's lock"))?;
+    let (own, is_rootless) = (rustix::process::getpid(), is_needed());
+    let own = if is_rootless { rootless::enter(&setup)? } else { own };
+    let lock = alive::take(dir, own).map_err(failed("take the monitor's lock"))?;
     let errors = runtime::ErrorLog::install(dir).map_err(failed("open the monitor's log"))?;
-    let pod = pod::Pod::enter(dir, setup)?;
+    let pod = pod::Pod::enter(dir, setup, is_rootless)?;
     let table = containers::Table::new(pod, errors);
     serve::Server::listen(dir, table, lock).map_err(failed("listen"))
 }

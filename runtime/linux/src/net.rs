@@ -13,6 +13,8 @@
 //!
 //! With a directory of CNI configurations ([`Networks::with_cni`]), plugins take the place of the bridge and the rules.
 //!
+//! Without root there are neither: see [`RootlessNetworks`].
+//!
 //! | name | is |
 //! |---|---|
 //! | `RUN/network.lock` | held while any of this is made or removed |
@@ -32,9 +34,10 @@ mod cni;
 mod furnish;
 mod ids;
 mod names;
-mod netlink;
+pub(crate) mod netlink;
 mod nft;
 mod pod;
+mod rootless;
 mod thread;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -56,6 +59,7 @@ use furnish::{furnish, gateway, loopback};
 use names::{BRIDGE, host_end};
 use netlink::Netlink;
 use pod::PodNetwork;
+pub use rootless::RootlessNetworks;
 use thread::NamespaceThread;
 
 type Result<T> = std::result::Result<T, KernelNetworkError>;
@@ -209,11 +213,7 @@ impl Shared {
     }
 
     fn pod_dir(&self, uid: &str) -> Result<PathBuf> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        match !uid.is_empty() && uid.len() <= 200 && !uid.starts_with('.') && uid.bytes().all(plain) {
-            true => Ok(self.run.join("pods").join(uid)),
-            false => Err(io::Error::from(io::ErrorKind::InvalidInput)).step("name a network namespace after its pod"),
-        }
+        Ok(self.run.join("pods").join(plain_name(uid)?))
     }
 
     /// Notes whose pod it is. The lock is held.
@@ -396,6 +396,15 @@ impl Shared {
         let rules = nft::begin(nft::REMOVAL, lock).step("remove the rules for pods (by nft)")?;
         let removed = netlink.delete(&links).step("remove the pods' bridge");
         rules.finish().step("remove the rules for pods (by nft)").and(removed)
+    }
+}
+
+/// A pod's uid, if it can be the name of a directory.
+fn plain_name(uid: &str) -> Result<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match !uid.is_empty() && uid.len() <= 200 && !uid.starts_with('.') && uid.bytes().all(plain) {
+        true => Ok(uid),
+        false => Err(io::Error::from(io::ErrorKind::InvalidInput)).step("name a network namespace after its pod"),
     }
 }
 

@@ -9,6 +9,7 @@
 //! The socket is of type SOCK_SEQPACKET, so a packet is a message. Whatever may be large (a container's configuration) is
 //! in a file; a packet has at most [`MAX_PACKET`] bytes. Both ends are the same program: the format may change with it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use nacelle_container::TerminalSize;
@@ -89,6 +90,25 @@ pub(crate) enum Reply {
     Containers(Vec<Known>),
     /// It was not done, and nothing of it is left.
     Failed(Failure),
+}
+
+/// What the holder of a pod's network without root is asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Hold {
+    /// A socket in the network comes with the answer.
+    Socket { v6: bool, udp: bool },
+    /// Gives the pod addresses.
+    Add(Vec<IpAddr>),
+    /// Takes them away.
+    Remove(Vec<IpAddr>),
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Held {
+    Done,
+    /// An error's number.
+    Failed(i32),
 }
 
 /// Which descriptors come with a reply.

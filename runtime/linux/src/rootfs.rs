@@ -17,6 +17,7 @@ mod copy;
 pub(crate) mod mapped;
 pub mod mounts;
 mod overlay;
+pub(crate) mod owners;
 
 use std::fs::DirBuilder;
 use std::io;

@@ -42,6 +42,8 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     pub(crate) cgroups: Version,
+    /// The monitor is in a user namespace of its user's, who is not root.
+    pub(crate) is_rootless: bool,
     /// The capabilities that the monitor has: nobody gets another.
     pub(crate) capabilities: Vec<String>,
     /// AppArmor is on.
@@ -102,6 +104,10 @@ pub(crate) enum SpecError {
          of a user namespace"
     )]
     NoWayOut,
+    #[error(
+        "volumeMounts[].mountPropagation: Bidirectional takes root: the kernel lets no mount out of a user namespace"
+    )]
+    Rootless,
 }
 
 /// The specification of a container.
@@ -202,6 +208,10 @@ fn namespaces(ground: &Ground<'_>) -> Value {
 
 fn resources(ground: &Ground<'_>) -> Value {
     let Ground { config, program, machine, .. } = *ground;
+    if machine.is_rootless {
+        // There is no control group that could have any.
+        return json!({});
+    }
     let mut cpu = json!({ "shares": limits::shares(&config.resources.cpu), "period": limits::period() });
     if let (Some(quota), Value::Object(cpu)) = (limits::quota(&config.resources.cpu), &mut cpu) {
         cpu.insert("quota".to_owned(), quota.into());

@@ -12,7 +12,7 @@ use nacelle_host::{Backends, Host, HostConfig};
 use nacelle_image::{Store, StoreError};
 use nacelle_infra::budget::Budget;
 use nacelle_infra::network::{HostPortConfig, NetworkConfigError, NodeNetwork, NodeNetworkConfig};
-use nacelle_linux::net::Networks;
+use nacelle_linux::net::{Networks, RootlessNetworks};
 use nacelle_linux::{LinuxBackend, LinuxConfig};
 use nacelle_spec::{CheckedPod, Objects};
 use nacelle_wasm::WasmConfig;
@@ -110,8 +110,12 @@ impl Node {
         }
         let cidrs = blocks.pod_cidrs.clone();
         let network = NodeNetwork::new(blocks)?;
-        // Making network namespaces takes root; without it, Linux containers get a loopback only.
-        if backends.linux.is_some() && rustix::process::geteuid().is_root() {
+        if backends.linux.is_some() && !rustix::process::geteuid().is_root() {
+            if let Some(monitor) = config.monitor.clone() {
+                network
+                    .set_kernel_networks(Arc::new(RootlessNetworks::new(monitor, config.state_dir.join("networks"))));
+            }
+        } else if backends.linux.is_some() {
             let (run, pods) = (PathBuf::from(NETWORKS), config.state_dir.join("pods"));
             network.set_kernel_networks(Arc::new(match config.cni_configurations {
                 Some(configurations) => Networks::with_cni(run, pods, cidrs, configurations),

@@ -21,9 +21,14 @@ pub(crate) enum Keep {
     Plain,
     /// Owners, all mode bits, devices and extended attributes: a Linux image, unpacked by root.
     Everything,
-    /// What a user may set: a Linux image, unpacked without root. The caller owns all files.
+    /// What a user may set: a Linux image, unpacked without root. The caller owns all files; whose they should be is noted on
+    /// them ([`OWNER`]).
     Unprivileged,
 }
+
+/// The attribute that a user notes an owner in who is not root: `UID:GID`. Who runs the image makes it so, if it may: the
+/// Linux backend's `rootfs/owners.rs`.
+const OWNER: &str = "user.nacelle.owner";
 
 /// The attributes of one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +80,10 @@ impl Keep {
             let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
             rustix::fs::chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         }
+        if self == Self::Unprivileged {
+            // Before the mode, which may let nobody write.
+            note_owner(path, attributes).map_err(failed)?;
+        }
         if let Some(mode) = mode {
             // Never a link: `mode` is none for those, and nobody else writes here.
             rustix::fs::chmod(path, Mode::from_bits_truncate(mode)).map_err(failed)?;
@@ -101,12 +110,26 @@ impl Keep {
     }
 }
 
+/// Root's files have no note.
+fn note_owner(path: &Path, attributes: &Attributes) -> Result<(), Errno> {
+    let noted = match (attributes.uid, attributes.gid) {
+        (0, 0) => rustix::fs::lremovexattr(path, OWNER),
+        (uid, gid) => rustix::fs::lsetxattr(path, OWNER, format!("{uid}:{gid}").as_bytes(), XattrFlags::empty()),
+    };
+    match noted {
+        // There was none; or links and pipes, whose owners hardly matter, and some file systems take none.
+        Err(Errno::NODATA | Errno::PERM | Errno::OPNOTSUPP | Errno::ACCESS) => Ok(()),
+        noted => noted,
+    }
+}
+
 /// Which extended attributes an image may set: file capabilities, and what programs note for themselves. All others
-/// speak to the host: `trusted.overlay.*` and `user.overlay.*` direct overlayfs itself, `security.selinux` and the like
-/// are the host's policy.
+/// speak to the host: `trusted.overlay.*` and `user.overlay.*` direct overlayfs itself, `user.nacelle.*` this program,
+/// `security.selinux` and the like are the host's policy.
 fn is_allowed(name: &[u8]) -> bool {
     let overlay = name.starts_with(b"user.overlay.") || name == b"user.overlay";
-    name == b"security.capability" || (name.starts_with(b"user.") && !overlay && !name.contains(&0))
+    let ours = name.starts_with(b"user.nacelle.");
+    name == b"security.capability" || (name.starts_with(b"user.") && !overlay && !ours && !name.contains(&0))
 }
 
 /// Sets the time of modification of `path` itself. A time that the file system cannot keep is no reason to refuse an image.
@@ -131,6 +154,7 @@ mod tests {
             "trusted.overlay.opaque",
             "trusted.overlay.redirect",
             "user.overlay.opaque",
+            "user.nacelle.owner",
             "security.selinux",
             "security.ima",
             "system.posix_acl_access",

@@ -30,6 +30,12 @@ pub trait KernelNetworks: Debug + Send + Sync {
     /// Which part of the pod CIDRs this process begins in: all that make namespaces on this machine share a bridge. Blocks.
     fn part(&self) -> AddressPart;
 
+    /// Whether pods reach each other through their namespaces. Where they do not, each has its own and nothing else, and
+    /// what is in memory reaches a pod's Linux containers from inside of their namespace.
+    fn joins_pods(&self) -> bool {
+        true
+    }
+
     /// Makes one for the pod with this uid: with a loopback, and an interface that has `ips`, through which it reaches the
     /// other pods of the node and, masqueraded, everything else. Blocks.
     ///

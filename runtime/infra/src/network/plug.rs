@@ -103,7 +103,14 @@ impl PodNetwork {
         *plug = Plug::Own(network);
         drop(plug);
         switch.own += 1;
-        if let Err(error) = switch.bring(kernel, self.node(), &others) {
+        if !kernel.joins_pods() {
+            if others.iter().any(|other| other.uid() != self.uid()) {
+                tracing::warn!(
+                    uid = self.uid(),
+                    "without root the pod's Linux containers do not reach other pods; these reach it"
+                );
+            }
+        } else if let Err(error) = switch.bring(kernel, self.node(), &others) {
             tracing::warn!(%error, "Linux containers and pods without any do not reach each other");
         }
         drop(switch);
@@ -118,6 +125,7 @@ impl PodNetwork {
         let Some(kernel) = self.node().kernel_networks() else { return };
         let mut switch = lock(self.node().switch());
         if switch.own > 0
+            && kernel.joins_pods()
             && let Err(error) = switch.bring(kernel, self.node(), std::slice::from_ref(self))
         {
             tracing::warn!(%error, "Linux containers do not reach a pod without any");
@@ -191,7 +199,7 @@ impl PodNetwork {
     /// memory, or the pod has no Linux containers.
     pub(super) fn linux_socket(&self, to: SocketAddr) -> Result<Option<OwnedFd>, NetError> {
         let Some(wire) = self.listens_on_wire(to) else { return Ok(None) };
-        if to.ip().is_loopback() {
+        if to.ip().is_loopback() || !self.is_joined() {
             return wire.socket_to(to.ip()).map(Some);
         }
         // By the bridge: the pod sees the node's address.
@@ -200,14 +208,19 @@ impl PodNetwork {
 
     /// A socket by which `client`, maybe the same pod, reaches a Linux container of this pod at `to`; `None` as above.
     pub(super) fn linux_socket_from(&self, client: &Self, to: SocketAddr) -> Result<Option<OwnedFd>, NetError> {
-        if self.listens_on_wire(to).is_none() {
-            return Ok(None);
-        }
+        let Some(own) = self.listens_on_wire(to) else { return Ok(None) };
         match client.wire() {
+            // From inside, as if it were the pod itself.
+            _ if !self.is_joined() => own.socket_to(to.ip()).map(Some),
             Some(wire) => wire.socket_to(to.ip()).map(Some),
             // It could not be plugged in: it is seen as the node.
             None => host_socket(Family::of(to.ip())).map(Some),
         }
+    }
+
+    /// Whether it is reached from other namespaces.
+    fn is_joined(&self) -> bool {
+        self.node().kernel_networks().is_none_or(|kernel| kernel.joins_pods())
     }
 
     fn listens_on_wire(&self, to: SocketAddr) -> Option<Arc<Wire>> {

@@ -9,21 +9,22 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use caps::Capability;
 use nacelle_container::{
     ContainerConfig, LinuxFiles, LinuxProgram, ProcessNamespace, Program as ContainerProgram, StdinMode,
 };
-use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions};
 use seccompiler::BpfProgram;
 use serde_json::Value;
 
+use super::container::{Container, Exec, Phase, how, open_pidfd};
 use super::executor::Program;
 use super::pod::Pod;
 use super::runtime::{self, ErrorLog, Place};
-use super::streams::{Held, connected};
-use super::{prepare, staging};
+use super::streams::connected;
+use super::{holder, prepare, rootless, staging};
 use crate::cgroup::Cgroup;
 use crate::protocol::{End, Failure, How, Key, Known, Message, Reply, Request, Size, State};
 use crate::spec::{self, Capabilities, Ground};
@@ -41,38 +42,6 @@ pub(super) struct Table {
     containers: BTreeMap<Key, Container>,
     execs: BTreeMap<u64, Exec>,
     errors: ErrorLog,
-}
-
-#[derive(Debug)]
-struct Container {
-    config: ContainerConfig,
-    program: Box<LinuxProgram>,
-    ids: Ids,
-    executor: Program,
-    cgroup: Cgroup,
-    /// What the backend keeps of it.
-    dir: PathBuf,
-    /// As libcontainer wants it.
-    bundle: PathBuf,
-    root: PathBuf,
-    /// What its specification names the namespace of processes by, if it shares one.
-    _processes: Option<File>,
-    phase: Phase,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Prepared,
-    Running { pid: Pid, pidfd: OwnedFd, held: Held },
-    Ended { end: End, held: Held },
-}
-
-/// A program that runs beside a container's own.
-#[derive(Debug)]
-struct Exec {
-    key: Key,
-    pid: Pid,
-    pidfd: OwnedFd,
 }
 
 type Answer = Result<(Reply, Vec<OwnedFd>), Failure>;
@@ -155,7 +124,12 @@ impl Table {
             Some(users) => staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir)),
         };
         let root = root.map_err(other("mount the container's root filesystem"))?;
-        prepare::volumes(&self.pod.host_mounts, self.pod.users.as_ref(), key, &mut program)?;
+        if self.pod.machine.is_rootless {
+            rootfs::owners::restore(layers, &root).map_err(other("give the image's files their owners"))?;
+        }
+        let is_rootless = self.pod.machine.is_rootless;
+        let host = (!is_rootless).then_some(&self.pod.host_mounts);
+        prepare::volumes(host, self.pod.users.as_ref(), key, &mut program)?;
         let security = &program.options.security;
         let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
         let ids = user::resolve(security, &program.options.image_user, &passwd, &group)
@@ -165,6 +139,7 @@ impl Table {
                 prepare::check_ids(&ids)?;
                 users.ids().first()
             }
+            None if is_rootless => prepare::check_own_ids(&ids).map(|()| 0)?,
             None => 0,
         };
         if let Err(error) = inside::make_dirs(&root, &config.working_dir, root_user) {
@@ -194,6 +169,7 @@ impl Table {
             bundle,
             root,
             _processes: processes,
+            mounts: None,
             phase: Phase::Prepared,
         })
     }
@@ -267,7 +243,9 @@ impl Table {
         };
         let pidfd = open_pidfd(pid)?;
         let reply = (Reply::Started { streams: held.streams() }, held.try_clone().map_err(other("copy a pipe"))?);
-        self.get(key)?.phase = Phase::Running { pid, pidfd, held };
+        let mounts = self.pod.machine.is_rootless.then(|| rootless::mounts_of(pid)).flatten();
+        let container = self.get(key)?;
+        (container.mounts, container.phase) = (mounts, Phase::Running { pid, pidfd, held });
         Ok(reply)
     }
 
@@ -336,7 +314,7 @@ impl Table {
     fn kill(&mut self, key: &str) -> Answer {
         let container = self.get(key)?;
         if let Phase::Running { .. } = container.phase {
-            container.cgroup.kill().map_err(other("kill the container"))?;
+            container.kill().map_err(other("kill the container"))?;
         }
         done()
     }
@@ -350,7 +328,7 @@ impl Table {
 
     fn remove(&mut self, key: &str) -> Answer {
         let Some(container) = self.containers.get(key) else { return done() };
-        container.cgroup.kill().map_err(other("kill the container"))?;
+        container.kill().map_err(other("kill the container"))?;
         container.cgroup.remove().map_err(other("remove the container's control group"))?;
         let _ = fs::remove_dir_all(self.pod.work.join("state").join(key));
         self.clean(key, [&container.dir, &container.bundle], &container.program.files.scratch);
@@ -373,6 +351,16 @@ impl Table {
         }
         for dir in dirs {
             let _ = fs::remove_dir_all(dir);
+        }
+        self.give_back(scratch);
+    }
+
+    /// Lets the user remove what containers have written as others.
+    fn give_back(&self, dir: &Path) {
+        if self.pod.machine.is_rootless
+            && let Err(error) = holder::own_below(dir)
+        {
+            tracing::error!(dir = %dir.display(), %error, "cannot make directories their user's again");
         }
     }
 
@@ -398,6 +386,10 @@ impl Table {
             self.remove(&key)?;
         }
         self.pod.remove().map_err(other("remove the pod's control group"))?;
+        // Its volumes are there.
+        if let Some(dir) = self.pod.dir.parent() {
+            self.give_back(dir);
+        }
         done()
     }
 
@@ -422,7 +414,7 @@ impl Table {
         let is_it = |container: &Container| matches!(container.phase, Phase::Running { pid, .. } if pid == ended);
         let (key, container) = self.containers.iter_mut().find(|(_, container)| is_it(container))?;
         // Without a process namespace of its own it may have left others behind. They hold its pipes.
-        if let Err(error) = container.cgroup.kill() {
+        if let Err(error) = container.kill() {
             tracing::error!(key, %error, "cannot kill what a container left");
         }
         let end = End { how, oom_kills: container.cgroup.oom_kills(), peak: container.cgroup.stats().memory.peak };
@@ -431,18 +423,6 @@ impl Table {
         }
         Some(Message::Exited { key: key.clone(), exec: None, end })
     }
-}
-
-fn how(status: WaitStatus) -> Option<How> {
-    if let Some(code) = status.exit_status() {
-        return Some(How::Exited(u8::try_from(code).unwrap_or(u8::MAX)));
-    }
-    Some(How::Signalled(u8::try_from(status.terminating_signal()?).unwrap_or(u8::MAX)))
-}
-
-fn open_pidfd(pid: Pid) -> Result<OwnedFd, Failure> {
-    let opened = rustix::process::pidfd_open(pid, PidfdFlags::empty());
-    opened.map_err(|error| Failure::Other(format!("cannot watch process {pid:?}: {error}")))
 }
 
 /// Without no_new_privs a filter takes privileges to install, which the process gives up right after that.

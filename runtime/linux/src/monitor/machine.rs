@@ -13,7 +13,7 @@ use crate::spec::{Device, Machine};
 const MAX_DEPTH: usize = 4;
 
 /// Looks.
-pub(super) fn inspect(cgroups: Version) -> Machine {
+pub(super) fn inspect(cgroups: Version, is_rootless: bool) -> Machine {
     let permitted = caps::read(None, caps::CapSet::Permitted).unwrap_or_default();
     let bounding = caps::read(None, caps::CapSet::Bounding).unwrap_or_default();
     let mut capabilities: Vec<String> = permitted.intersection(&bounding).map(ToString::to_string).collect();
@@ -21,7 +21,8 @@ pub(super) fn inspect(cgroups: Version) -> Machine {
     let app_armor = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
     let mut devices = Vec::new();
     find_devices(Path::new("/dev"), 0, &mut devices);
-    Machine { cgroups, capabilities, app_armor: app_armor.is_ok_and(|enabled| enabled.starts_with('Y')), devices }
+    let app_armor = app_armor.is_ok_and(|enabled| enabled.starts_with('Y'));
+    Machine { cgroups, is_rootless, capabilities, app_armor, devices }
 }
 
 /// Device files, but those that every container has of its own.

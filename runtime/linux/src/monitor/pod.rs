@@ -56,21 +56,27 @@ pub(super) struct Pod {
 
 impl Pod {
     /// Enters the pod's namespaces and makes its control group.
-    pub(super) fn enter(dir: &Path, setup: Setup) -> Result<Self, String> {
-        let hierarchy = Hierarchy::detect(&setup.cgroups).map_err(|error| error.to_string())?;
+    ///
+    /// Without root, the monitor is in a user namespace, in the pod's network, and in mounts of its own.
+    pub(super) fn enter(dir: &Path, setup: Setup, is_rootless: bool) -> Result<Self, String> {
+        let hierarchy = if is_rootless {
+            Hierarchy::unusable(&setup.cgroups)
+        } else {
+            Hierarchy::detect(&setup.cgroups).map_err(|error| error.to_string())?
+        };
         let cgroup = hierarchy.pod(&setup.uid);
         let limits = limits::pod(hierarchy.version, &setup.cpu, setup.pod.memory, setup.pod.options.pids_limit);
         cgroup.create().map_err(|error| format!("cannot make the pod's control group: {error}"))?;
-        let ahead = begin_grace_period(&cgroup);
+        let ahead = if is_rootless { None } else { begin_grace_period(&cgroup) };
         cgroup.apply(&limits).map_err(|error| format!("the pod's control group: {error}"))?;
-        let machine = machine::inspect(hierarchy.version);
-        let users = find_users(&setup)?;
+        let machine = machine::inspect(hierarchy.version, is_rootless);
+        let users = if is_rootless { None } else { find_users(&setup)? };
         if users.is_some() && dir.starts_with(staging::ROOT) {
             return Err(format!("spec.hostUsers: false needs a state directory outside of {}", staging::ROOT));
         }
         let host_mounts =
             File::open("/proc/self/ns/mnt").map_err(|error| format!("cannot open the mounts: {error}"))?;
-        enter_namespaces(&setup, users.as_ref())?;
+        enter_namespaces(&setup, users.as_ref(), is_rootless)?;
         let work = work(dir).map_err(|error| format!("cannot make a directory in memory: {error}"))?;
         if users.is_some() {
             staging::make().map_err(|error| format!("cannot make {}: {error}", staging::ROOT))?;
@@ -87,7 +93,7 @@ impl Pod {
         }
         let processes = match setup.pod.options.processes {
             ProcessNamespace::Pod => {
-                let started = start_init(&cgroup, users.as_ref());
+                let started = start_init(&cgroup, users.as_ref(), is_rootless);
                 Some(started.map_err(|error| format!("cannot start process 1 of the pod: {error}"))?)
             }
             ProcessNamespace::Container | ProcessNamespace::Host => None,
@@ -131,11 +137,13 @@ fn find_users(setup: &Setup) -> Result<Option<Users>, String> {
     }
 }
 
-fn enter_namespaces(setup: &Setup, users: Option<&Users>) -> Result<(), String> {
+fn enter_namespaces(setup: &Setup, users: Option<&Users>, is_rootless: bool) -> Result<(), String> {
     let network = &setup.pod.network;
-    namespaces::own_mounts().map_err(|error| {
-        format!("cannot make mounts the pod's own: {error}. Linux containers need root, or CAP_SYS_ADMIN")
-    })?;
+    if !is_rootless {
+        namespaces::own_mounts().map_err(|error| {
+            format!("cannot make mounts the pod's own: {error}. Linux containers need root, or CAP_SYS_ADMIN")
+        })?;
+    }
     if let Some(users) = users {
         let failed = |error: io::Error| format!("cannot make namespaces: {error}");
         for namespace in users.make(UnshareFlags::NEWIPC | UnshareFlags::NEWUTS, ["ipc", "uts"]).map_err(failed)? {
@@ -153,6 +161,7 @@ fn enter_namespaces(setup: &Setup, users: Option<&Users>) -> Result<(), String> 
         NetworkNamespace::Isolated => {
             sys::loopback_up().map_err(|error| format!("cannot switch the loopback on: {error}"))?;
         }
+        NetworkNamespace::Path(_) if is_rootless => {}
         NetworkNamespace::Path(path) => {
             let failed = |error: rustix::io::Errno| format!("cannot enter {}: {error}", path.display());
             let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
@@ -205,15 +214,18 @@ fn begin_grace_period(pod: &Cgroup) -> Option<Pid> {
 }
 
 /// Starts a process whose process namespace all containers share, and gives that. It reaps what their ends leave.
-fn start_init(pod: &Cgroup, users: Option<&Users>) -> io::Result<File> {
+fn start_init(pod: &Cgroup, users: Option<&Users>, is_rootless: bool) -> io::Result<File> {
     let cgroup = pod.container(INIT);
     cgroup.create()?;
     let pid = match users {
         // Its parent ends: then it is this process's.
-        Some(users) => users.as_root(|| fork_init().map_err(|error| error.to_string()))?.map_err(io::Error::other)?,
+        Some(users) => {
+            users.as_root(|| fork_init(Look::Hidden).map_err(|error| error.to_string()))?.map_err(io::Error::other)?
+        }
         None => {
             let own = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-            let forked = fork_init();
+            // This process could not look into one that is hidden either, and is no stranger to the pod's root.
+            let forked = fork_init(if is_rootless { Look::Open } else { Look::Hidden });
             // Of what is forked from here on, only containers are in it.
             rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
             forked?
@@ -224,12 +236,21 @@ fn start_init(pod: &Cgroup, users: Option<&Users>) -> io::Result<File> {
     File::open(format!("/proc/{}/ns/pid", pid.as_raw_nonzero()))
 }
 
+/// Whether other processes may look into one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Hidden,
+    Open,
+}
+
 /// Has what this process forks be in a new namespace of processes, and forks its first one.
-fn fork_init() -> io::Result<i32> {
+fn fork_init(look: Look) -> io::Result<i32> {
     sys::unshare(UnshareFlags::NEWPID)?;
     match sys::fork()? {
         Fork::Child => {
-            sys::hide();
+            if look == Look::Hidden {
+                sys::hide();
+            }
             sys::reap_forever()
         }
         Fork::Parent(pid) => Ok(pid.as_raw_nonzero().get()),

@@ -11,6 +11,7 @@ use super::containers::other;
 use super::staging;
 use crate::protocol::Failure;
 use crate::rootfs::mapped::{self, Access};
+use crate::rootless;
 use crate::user::Ids;
 use crate::users::{IDS, Users};
 use crate::volumes;
@@ -18,14 +19,16 @@ use crate::volumes;
 /// Where volumes are mounted that are shared both ways, in a container's own directory.
 const SHARED: &str = "shared";
 
-/// Makes a container's mounts what is to be mounted into it.
+/// Makes a container's mounts what is to be mounted into it. `host`: the host's mounts, where they may be entered.
 pub(super) fn volumes(
-    host: &File,
+    host: Option<&File>,
     users: Option<&Users>,
     key: &str,
     program: &mut LinuxProgram,
 ) -> Result<(), Failure> {
-    share_volumes(host, program)?;
+    if let Some(host) = host {
+        share_volumes(host, program)?;
+    }
     pin_sub_paths(program)?;
     users.map_or(Ok(()), |users| translate_volumes(users, key, program))
 }
@@ -85,6 +88,19 @@ fn translate_volumes(users: &Users, key: &str, program: &mut LinuxProgram) -> Re
         mount.source = target;
     }
     Ok(())
+}
+
+/// Refuses ids that this user does not have.
+pub(super) fn check_own_ids(ids: &Ids) -> Result<(), Failure> {
+    let count = rootless::ids_here();
+    let mut all = [ids.uid, ids.gid].into_iter().chain(ids.groups.iter().copied());
+    all.find(|id| *id >= count).map_or(Ok(()), |id| {
+        Err(Failure::Config(format!(
+            "this container is to run with the id {id} (runAsUser, runAsGroup, supplementalGroups, fsGroup or the image's \
+             user), and without root containers have the ids 0 to {}: give this user more in /etc/subuid and /etc/subgid",
+            count.saturating_sub(1)
+        )))
+    })
 }
 
 /// Refuses ids that a pod with ids of its own does not have.

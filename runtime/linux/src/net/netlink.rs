@@ -16,13 +16,13 @@ const DOOMED: u32 = 0x6e61_6365;
 
 /// A connection to the kernel about the network namespace that the calling thread is in when it opens it.
 #[derive(Debug)]
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     runtime: Runtime,
     handle: Handle,
 }
 
 impl Netlink {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         // Its own, so that it can be used where another one is: what waits here is a thread that may.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let entered = runtime.enter();
@@ -37,7 +37,7 @@ impl Netlink {
     }
 
     /// The number of an interface, if there is one of that name.
-    pub(super) fn index(&self, name: &str) -> io::Result<Option<u32>> {
+    pub(crate) fn index(&self, name: &str) -> io::Result<Option<u32>> {
         let found = self.wait(self.handle.link().get().match_name(name).execute().try_next());
         match found {
             Ok(link) => Ok(link.map(|link: LinkMessage| link.header.index)),
@@ -59,7 +59,7 @@ impl Netlink {
         self.wait(self.handle.link().add(pair).execute())
     }
 
-    pub(super) fn up(&self, index: u32) -> io::Result<()> {
+    pub(crate) fn up(&self, index: u32) -> io::Result<()> {
         self.wait(self.handle.link().set(LinkUnspec::new_with_index(index).up().build()).execute())
     }
 
@@ -70,7 +70,7 @@ impl Netlink {
     }
 
     /// Gives an interface an address; fine if it has it.
-    pub(super) fn add_address(&self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
+    pub(crate) fn add_address(&self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
         match self.wait(self.handle.address().add(index, address, prefix).execute()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             added => added,
@@ -78,7 +78,7 @@ impl Netlink {
     }
 
     /// Takes an address of an interface away; fine if it has it not.
-    pub(super) fn remove_address(&self, index: u32, address: IpAddr) -> io::Result<()> {
+    pub(crate) fn remove_address(&self, index: u32, address: IpAddr) -> io::Result<()> {
         let request = self.handle.address().get().set_link_index_filter(index).set_address_filter(address).execute();
         for found in self.wait(request.try_collect::<Vec<_>>())? {
             match self.wait(self.handle.address().del(found).execute()) {

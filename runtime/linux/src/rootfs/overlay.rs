@@ -17,6 +17,9 @@ const OPTIONS: usize = 4096;
 /// What overlayfs shows does not depend on the kernel's defaults, nor on where the layers came from.
 const PLAIN: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "off")];
 
+/// The same with `userxattr`, which turns the other two off, and does not go with the word "off" for them.
+const PLAIN_IN_USERS: [(&str, &str); 1] = [("index", "off")];
+
 /// Mounts `layers`, lowest first, below `upper` at `target`.
 pub(super) fn mount(layers: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<(), Errno> {
     // What a container writes goes with it: nothing is gained by syncing it to the disk, which unmounting would do.
@@ -41,13 +44,15 @@ fn mount_with(
     durability: Durability,
 ) -> Result<(), Errno> {
     let mut flags: Vec<&str> = Vec::new();
+    let mut plain = &PLAIN[..];
     if durability == Durability::Volatile {
         flags.push("volatile");
     }
     if in_user_namespace() {
         flags.push("userxattr");
+        plain = &PLAIN_IN_USERS;
     }
-    let text = options(layers, upper, work, &flags)?;
+    let text = options(layers, upper, work, plain, &flags)?;
     if text.as_bytes().len() < OPTIONS {
         return rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), text.as_c_str());
     }
@@ -58,7 +63,7 @@ fn mount_with(
     }
     set("upperdir", upper)?;
     set("workdir", work)?;
-    for (name, value) in PLAIN {
+    for (name, value) in plain {
         set(name, Path::new(value))?;
     }
     for flag in flags {
@@ -69,7 +74,13 @@ fn mount_with(
     rustix::mount::move_mount(&mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-fn options(layers: &[PathBuf], upper: &Path, work: &Path, flags: &[&str]) -> Result<CString, Errno> {
+fn options(
+    layers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    plain: &[(&str, &str)],
+    flags: &[&str],
+) -> Result<CString, Errno> {
     let mut text = b"lowerdir=".to_vec();
     for (index, layer) in layers.iter().rev().enumerate() {
         if index > 0 {
@@ -81,7 +92,7 @@ fn options(layers: &[PathBuf], upper: &Path, work: &Path, flags: &[&str]) -> Res
         text.extend(format!(",{name}=").bytes());
         text.extend(escaped(dir).into_vec());
     }
-    for (name, value) in PLAIN {
+    for (name, value) in plain {
         text.extend(format!(",{name}={value}").bytes());
     }
     for flag in flags {
@@ -117,7 +128,7 @@ mod tests {
     #[test]
     fn paths_end_where_they_end() {
         let layers = [PathBuf::from("/a:b"), PathBuf::from("/c,d")];
-        let text = options(&layers, Path::new("/u\\"), Path::new("/w"), &["volatile"]).unwrap();
+        let text = options(&layers, Path::new("/u\\"), Path::new("/w"), &PLAIN, &["volatile"]).unwrap();
         assert_eq!(
             text.to_str().unwrap(),
             r"lowerdir=/c\,d:/a\:b,upperdir=/u\\,workdir=/w,index=off,metacopy=off,redirect_dir=off,volatile"

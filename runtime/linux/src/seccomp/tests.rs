@@ -10,6 +10,7 @@ fn capabilities(add: &[&str]) -> Capabilities {
     let names = ["CAP_CHOWN", "CAP_SYS_CHROOT", "CAP_SYS_ADMIN", "CAP_SYS_TIME"];
     let machine = Machine {
         cgroups: Version::V1,
+        is_rootless: false,
         capabilities: names.iter().map(|name| (*name).to_owned()).collect(),
         app_armor: false,
         devices: Vec::new(),

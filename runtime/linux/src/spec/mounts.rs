@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nacelle_container::{HostMount, Propagation};
+use nacelle_container::{HostMount, NetworkNamespace, Propagation};
 use serde_json::{Value, json};
 
 use super::{Ground, SpecError};
@@ -25,7 +25,7 @@ pub(super) fn all(ground: &Ground<'_>) -> Result<Vec<Value>, SpecError> {
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", TTY_GROUP],
         ),
         special("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        special("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
+        sys(ground, writable),
         special("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", writable]),
     ];
     if !program.files.mounts.iter().any(|mount| mount.target == "/dev/shm") {
@@ -45,6 +45,15 @@ fn bind(source: &Path, target: &str, options: &[&str]) -> Value {
     json!({ "destination": target, "type": "bind", "source": source, "options": options })
 }
 
+/// /sys: the kernel lets nobody mount one for a network that is another user namespace's.
+fn sys(ground: &Ground<'_>, writable: &str) -> Value {
+    let plain = ["nosuid", "noexec", "nodev", writable];
+    if ground.machine.is_rootless && ground.program.pod.network == NetworkNamespace::Host {
+        return bind(Path::new("/sys"), "/sys", &["rbind", "rslave", "nosuid", "noexec", "nodev", "ro"]);
+    }
+    special("/sys", "sysfs", "sysfs", &plain)
+}
+
 /// Whether what a container mounts gets out of it at some place.
 pub(super) fn is_any_bidirectional(ground: &Ground<'_>) -> bool {
     ground.program.files.mounts.iter().any(|mount| mount.propagation == Propagation::Bidirectional)
@@ -57,6 +66,7 @@ fn volume(ground: &Ground<'_>, mount: &HostMount) -> Result<Value, SpecError> {
         Propagation::Bidirectional if !ground.program.options.security.privileged => {
             return Err(SpecError::NotPrivileged);
         }
+        Propagation::Bidirectional if ground.machine.is_rootless => return Err(SpecError::Rootless),
         Propagation::Bidirectional if ground.user_namespace.is_some() => return Err(SpecError::NoWayOut),
         Propagation::Bidirectional => "rshared",
     };

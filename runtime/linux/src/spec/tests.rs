@@ -12,6 +12,7 @@ fn machine() -> Machine {
     let kvm = Device { path: "/dev/kvm".into(), kind: 'c', major: 10, minor: 232, mode: 0o660, uid: 0, gid: 109 };
     Machine {
         cgroups: Version::V1,
+        is_rootless: false,
         capabilities: capabilities::DEFAULT.iter().chain(&all).map(|name| (*name).to_owned()).collect(),
         app_armor: false,
         devices: vec![kvm],
