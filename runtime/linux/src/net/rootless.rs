@@ -20,8 +20,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
 
 use nacelle_infra::network::{AddressPart, Family, KernelNetwork, KernelNetworks, NetworkOwner, Protocol};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::{Result, Step as _, open_lock, plain_name, take};
@@ -33,6 +35,9 @@ use crate::rootless::{self, Rootless};
 
 /// The program that connects a namespace to where this user is.
 const PASTA: &str = "pasta";
+
+/// How long a holder may take for an answer, which it has at once: it may have been stopped.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// The most bytes of a holder's words.
 const MAX_WORDS: u64 = 4096;
@@ -123,6 +128,7 @@ impl RootlessNetworks {
     fn hold(&self, dir: &Path, lock: File) -> Result<Holder> {
         let sockets = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let (socket, theirs) = sockets.step("make a socket")?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIME)).step("limit the time of a socket")?;
         let mut process = Command::new(&self.holder.exe)
             .args(&self.holder.args)
             .arg(HOLD)
@@ -238,8 +244,15 @@ fn gone() -> io::Error {
 
 impl PodNetwork {
     fn ask(&self, request: &Hold) -> io::Result<Vec<OwnedFd>> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.as_ref().ok_or_else(gone)?.ask(request)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.as_ref().ok_or_else(gone)?.ask(request) {
+            // What it may say later would be taken for the answer to something else.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                drop(state.take());
+                Err(gone())
+            }
+            answer => answer,
+        }
     }
 }
 
