@@ -7,7 +7,8 @@
 //! | emptyDir, hostPath, image | where it is |
 //! | emptyDir of medium Memory | `mounts/volume-NAME`, a tmpfs that wasm containers use as well |
 //! | content: configMap, secret, downwardAPI, projected | `mounts/content/NAME`, in one tmpfs for the pod, made when the first Linux container comes |
-//! | `/dev/shm` | `mounts/shm`, a tmpfs for all Linux containers of the pod, as Kubernetes has it |
+//!
+//! `/dev/shm` is none of it: it belongs to the namespaces that the containers share, and whoever makes those.
 //!
 //! A `subPath` is found by whoever mounts ([`HostMount::sub_path`]), as what it leads to could be exchanged until then.
 
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DirsError, FsError, IoContext as _, MountError};
 use crate::incarnation::{Incarnation, MountConfig, normalize_path};
-use crate::tmpfs::{self, Mounted, Programs};
+use crate::tmpfs::{self, Mounted};
 use crate::volume::{Volume, VolumeKind};
 use crate::{FsConfig, Infra};
 
@@ -58,19 +59,8 @@ const MANAGED: &str = "managed";
 /// The file of a termination log in it.
 const TERMINATION_LOG: &str = "termination-log";
 
-/// The bytes of a pod's `/dev/shm`, as of container runtimes.
-const SHARED_MEMORY: u64 = 64 << 20;
-/// The most files of the kinds of tmpfs here.
+/// The most files of content volumes.
 const INODES: u64 = 1 << 20;
-
-/// Where a pod's Linux containers find what no volume is.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedMounts {
-    /// `/dev/shm`.
-    shared_memory: PathBuf,
-    /// Content volumes, by name.
-    content: PathBuf,
-}
 
 impl Incarnation {
     /// The host's file that a Linux container has for its termination log; there is none where a volume is mounted at its
@@ -107,20 +97,18 @@ impl Infra {
             }
             mounts.extend(log);
         }
-        let shared = self.shared_mounts().map_err(FsError::Dirs)?;
+        let content = self.content().map_err(FsError::Dirs)?;
         let mut volumes = Vec::new();
-        if !config.mounts.iter().any(|mount| normalize_path(&mount.path) == "/dev/shm") {
-            volumes.push(plain(shared.shared_memory.clone(), "/dev/shm"));
-        }
         for mount in &config.mounts {
             let target = normalize_path(&mount.path);
             let volume = self.volume(&mount.volume).ok_or_else(|| FsError::Mount {
                 path: target.clone(),
                 source: MountError::NoVolume(mount.volume.clone()),
             })?;
-            let source = host_source(volume, &self.state.path().join("volumes"), &shared)?.ok_or_else(|| {
-                FsError::Mount { path: target.clone(), source: MountError::NotOnHost(volume.name.clone()) }
-            })?;
+            let source =
+                host_source(volume, &self.state.path().join("volumes"), content.as_deref())?.ok_or_else(|| {
+                    FsError::Mount { path: target.clone(), source: MountError::NotOnHost(volume.name.clone()) }
+                })?;
             let MountConfig { recursive_read_only, propagation, .. } = *mount;
             let read_only = mount.read_only || !volume.is_writable();
             let sub_path = mount.sub_path.clone().filter(|sub_path| !sub_path.is_empty());
@@ -131,41 +119,39 @@ impl Infra {
         Ok(mounts)
     }
 
-    /// Made once, before the first Linux container: what mounts those sees only what was mounted before it began.
-    fn shared_mounts(&self) -> Result<SharedMounts, DirsError> {
-        let mut shared = self.shared_mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = &*shared {
-            return Ok(shared.clone());
+    /// Where content volumes are, by name, if the pod has any. Made once, before the first Linux container: what mounts
+    /// those sees only what was mounted before it began.
+    fn content(&self) -> Result<Option<PathBuf>, DirsError> {
+        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_any = self.volumes.iter().any(|volume| matches!(volume.kind, VolumeKind::Files { .. }));
+        if content.is_some() || !has_any {
+            return Ok(content.clone());
         }
-        let mount = |name, mode, bytes, programs| {
-            let limits = tmpfs::Limits { bytes, inodes: INODES, programs };
-            Ok(match tmpfs::mount(&self.state, name, mode, limits)? {
-                Mounted::Tmpfs(path) => path,
-                Mounted::NotAllowed(path) => {
-                    // A plain directory, closed to other users by the state directory's mode.
-                    crate::dirs::set_mode(&path, mode)?;
-                    path
-                }
-            })
+        let limits = tmpfs::Limits { bytes: None, inodes: INODES };
+        let path = match tmpfs::mount(&self.state, "content", 0o755, limits)? {
+            Mounted::Tmpfs(path) => path,
+            Mounted::NotAllowed(path) => {
+                // A plain directory, closed to other users by the state directory's mode.
+                crate::dirs::set_mode(&path, 0o755)?;
+                path
+            }
         };
-        let made = SharedMounts {
-            shared_memory: mount("shm", 0o1777, Some(SHARED_MEMORY), Programs::Refused)?,
-            // A ConfigMap may hold scripts.
-            content: mount("content", 0o755, None, Programs::Run)?,
-        };
-        Ok(shared.insert(made).clone())
+        Ok(Some(content.insert(path).clone()))
     }
 }
 
 /// Where the kernel finds a volume; `None` if it cannot. `disk` is where emptyDirs are.
-fn host_source(volume: &Volume, disk: &Path, shared: &SharedMounts) -> Result<Option<PathBuf>, DirsError> {
+fn host_source(volume: &Volume, disk: &Path, content: Option<&Path>) -> Result<Option<PathBuf>, DirsError> {
     Ok(match &volume.kind {
         VolumeKind::EmptyDir(_) => Some(disk.join(&volume.name)),
         VolumeKind::HostPath { path } => Some(path.clone()),
         VolumeKind::Image { root } => Some(root.clone()),
         VolumeKind::EmptyTmpfs { path } => Some(path.clone()),
         VolumeKind::EmptyMemory { .. } => None,
-        VolumeKind::Files { .. } => volume.show_on_host(&shared.content.join(&volume.name))?,
+        VolumeKind::Files { .. } => match content {
+            Some(content) => volume.show_on_host(&content.join(&volume.name))?,
+            None => None,
+        },
     })
 }
 

@@ -144,7 +144,7 @@ impl Infra {
         let limits = RootLimits { inodes: MAX_INODES };
         let root = Tree::root(config.image.as_deref(), &spool, limits, usage, Arc::clone(payer))?;
         let working_dir = normalize_path(&config.working_dir);
-        if !mounts.iter().any(|mount| Path::new(&working_dir).starts_with(&mount.path)) {
+        if working_dir != "/" && !mounts.iter().any(|mount| Path::new(&working_dir).starts_with(&mount.path)) {
             // Below a read-only root, too, as container runtimes do.
             note(&working_dir, root.make_sub_path(working_dir.trim_start_matches('/')).map(drop));
         }

@@ -7,7 +7,6 @@ use crate::budget::Budget;
 use crate::config::{InfraConfig, VolumeConfig, VolumeFile};
 use crate::dirs::{NodeDirs, PodDir};
 use crate::error::{DirsError, InfraError, VolumeError};
-use crate::host_files::SharedMounts;
 use crate::network::{NodeNetwork, PodNetwork};
 use crate::storage::{OnExceeded, PodStorage, StorageUsage};
 use crate::volume::{Surroundings, Volume, VolumeKind};
@@ -23,9 +22,9 @@ pub struct Infra {
     pub(crate) state: PodDir,
     hostname: String,
     uid: String,
-    volumes: Vec<Volume>,
-    /// What Linux containers of the pod mount beside volumes, once there is one.
-    pub(crate) shared_mounts: Mutex<Option<SharedMounts>>,
+    pub(crate) volumes: Vec<Volume>,
+    /// Where Linux containers of the pod find content volumes, once there is one.
+    pub(crate) content: Mutex<Option<PathBuf>>,
 }
 
 /// The part of an infra that is made by blocking calls.
@@ -37,9 +36,8 @@ struct Files {
 
 impl Infra {
     /// Makes the pod's directories, sets its volumes up, and gives it its network. Its memory is part of `node_memory`.
-    /// `exceeded` is told of each limit of ephemeral storage that is passed, once, on the thread that passes it.
-    /// File I/O is done on a thread of the
-    /// tokio runtime's that may block; the network needs the runtime, too.
+    /// `exceeded` is told of each limit of ephemeral storage that is passed, once, on the thread that passes it. File I/O
+    /// is done on a thread of the tokio runtime's that may block; the network needs the runtime, too.
     ///
     /// When the future is dropped before it is done, what it has made is found by the next sweep.
     ///
@@ -71,8 +69,7 @@ impl Infra {
             }
         };
         let Files { state, volumes, storage } = files;
-        let shared_mounts = Mutex::default();
-        Ok(Self { network, memory, storage, state, hostname, uid, volumes, shared_mounts })
+        Ok(Self { network, memory, storage, state, hostname, uid, volumes, content: Mutex::default() })
     }
 
     /// The pod's uid.

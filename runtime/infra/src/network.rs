@@ -23,7 +23,9 @@ mod config;
 mod container;
 mod decide;
 mod error;
+mod filters;
 mod host_loopback;
+mod host_options;
 mod host_port;
 mod kernel;
 mod limits;
@@ -57,8 +59,8 @@ pub use names::{ClusterDns, DnsConfig, DnsOption, DnsPolicy, HostAlias, ManagedF
 pub use node::NodeNetwork;
 pub use pod::PodNetwork;
 pub use policy::{
-    NamespacePeers, NetworkPolicy, PolicyPeer, PolicyPort, PolicyPortNumber, PolicyRule, Requirement,
-    RequirementOperator, Selector,
+    NamespacePeers, NetworkPolicy, PacketFilter, PacketPorts, PacketRule, PolicyPeer, PolicyPort, PolicyPortNumber,
+    PolicyRule, Requirement, RequirementOperator, Selector,
 };
 pub use resolver::ResolveError;
 pub use tcp::{TcpOptions, TcpRead, TcpSocket, TcpStream};

@@ -23,17 +23,6 @@ pub(crate) struct Limits {
     pub(crate) bytes: Option<u64>,
     /// Files, directories and links.
     pub(crate) inodes: u64,
-    /// Whether programs in it can be run.
-    pub(crate) programs: Programs,
-}
-
-/// Whether programs of a tmpfs can be run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Programs {
-    /// They can, as in any volume.
-    Run,
-    /// They cannot: `noexec`.
-    Refused,
 }
 
 /// Whether the kernel let one be mounted.
@@ -51,10 +40,8 @@ pub(crate) fn mount(pod: &PodDir, name: &str, mode: u32, limits: Limits) -> Resu
     let size = limits.bytes.map(|bytes| format!(",size={}", bytes.max(4096))).unwrap_or_default();
     let options = format!("mode={mode:o},nr_inodes={}{size}", limits.inodes);
     let options = CString::new(options).map_err(|error| DirsError::io("mount a tmpfs at", &path, error.into()))?;
-    let mut flags = MountFlags::NOSUID | MountFlags::NODEV;
-    if limits.programs == Programs::Refused {
-        flags |= MountFlags::NOEXEC;
-    }
+    // Programs in it can be run, as in any volume.
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
     match rustix::mount::mount("nacelle", &path, "tmpfs", flags, options.as_c_str()) {
         Ok(()) => Ok(Mounted::Tmpfs(path)),
         Err(Errno::PERM) => Ok(Mounted::NotAllowed(path)),

@@ -143,7 +143,7 @@ impl Volume {
 
 /// Where a tmpfs for the volume is mounted now; `None` where this process may not mount one.
 fn mount_tmpfs(name: &str, bytes: Option<u64>, around: &Surroundings<'_>) -> Result<Option<PathBuf>, DirsError> {
-    let limits = tmpfs::Limits { bytes, inodes: MAX_INODES, programs: tmpfs::Programs::Run };
+    let limits = tmpfs::Limits { bytes, inodes: MAX_INODES };
     match tmpfs::mount(around.state, &format!("volume-{name}"), 0o777, limits)? {
         tmpfs::Mounted::Tmpfs(path) => Ok(Some(path)),
         tmpfs::Mounted::NotAllowed(_) => Ok(None),

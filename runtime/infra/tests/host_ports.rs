@@ -79,7 +79,7 @@ async fn a_mebibyte_goes_in_and_comes_back() {
     read.read_to_end(&mut received).await.unwrap();
     assert!(received == sent);
     // The host's loopback means nothing in a pod: such a client appears as the node.
-    assert_eq!(seen.recv().await.unwrap().ip(), "10.88.0.1".parse::<IpAddr>().unwrap());
+    assert_eq!(seen.recv().await.unwrap().ip(), "10.87.0.1".parse::<IpAddr>().unwrap());
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ mod furnish;
 mod ids;
 mod names;
 pub(crate) mod netlink;
-mod nft;
+pub(crate) mod nft;
 mod pod;
 mod rootless;
 mod thread;
@@ -55,7 +55,7 @@ use nacelle_infra::network::{AddressPart, KernelNetwork, KernelNetworkError, Ker
 use crate::rootfs::mounts;
 use claims::Part;
 use cni::{Attachment, Cni, Subject};
-use furnish::{furnish, gateway, loopback};
+use furnish::{furnish, gateway, loopback, usable_at_once};
 use names::{BRIDGE, host_end};
 use netlink::Netlink;
 use pod::PodNetwork;
@@ -121,11 +121,19 @@ impl Networks {
 /// Does something on a thread of its own, in the caller's namespaces: netlink waits as tokio does, and the caller may be on
 /// one of tokio's threads, where nothing may wait.
 fn aside<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, work) {
-        Ok(thread) => thread.join().unwrap_or_else(|_| {
-            Err(KernelNetworkError::new("work on a network namespace", io::Error::other("the thread failed")))
-        }),
-        Err(error) => Err(error).step("start a thread"),
+    together(work, || ()).0
+}
+
+/// Does one thing on a thread of its own while this one does the other, both in the caller's namespaces.
+fn together<T: Send, U>(aside: impl FnOnce() -> Result<T> + Send, here: impl FnOnce() -> U) -> (Result<T>, U) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, aside);
+        let here = here();
+        let aside = thread.step("start a thread").and_then(|thread| {
+            let failed = || io::Error::other("the thread failed");
+            thread.join().unwrap_or_else(|_| Err(failed()).step("work on a network namespace"))
+        });
+        (aside, here)
     })
 }
 
@@ -155,12 +163,7 @@ impl Networks {
         self.shared.clear(uid)?;
         let noted = self.shared.note_home(uid).and_then(|()| self.shared.claim(uid, ips));
         let made = noted.and_then(|()| match &self.shared.cni {
-            None if self.shared.on_bridge.load(Ordering::Acquire) > 0 => self.shared.namespace(uid, ips, owner),
-            None => self.shared.bridge(&guard).and_then(|rules| {
-                // The rules come meanwhile.
-                let namespace = self.shared.namespace(uid, ips, owner);
-                rules.finish().step("masquerade what pods send (by nft)").and(namespace)
-            }),
+            None => self.shared.namespace_on_bridge(uid, ips, owner),
             Some(cni) => self.shared.namespace_by_plugins(cni, uid, ips, owner),
         });
         if made.is_ok() {
@@ -171,7 +174,7 @@ impl Networks {
             Ok(thread) => thread,
             Err(error) => {
                 drop(lock);
-                let removed = self.shared.lock().and_then(|guard| self.shared.remove(uid, &guard));
+                let removed = self.shared.lock().and_then(|_guard| self.shared.remove(uid));
                 if let Err(error) = removed {
                     tracing::warn!(%error, "cannot clean up after a network namespace that was not made");
                 }
@@ -186,7 +189,7 @@ impl Networks {
         if !pods.exists() {
             return Ok(());
         }
-        let guard = self.shared.lock()?;
+        let _guard = self.shared.lock()?;
         let mut result = Ok(());
         for uid in self.shared.pods()? {
             if keep(&uid) || self.shared.is_anothers(&uid) {
@@ -200,7 +203,7 @@ impl Networks {
             };
             result = result.and(removed);
         }
-        result.and_then(|()| self.shared.leave(&guard))
+        result.and_then(|()| self.shared.leave())
     }
 }
 
@@ -240,8 +243,8 @@ impl Shared {
         Ok(names.filter(|name| self.pod_dir(name).is_ok()).collect())
     }
 
-    /// The bridge, made where it is missing, and the rules, which are on their way. The lock is held.
-    fn bridge(&self, lock: &File) -> Result<nft::Change> {
+    /// The bridge, made where it is missing, and the rules. The lock is held.
+    fn bridge(&self) -> Result<()> {
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
         let index = match netlink.index(BRIDGE).step("look for the pods' bridge")? {
             Some(index) => index,
@@ -251,6 +254,7 @@ impl Shared {
                 index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("make the pods' bridge")?
             }
         };
+        usable_at_once(BRIDGE, self.cidrs.iter().map(gateway))?;
         for cidr in &self.cidrs {
             netlink.add_address(index, gateway(cidr), cidr.prefix_len()).step("give the pods' bridge its address")?;
             let forwarding = match cidr {
@@ -261,23 +265,40 @@ impl Shared {
             std::fs::write(forwarding, "1").step("turn on the forwarding of packets")?;
         }
         netlink.up(index).step("turn on the pods' bridge")?;
-        nft::begin(&nft::rules(&self.cidrs), lock).step("masquerade what pods send (by nft)")
+        nft::apply(&self.cidrs).step("masquerade what pods send (by nftables)")
+    }
+
+    /// A namespace with its interfaces, in its file, plugged into the bridge. The lock is held.
+    fn namespace_on_bridge(&self, uid: &str, ips: &[IpAddr], owner: NetworkOwner) -> Result<NamespaceThread> {
+        let thread = if self.on_bridge.load(Ordering::Acquire) > 0 {
+            self.namespace(uid, ips, owner)?
+        } else {
+            // Either takes some milliseconds, and they need each other only at the end.
+            let (bridge, namespace) = together(|| self.bridge(), || self.namespace(uid, ips, owner));
+            bridge.and(namespace)?
+        };
+        self.plug(uid)?;
+        Ok(thread)
     }
 
     /// A namespace with its interfaces, in its file. The lock is held.
     fn namespace(&self, uid: &str, ips: &[IpAddr], owner: NetworkOwner) -> Result<NamespaceThread> {
         let host = File::open("/proc/thread-self/ns/net").step("open the host's network namespace")?;
-        let outside = Netlink::open().step("speak to the kernel about interfaces")?;
         let thread = self.new_namespace(uid, owner)?;
         let (name, addresses) = (host_end(uid), self.addresses(ips));
-        let peer = name.clone();
-        thread.run(move || furnish(&peer, &host, &addresses)).step("work in a network namespace")??;
-        let index = outside.index(&name).step("look for a pod's interface")?;
-        let index = index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find a pod's interface")?;
-        let bridge = outside.index(BRIDGE).step("look for the pods' bridge")?;
-        let bridge = bridge.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find the pods' bridge")?;
-        outside.attach(index, bridge, &format!("nacelle pod {uid}")).step("plug a pod into the bridge")?;
+        thread.run(move || furnish(&name, &host, &addresses)).step("work in a network namespace")??;
         Ok(thread)
+    }
+
+    /// Plugs the host's end of a pod's interface into the bridge.
+    fn plug(&self, uid: &str) -> Result<()> {
+        let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
+        let index = |name: &str, what: &str| -> Result<u32> {
+            let index = netlink.index(name).step(what)?;
+            index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step(what)
+        };
+        let (own, bridge) = (index(&host_end(uid), "find a pod's interface")?, index(BRIDGE, "find the pods' bridge")?);
+        netlink.attach(own, bridge, &format!("nacelle pod {uid}")).step("plug a pod into the bridge")
     }
 
     /// An empty namespace in its file. The lock is held.
@@ -343,12 +364,12 @@ impl Shared {
     }
 
     /// Removes a pod's namespace, and what belongs to all if it was the last. The lock is held.
-    fn remove(&self, uid: &str, lock: &File) -> Result<()> {
+    fn remove(&self, uid: &str) -> Result<()> {
         if self.pods()?.iter().any(|other| other != uid) {
             return self.remove_dir(uid);
         }
         self.detach(uid)?;
-        let shared = self.remove_shared(Some(uid), lock);
+        let shared = self.remove_shared(Some(uid));
         self.remove_dir(uid).and(shared)
     }
 
@@ -379,23 +400,24 @@ impl Shared {
     }
 
     /// Removes the bridge and the rules, under the lock, if no pod needs them.
-    fn leave(&self, lock: &File) -> Result<()> {
-        if self.pods()?.is_empty() { self.remove_shared(None, lock) } else { Ok(()) }
+    fn leave(&self) -> Result<()> {
+        if self.pods()?.is_empty() { self.remove_shared(None) } else { Ok(()) }
     }
 
     /// Removes the bridge and the rules, and with them the interface of the last pod. The lock is held.
-    fn remove_shared(&self, last: Option<&str>, lock: &File) -> Result<()> {
+    fn remove_shared(&self, last: Option<&str>) -> Result<()> {
         let netlink = Netlink::open().step("speak to the kernel about interfaces")?;
-        let Some(bridge) = netlink.index(BRIDGE).step("look for the pods' bridge")? else { return Ok(()) };
-        let mut links = vec![bridge];
+        let mut links = Vec::new();
+        links.extend(netlink.index(BRIDGE).step("look for the pods' bridge")?);
         if let Some(uid) = last {
             links.extend(netlink.index(&host_end(uid)).step("look for a pod's interface")?);
         }
-        // The rules come after the bridge, and their removal is begun before the bridge goes, which nobody can stop then:
-        // so whoever finds a bridge knows that there may be rules, and whoever finds none that there are none.
-        let rules = nft::begin(nft::REMOVAL, lock).step("remove the rules for pods (by nft)")?;
-        let removed = netlink.delete(&links).step("remove the pods' bridge");
-        rules.finish().step("remove the rules for pods (by nft)").and(removed)
+        // Either takes the kernel 10 ms and more. There may be one without the other where a process was killed.
+        let (rules, removed) = together(
+            || nft::remove().step("remove the rules for pods (by nftables)"),
+            || netlink.delete(&links).step("remove the pods' bridge"),
+        );
+        rules.and(removed)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Which addresses a pod gets: one from each pod CIDR.
 //!
 //! ```text
-//!   10.88.0.0   network            never given out
-//!   10.88.0.1   the node's own     never given out
-//!   10.88.0.2   ─┐
+//!   10.87.0.0   network            never given out
+//!   10.87.0.1   the node's own     never given out
+//!   10.87.0.2   ─┐
 //!      …         ├ pods, round and round: one that was given back waits until all others have had their turn
-//!   10.88.255.254┘
-//!   10.88.255.255  broadcast       never given out (IPv4)
+//!   10.87.255.254┘
+//!   10.87.255.255  broadcast       never given out (IPv4)
 //! ```
 //!
 //! Where several processes of a machine share a CIDR, each begins in another part of it ([`Addresses::begin`]).
@@ -264,41 +264,41 @@ mod tests {
 
     #[test]
     fn the_networks_the_nodes_and_the_broadcast_address_are_no_pods() {
-        let mut addresses = addresses(&["10.88.0.0/29"]);
+        let mut addresses = addresses(&["10.87.0.0/29"]);
         let taken: Vec<_> = (0..5).map(|_| addresses.take().unwrap()[0]).collect();
-        assert_eq!(taken, ["10.88.0.2", "10.88.0.3", "10.88.0.4", "10.88.0.5", "10.88.0.6"].map(ip));
+        assert_eq!(taken, ["10.87.0.2", "10.87.0.3", "10.87.0.4", "10.87.0.5", "10.87.0.6"].map(ip));
         let error = addresses.take().unwrap_err();
         assert!(matches!(error, AttachError::OutOfAddresses { .. }));
-        assert!(error.to_string().contains("10.88.0.0/29"), "{error}");
-        assert_eq!(addresses.gateways().collect::<Vec<_>>(), [ip("10.88.0.1")]);
-        assert!(addresses.contains(ip("10.88.0.7")) && !addresses.contains(ip("10.88.0.8")));
+        assert!(error.to_string().contains("10.87.0.0/29"), "{error}");
+        assert_eq!(addresses.gateways().collect::<Vec<_>>(), [ip("10.87.0.1")]);
+        assert!(addresses.contains(ip("10.87.0.7")) && !addresses.contains(ip("10.87.0.8")));
     }
 
     #[test]
     fn the_address_given_back_last_is_given_out_last() {
-        let mut addresses = addresses(&["10.88.0.0/29"]);
+        let mut addresses = addresses(&["10.87.0.0/29"]);
         let [first, second] = [addresses.take().unwrap(), addresses.take().unwrap()];
         addresses.give_back(&second);
         addresses.give_back(&first);
         addresses.give_back(&first);
         let next: Vec<_> = (0..5).map(|_| addresses.take().unwrap()[0]).collect();
-        assert_eq!(next, ["10.88.0.4", "10.88.0.5", "10.88.0.6", "10.88.0.3", "10.88.0.2"].map(ip));
+        assert_eq!(next, ["10.87.0.4", "10.87.0.5", "10.87.0.6", "10.87.0.3", "10.87.0.2"].map(ip));
         assert!(addresses.take().is_err());
     }
 
     #[test]
     fn a_pod_gets_one_address_of_each_family_in_the_cidrs_order() {
-        let mut addresses = addresses(&["fd88::/64", "10.88.0.0/30"]);
-        assert_eq!(addresses.take().unwrap(), ["fd88::2", "10.88.0.2"].map(ip));
+        let mut addresses = addresses(&["fd88::/64", "10.87.0.0/30"]);
+        assert_eq!(addresses.take().unwrap(), ["fd88::2", "10.87.0.2"].map(ip));
         // One family is used up: nothing of the other is taken.
         assert!(addresses.take().is_err());
-        addresses.give_back(&["10.88.0.2"].map(ip));
-        assert_eq!(addresses.take().unwrap(), ["fd88::3", "10.88.0.2"].map(ip));
+        addresses.give_back(&["10.87.0.2"].map(ip));
+        assert_eq!(addresses.take().unwrap(), ["fd88::3", "10.87.0.2"].map(ip));
     }
 
     #[test]
     fn a_cidr_may_be_written_with_host_bits() {
-        assert_eq!(addresses(&["10.88.3.4/16"]).take().unwrap(), [ip("10.88.0.2")]);
+        assert_eq!(addresses(&["10.87.3.4/16"]).take().unwrap(), [ip("10.87.0.2")]);
     }
 
     #[test]
@@ -325,7 +325,7 @@ mod tests {
         /// as one is free it can be taken.
         #[test]
         fn no_two_pods_have_one_address(steps in prop::collection::vec(any::<Option<u8>>(), 0..200), v6 in any::<bool>()) {
-            let cidr = if v6 { "fd88::/124" } else { "10.88.0.0/28" };
+            let cidr = if v6 { "fd88::/124" } else { "10.87.0.0/28" };
             let hosts = if v6 { 14 } else { 13 };
             let mut addresses = addresses(&[cidr]);
             let mut taken: Vec<IpAddr> = Vec::new();

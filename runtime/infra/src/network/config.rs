@@ -93,8 +93,8 @@ impl Default for NodeNetworkConfig {
     }
 }
 
-/// 10.88.0.0/16.
-const DEFAULT_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 88, 0, 0), 16);
+/// 10.87.0.0/16: 10.88.0.0/16 is podman's and of containerd's examples, 10.42 and 10.244 are Kubernetes distributions'.
+const DEFAULT_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 87, 0, 0), 16);
 
 /// What a pod's network is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

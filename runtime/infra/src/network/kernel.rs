@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressPart, Family, Protocol};
+use super::{AddressPart, Family, PacketFilter, Protocol};
 
 /// Who commands a pod's network namespace, and is user 0 in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,13 @@ pub trait KernelNetwork: Debug + Send + Sync {
     /// # Errors
     /// [`KernelNetworkError`].
     fn remove_addresses(&self, ips: &[IpAddr]) -> Result<(), KernelNetworkError>;
+
+    /// Has its interfaces let in and out what `filter` says, in place of what was said before. What belongs to a connection
+    /// that is open is let through. Blocks.
+    ///
+    /// # Errors
+    /// [`KernelNetworkError`]; what was said before holds.
+    fn set_filter(&self, filter: &PacketFilter) -> Result<(), KernelNetworkError>;
 
     /// Removes it, its interfaces included. Sockets in it end when they are closed. Blocks; idempotent.
     ///

@@ -162,9 +162,11 @@ impl NodeNetwork {
         &self.switchboard.name
     }
 
-    /// All NetworkPolicy objects of the node, in place of the former ones. Connections that exist are kept.
-    pub fn set_policies(&self, policies: Vec<NetworkPolicy>) {
+    /// All NetworkPolicy objects of the node, in place of the former ones. Connections that exist are kept. For packets of
+    /// Linux containers they hold a moment later.
+    pub fn set_policies(self: &Arc<Self>, policies: Vec<NetworkPolicy>) {
         *self.policies.write().unwrap_or_else(PoisonError::into_inner) = Policies::new(policies);
+        self.refresh_filters_soon();
     }
 
     /// The pod that has an address.
@@ -190,6 +192,11 @@ impl NodeNetwork {
     /// The node's own address among the pods.
     pub(crate) fn gateway(&self, family: Family) -> Option<IpAddr> {
         self.gateways.iter().copied().find(|ip| Family::of(*ip) == family)
+    }
+
+    /// Where the node's own connections to pods come from.
+    pub(super) fn gateways(&self) -> &[IpAddr] {
+        &self.gateways
     }
 
     /// The policies as they are now.

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use super::NetworkOwner;
 use super::binding::{self, set_wire};
+use super::filters::Filtered;
 use super::sync::lock;
 use super::wire::{Scope, Wire};
 use super::{Family, KernelNamespace, KernelNetwork, KernelNetworkError, KernelNetworks, NetError, NetworkMode};
@@ -38,7 +39,7 @@ pub(super) enum Plug {
     /// In the namespace of all pods without Linux containers.
     Switch(Arc<dyn KernelNetwork>),
     /// In its own namespace.
-    Own(Arc<dyn KernelNetwork>),
+    Own(Filtered),
     /// The pod is closed.
     Closed,
 }
@@ -71,7 +72,7 @@ impl PodNetwork {
         others.extend(self.node().attached());
         let mut plug = lock(self.plug());
         match &*plug {
-            Plug::Own(network) => return Ok(KernelNamespace::Path(network.path().to_owned())),
+            Plug::Own(own) => return Ok(KernelNamespace::Path(own.network().path().to_owned())),
             Plug::Closed => {
                 let gone = std::io::Error::new(std::io::ErrorKind::NetworkDown, "the pod is being removed");
                 return Err(KernelNetworkError::new("make a network namespace", gone));
@@ -87,7 +88,9 @@ impl PodNetwork {
                 *plug = Plug::Memory;
             }
         }
-        let network = match kernel.create(self.uid(), self.ips(), self.kernel_owner()) {
+        let filter = self.filter(&others);
+        let created = kernel.create(self.uid(), self.ips(), self.kernel_owner());
+        let network = match created.and_then(|network| Filtered::new(network, filter)) {
             Ok(network) => network,
             Err(error) => {
                 drop(plug);
@@ -98,8 +101,8 @@ impl PodNetwork {
                 return Err(error);
             }
         };
-        let path = network.path().to_owned();
-        set_wire(self.ports(), Some(self.wire_in(&network, Scope::Own)));
+        let path = network.network().path().to_owned();
+        set_wire(self.ports(), Some(self.wire_in(network.network(), Scope::Own)));
         *plug = Plug::Own(network);
         drop(plug);
         switch.own += 1;
@@ -123,13 +126,20 @@ impl PodNetwork {
             return;
         }
         let Some(kernel) = self.node().kernel_networks() else { return };
+        // Dropped after the lock, as above.
+        let mut pods = Vec::new();
         let mut switch = lock(self.node().switch());
-        if switch.own > 0
-            && kernel.joins_pods()
+        if switch.own == 0 {
+            return;
+        }
+        pods.extend(self.node().attached());
+        if kernel.joins_pods()
             && let Err(error) = switch.bring(kernel, self.node(), std::slice::from_ref(self))
         {
             tracing::warn!(%error, "Linux containers do not reach a pod without any");
         }
+        self.node().refresh_filters(&switch, &pods);
+        drop(switch);
     }
 
     /// Leaves all namespaces for good, and removes the pod's own. Blocks if there is one.
@@ -148,15 +158,18 @@ impl PodNetwork {
                 set_wire(self.ports(), None);
                 network.remove_addresses(self.ips())
             }
-            Plug::Own(network) => {
+            Plug::Own(own) => {
                 set_wire(self.ports(), None);
                 switch.own = switch.own.saturating_sub(1);
-                let removed = network.remove();
+                let removed = own.network().remove();
                 removed.and(if switch.own == 0 { switch.take_away(self.node(), &others) } else { Ok(()) })
             }
         };
         if let Err(error) = left {
             tracing::warn!(%error, uid = self.uid(), "what is left of a pod's network goes with the next sweep");
+        }
+        if switch.own > 0 {
+            self.node().refresh_filters(&switch, &others);
         }
         drop(switch);
     }

@@ -167,9 +167,16 @@ impl PodNetwork {
         }
     }
 
-    /// Labels or ports have changed; policies look at the new ones from now on.
+    /// Labels or ports have changed; policies look at the new ones from now on, for packets of Linux containers a moment
+    /// later.
     pub fn set_identity(&self, identity: PodIdentity) {
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+        let before = {
+            let mut known = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *known, Arc::new(identity))
+        };
+        if before != self.identity() {
+            self.node.refresh_filters_soon();
+        }
     }
 
     /// Ends every socket, and gives host ports and addresses back. Dropping the last handle does so too.
@@ -232,6 +239,11 @@ impl PodNetwork {
         };
         client.belong_to(slot)?;
         Ok(TcpStream::in_memory(client))
+    }
+
+    /// Whether it is on its way out, or gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.visitors.is_closed()
     }
 
     /// What the pod sees of who comes in.

@@ -8,6 +8,7 @@
 //! Pure: no sockets, no clocks. The callers know which pod an address belongs to.
 
 mod evaluate;
+mod filter;
 mod selector;
 mod set;
 
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use super::Protocol;
 
 pub(crate) use evaluate::{Peer, egress_allowed, ingress_allowed};
+pub(crate) use filter::{Other, filter};
+pub use filter::{PacketFilter, PacketPorts, PacketRule};
 pub(crate) use set::Policies;
 
 /// Rules for the pods that it selects.

@@ -27,7 +27,8 @@ pub struct Datagram {
     pub remote: SocketAddr,
 }
 
-/// Options of a UDP socket, with WASI's meanings.
+/// Options of a UDP socket, with WASI's meanings. In memory only the receive buffer has an effect; the others hold for
+/// what leaves the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
     /// IP_TTL, IPV6_UNICAST_HOPS.

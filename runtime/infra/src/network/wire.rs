@@ -211,10 +211,10 @@ mod tests {
 
     #[test]
     fn a_shared_namespace_has_only_the_pods_addresses() {
-        let switch = Scope::Switch(vec![[10, 88, 0, 7].into(), "fd00::7".parse().unwrap()]);
-        assert_eq!(places(&switch, "0.0.0.0:80", true), ["10.88.0.7:80 true"]);
-        assert_eq!(places(&switch, "10.88.0.7:80", true), ["10.88.0.7:80 true"]);
-        assert_eq!(places(&switch, "[::]:80", false), ["10.88.0.7:80 true", "[fd00::7]:80 true"]);
+        let switch = Scope::Switch(vec![[10, 87, 0, 7].into(), "fd00::7".parse().unwrap()]);
+        assert_eq!(places(&switch, "0.0.0.0:80", true), ["10.87.0.7:80 true"]);
+        assert_eq!(places(&switch, "10.87.0.7:80", true), ["10.87.0.7:80 true"]);
+        assert_eq!(places(&switch, "[::]:80", false), ["10.87.0.7:80 true", "[fd00::7]:80 true"]);
         assert_eq!(places(&switch, "[::]:80", true), ["[fd00::7]:80 true"]);
         assert_eq!(places(&switch, "127.0.0.1:80", true), [""; 0]);
         assert_eq!(places(&switch, "[::1]:80", true), [""; 0]);

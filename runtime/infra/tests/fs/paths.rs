@@ -140,6 +140,9 @@ fn slashes_after_names() {
     assert_eq!(base.symlink_at("source", "dir/"), Err(Errno::EXIST));
     assert_eq!(base.symlink_at("source", "file/"), Err(Errno::NOTDIR));
     assert_eq!(base.link_at(false, "file", &base, "new/"), Err(Errno::NOENT));
+    base.symlink_at("nowhere", "dangling").unwrap();
+    assert_eq!(base.symlink_at("source", "dangling/"), Err(Errno::EXIST));
+    assert_eq!(base.link_at(false, "file", &base, "dangling/"), Err(Errno::EXIST));
     assert_eq!(base.unlink_file_at("file/"), Err(Errno::NOTDIR));
     assert_eq!(base.unlink_file_at("dir/"), Err(Errno::ISDIR));
     assert_eq!(base.remove_directory_at("file/"), Err(Errno::NOTDIR));

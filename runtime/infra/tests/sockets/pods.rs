@@ -4,7 +4,9 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use nacelle_infra::budget::Budget;
@@ -12,8 +14,9 @@ use nacelle_infra::network::{
     AttachError, ContainerNetwork, DenyReason, DialSource, Family, HostPortConfig, NamespacePeers, NetError,
     NetworkMode, NetworkPolicy, NodeNetwork, NodeNetworkConfig, PodIdentity, PodNetwork, PodNetworkConfig, PolicyPeer,
     PolicyPort, PolicyPortNumber, PolicyRule, Protocol, Requirement, RequirementOperator, Selector, TcpRead, TcpSocket,
-    TcpStream,
+    TcpStream, UdpOptions,
 };
+use rustix::net::{AddressFamily, RecvFlags, SocketType, sockopt};
 
 use crate::stack::{V4, V6, at};
 
@@ -90,8 +93,8 @@ async fn pods_reach_each_other_by_their_addresses_only() {
         (SocketAddr::new(two.ips()[0], 81), NetError::ConnectionRefused),
         (at(V4, 80), NetError::ConnectionRefused),
         (SocketAddr::new(one.ips()[0], 80), NetError::ConnectionRefused),
-        (at(Ipv4Addr::new(10, 88, 99, 99), 80), NetError::RemoteUnreachable),
-        (at(Ipv4Addr::new(10, 88, 0, 1), 80), NetError::RemoteUnreachable),
+        (at(Ipv4Addr::new(10, 87, 99, 99), 80), NetError::RemoteUnreachable),
+        (at(Ipv4Addr::new(10, 87, 0, 1), 80), NetError::RemoteUnreachable),
     ] {
         assert_eq!(one_net.connect(to).await.err(), Some(error), "{to}");
     }
@@ -338,7 +341,7 @@ async fn dials_from_outside_show_who_they_are() {
     let mut wild = listen(&server, at(ANY, 80));
     let mut loopback = listen(&server, at(V4, 81));
     let inside = SocketAddr::new(pod.ips()[0], 80);
-    let gateway: IpAddr = Ipv4Addr::new(10, 88, 0, 1).into();
+    let gateway: IpAddr = Ipv4Addr::new(10, 87, 0, 1).into();
     let client: SocketAddr = "192.0.2.7:5555".parse().unwrap();
     for (to, from, seen) in [
         (inside, DialSource::Node, gateway),
@@ -384,7 +387,7 @@ async fn host_ports_lead_into_the_pod() {
     let mut listener = listen(&server, at(ANY, 80));
     let mut outside = tokio::net::TcpStream::connect(addresses[0]).await.unwrap();
     let accepted = listener.accept().await.unwrap();
-    assert_eq!(accepted.remote_address().unwrap().ip(), IpAddr::from([10, 88, 0, 1]));
+    assert_eq!(accepted.remote_address().unwrap().ip(), IpAddr::from([10, 87, 0, 1]));
     let mut inside = accepted.stream().unwrap();
     inside.write_all(b"welcome").await.unwrap();
     inside.shutdown(std::net::Shutdown::Write).unwrap();
@@ -399,7 +402,7 @@ async fn host_ports_lead_into_the_pod() {
     poll_fn(|cx| udp.poll_receivable(cx)).await;
     let question = udp.try_receive().unwrap().unwrap();
     assert_eq!(&question.bytes[..], b"question");
-    assert_eq!(question.remote.ip(), IpAddr::from([10, 88, 0, 1]));
+    assert_eq!(question.remote.ip(), IpAddr::from([10, 87, 0, 1]));
     assert_eq!(udp.try_send(Bytes::from_static(b"answer"), Some(question.remote)), Ok(true));
     let mut buffer = [0; 100];
     let (count, from) = client.recv_from(&mut buffer).await.unwrap();
@@ -488,4 +491,40 @@ async fn pods_reach_the_world_by_the_hosts_sockets() {
         }
     };
     assert_eq!((&datagram.bytes[..], datagram.remote), (&b"pong"[..], world.local_addr().unwrap()));
+}
+
+/// The TTL of the next packet with a datagram to `port` that a raw socket gets.
+fn ttl_of_packet(raw: &OwnedFd, port: u16) -> u8 {
+    let mut packet = [0; 2048];
+    loop {
+        let (length, _) = rustix::net::recv(raw, &mut packet[..], RecvFlags::empty()).unwrap();
+        // The header's length in words of 4 bytes; then the datagram's: the ports of its source and its destination.
+        let header = usize::from(packet[0] & 0xf) * 4;
+        if packet[..length].get(header + 2..header + 4) == Some(&port.to_be_bytes()) {
+            return packet[8];
+        }
+    }
+}
+
+#[tokio::test]
+async fn datagrams_to_the_world_have_the_hop_limit_that_the_guest_chose() {
+    // An address of the host that is no loopback, if it has one; and packets as they are, for who may see them.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let raw = rustix::net::socket(AddressFamily::INET, SocketType::RAW, Some(rustix::net::ipproto::UDP));
+    let (Ok(()), Ok(raw)) = (probe.connect("192.0.2.1:9"), raw) else { return };
+    sockopt::set_socket_timeout(&raw, sockopt::Timeout::Recv, Some(Duration::from_secs(10))).unwrap();
+    let world = std::net::UdpSocket::bind(SocketAddr::new(probe.local_addr().unwrap().ip(), 0)).unwrap();
+    let to = world.local_addr().unwrap();
+    let mut udp = attach(&node(), "one").await.container("client").udp_socket(Family::V4).unwrap();
+    let hop_limit = |hop_limit| UdpOptions { hop_limit, ..udp.options() };
+    let options = [hop_limit(7), hop_limit(9)];
+    // Before there is a socket of the host, and after.
+    for options in options {
+        udp.set_options(options).unwrap();
+        assert_eq!(udp.try_send(Bytes::from_static(b"?"), Some(to)), Ok(true));
+        assert_eq!(ttl_of_packet(&raw, to.port()), options.hop_limit);
+    }
+    udp.connect(Some(to)).unwrap();
+    assert_eq!(udp.try_send(Bytes::from_static(b"?"), None), Ok(true));
+    assert_eq!(ttl_of_packet(&raw, to.port()), 9);
 }

@@ -259,15 +259,15 @@ mod tests {
     fn a_plugin_is_told_what_the_specification_says() {
         let list = r#"{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","capabilities":{"ips":true}}]}"#;
         let list = parse(list).unwrap();
-        let block: IpNet = "10.88.0.0/16".parse().unwrap();
-        let addresses = [([10, 88, 0, 9].into(), block)];
+        let block: IpNet = "10.87.0.0/16".parse().unwrap();
+        let addresses = [([10, 87, 0, 9].into(), block)];
         let subject = Subject { id: "uid", namespace: Path::new("/n"), addresses: &addresses };
         let config = list.config(&list.plugins[0], Some(&json!({"ips": []})), &subject);
         assert_eq!(
             config,
             json!({
                 "type": "bridge", "name": "pods", "cniVersion": "1.0.0",
-                "runtimeConfig": {"ips": ["10.88.0.9/16"]}, "prevResult": {"ips": []},
+                "runtimeConfig": {"ips": ["10.87.0.9/16"]}, "prevResult": {"ips": []},
             })
         );
     }

@@ -25,10 +25,7 @@ pub(super) fn furnish(name: &str, host: &File, addresses: &[(IpAddr, IpNet)]) ->
     netlink.add_veth("eth0", name, host.as_fd().as_raw_fd()).step("make a pod's interface")?;
     let eth0 = netlink.index("eth0").step("look for an interface")?;
     let eth0 = eth0.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)).step("find a pod's interface")?;
-    if addresses.iter().any(|(ip, _)| ip.is_ipv6()) {
-        // Nobody else has the address: it is the node that gives them. Without this it could not be used for a second.
-        std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").step("use an IPv6 address at once")?;
-    }
+    usable_at_once("eth0", addresses.iter().map(|(ip, _)| *ip))?;
     for (ip, block) in addresses {
         netlink.add_address(eth0, *ip, block.prefix_len()).step("give a pod its address")?;
     }
@@ -37,6 +34,17 @@ pub(super) fn furnish(name: &str, host: &File, addresses: &[(IpAddr, IpNet)]) ->
         netlink.add_default_route(gateway(block)).step("give a pod its default route")?;
     }
     Ok(())
+}
+
+/// Has the addresses of an interface of the caller's namespace not be looked for on the link first (duplicate address
+/// detection, RFC 4862), if any is of IPv6: it is the node that gives them, so nobody else has them. It would take one to
+/// two seconds, in which there is no answer from them: not from a new bridge to its first pod, either.
+pub(super) fn usable_at_once(interface: &str, ips: impl IntoIterator<Item = IpAddr>) -> Result<()> {
+    if !ips.into_iter().any(|ip| ip.is_ipv6()) {
+        return Ok(());
+    }
+    let switch = format!("/proc/sys/net/ipv6/conf/{interface}/accept_dad");
+    std::fs::write(switch, "0").step("use an IPv6 address at once")
 }
 
 /// The node's address in a block: the first one.

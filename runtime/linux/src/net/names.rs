@@ -1,15 +1,14 @@
 //! Names of interfaces. The kernel takes 15 bytes, so a pod's uid does not fit.
 
+use crate::hash::fnv1a;
+
 /// The bridge that all pods are plugged into.
 pub(super) const BRIDGE: &str = "nacelle0";
 
 /// The host's end of the interface of the pod with this uid: always the same, so that it can be found by it.
 pub(super) fn host_end(uid: &str) -> String {
-    // FNV-1a: the standard library's hashes may change, and then nobody would find what a former version left.
-    let hash = uid
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("nac{:012x}", hash >> 16)
+    // The standard library's hashes may change, and then nobody would find what a former version left.
+    format!("nac{:012x}", fnv1a(uid) >> 16)
 }
 
 #[cfg(test)]

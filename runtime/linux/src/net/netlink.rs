@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 
 use futures::TryStreamExt as _;
 use ipnet::IpNet;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -69,9 +70,12 @@ impl Netlink {
         self.wait(self.handle.link().set(message).execute())
     }
 
-    /// Gives an interface an address; fine if it has it.
+    /// Gives an interface an address that nobody else has; fine if it has it.
     pub(crate) fn add_address(&self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
-        match self.wait(self.handle.address().add(index, address, prefix).execute()) {
+        let mut request = self.handle.address().add(index, address, prefix);
+        // A node may want duplicates of all interfaces' addresses detected (conf/all); this one is not looked for even so.
+        request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        match self.wait(request.execute()) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             added => added,
         }
@@ -120,8 +124,10 @@ impl Netlink {
     /// Removes interfaces, with their other ends if they have such; fine if some are gone. All at once: the kernel waits for
     /// all CPUs a few times before one is gone, or before many are.
     pub(super) fn delete(&self, indices: &[u32]) -> io::Result<()> {
-        if let [index] = indices {
-            return gone_is_fine(self.wait(self.handle.link().del(*index).execute()));
+        match indices {
+            [] => return Ok(()),
+            [index] => return gone_is_fine(self.wait(self.handle.link().del(*index).execute())),
+            _ => {}
         }
         for index in indices {
             let message = LinkUnspec::new_with_index(*index).link_group(DOOMED).build();

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nacelle_infra::network::{Family, KernelNetwork, Protocol};
+use nacelle_infra::network::{Family, KernelNetwork, PacketFilter, Protocol};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::furnish::usable_at_once;
 use super::netlink::Netlink;
 use super::thread::NamespaceThread;
-use super::{Result, Shared, Step as _, aside};
+use super::{Result, Shared, Step as _, aside, nft};
 
 /// A pod's.
 #[derive(Debug)]
@@ -65,10 +66,7 @@ impl KernelNetwork for PodNetwork {
         }
         let addresses = self.shared.addresses(ips);
         self.inside(move |netlink, eth0| {
-            if addresses.iter().any(|(ip, _)| ip.is_ipv6()) {
-                // Nobody else has the address: it is the node that gives them. Without this it could not be used for a second.
-                std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0").step("use an IPv6 address at once")?;
-            }
+            usable_at_once("eth0", addresses.iter().map(|(ip, _)| *ip))?;
             for (ip, block) in addresses {
                 let host = if ip.is_ipv4() { 32 } else { 128 };
                 netlink.add_address(eth0, ip, host).step("give a pod its address")?;
@@ -87,15 +85,23 @@ impl KernelNetwork for PodNetwork {
         self.shared.give_back(&self.uid, gone)
     }
 
+    fn set_filter(&self, filter: &PacketFilter) -> Result<()> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State::Present { thread, .. } = &*state else { return Ok(()) };
+        let filter = filter.clone();
+        let set = thread.run(move || nft::set_filter(&filter)).step("work in a network namespace")?;
+        set.step("have NetworkPolicies hold for a pod (by nftables)")
+    }
+
     fn remove(&self) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // The thread first: it keeps the namespace alive. The lock last.
         let State::Present { thread, _lock } = std::mem::replace(&mut *state, State::Removed) else { return Ok(()) };
         drop(thread);
         aside(|| {
-            let guard = self.shared.lock()?;
+            let _guard = self.shared.lock()?;
             self.shared.on_bridge.fetch_sub(1, Ordering::AcqRel);
-            self.shared.remove(&self.uid, &guard)
+            self.shared.remove(&self.uid)
         })
     }
 }

@@ -22,7 +22,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use nacelle_infra::network::{AddressPart, Family, KernelNetwork, KernelNetworks, NetworkOwner, Protocol};
+use nacelle_infra::network::{
+    AddressPart, Family, KernelNetwork, KernelNetworks, NetworkOwner, PacketFilter, Protocol,
+};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -272,6 +274,11 @@ impl KernelNetwork for PodNetwork {
 
     fn remove_addresses(&self, ips: &[IpAddr]) -> Result<()> {
         self.ask(&Hold::Remove(ips.to_vec())).map(drop).step("take a pod's addresses away")
+    }
+
+    fn set_filter(&self, filter: &PacketFilter) -> Result<()> {
+        let set = self.ask(&Hold::Filter(filter.clone())).map(drop);
+        set.step("have NetworkPolicies hold for a pod (by nftables)")
     }
 
     fn remove(&self) -> Result<()> {

@@ -10,6 +10,8 @@ use super::*;
 use crate::namespaces;
 
 mod mixed;
+mod outside;
+mod policies;
 
 fn is_possible() -> bool {
     let missing = if !rustix::process::geteuid().is_root() {
@@ -41,7 +43,7 @@ fn networks(dir: &Path) -> Networks {
     Networks::new(
         dir.join("run"),
         dir.join("state"),
-        vec!["10.88.0.0/16".parse().unwrap(), "fd00:88::/64".parse().unwrap()],
+        vec!["10.87.0.0/16".parse().unwrap(), "fd00:88::/64".parse().unwrap()],
     )
 }
 
@@ -67,7 +69,7 @@ fn nothing_is_left(dir: &Path) {
 }
 
 fn ips(last: u8) -> [IpAddr; 2] {
-    [[10, 88, 0, last].into(), [0xfd00, 0x88, 0, 0, 0, 0, 0, u16::from(last)].into()]
+    [[10, 87, 0, last].into(), [0xfd00, 0x88, 0, 0, 0, 0, 0, u16::from(last)].into()]
 }
 
 /// A listener in a pod that greets everybody who comes; gives who came.
@@ -92,8 +94,8 @@ fn read(mut stream: TcpStream) -> String {
     text
 }
 
-fn connect(network: &dyn KernelNetwork, to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = network.socket(Family::V4, Protocol::Tcp)?;
+fn connect(network: &dyn KernelNetwork, family: Family, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = network.socket(family, Protocol::Tcp)?;
     rustix::io::ioctl_fionbio(&socket, false)?;
     rustix::net::connect(&socket, &to)?;
     Ok(TcpStream::from(socket))
@@ -111,27 +113,48 @@ fn pods_reach_each_other_and_the_host_reaches_them() {
         assert!(one.path().exists());
 
         let greeter = greet(&*one, ips(2)[0]);
-        assert_eq!(read(connect(&*two, "10.88.0.2:80".parse().unwrap()).unwrap()), "hello");
+        assert_eq!(read(connect(&*two, Family::V4, "10.87.0.2:80".parse().unwrap()).unwrap()), "hello");
         assert_eq!(greeter.join().unwrap().ip(), ips(3)[0], "a pod is seen by its address");
         let greeter = greet(&*one, [0, 0, 0, 0].into());
-        assert_eq!(read(TcpStream::connect("10.88.0.2:80").unwrap()), "hello");
-        assert_eq!(greeter.join().unwrap().ip(), IpAddr::from([10, 88, 0, 1]), "the host is seen as the gateway");
+        assert_eq!(read(TcpStream::connect("10.87.0.2:80").unwrap()), "hello");
+        assert_eq!(greeter.join().unwrap().ip(), IpAddr::from([10, 87, 0, 1]), "the host is seen as the gateway");
         // Its own loopback works, and is nobody else's.
         let greeter = greet(&*two, [127, 0, 0, 1].into());
-        let refused = connect(&*one, "127.0.0.1:80".parse().unwrap()).unwrap_err();
+        let refused = connect(&*one, Family::V4, "127.0.0.1:80".parse().unwrap()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(read(connect(&*two, "127.0.0.1:80".parse().unwrap()).unwrap()), "hello");
+        assert_eq!(read(connect(&*two, Family::V4, "127.0.0.1:80".parse().unwrap()).unwrap()), "hello");
         greeter.join().unwrap();
         // Both families.
         let v6 = one.socket(Family::V6, Protocol::Udp).unwrap();
         rustix::net::bind(&v6, &SocketAddr::new(ips(2)[1], 53)).unwrap();
-        assert!(rules().contains("masquerade"), "{}", rules());
+        insta::assert_snapshot!(rules());
 
         one.remove().unwrap();
         one.remove().unwrap();
         assert_eq!(one.socket(Family::V4, Protocol::Tcp).unwrap_err().kind(), io::ErrorKind::NetworkDown);
         assert_eq!(links().len(), 2, "the bridge stays as long as there is a pod");
         drop(two);
+        nothing_is_left(dir);
+    });
+}
+
+#[test]
+fn nobody_is_asked_whether_they_have_the_bridges_address() {
+    if !is_possible() {
+        return;
+    }
+    apart(|dir, networks| {
+        let pod = networks.create("pod", &ips(2), NetworkOwner::Host).unwrap();
+        // An address, its interface's number, the length of its prefix, its scope, its flags, its interface.
+        let addresses = std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap();
+        let address = |line: &&str| line.starts_with("fd000088") && line.ends_with(BRIDGE);
+        let address = addresses.lines().find(address).unwrap_or_else(|| panic!("{addresses}"));
+        let flags = address.split_whitespace().nth(4).map(|flags| u8::from_str_radix(flags, 16).unwrap());
+        assert_eq!(flags.map(|flags| flags & 0x02), Some(0x02), "IFA_F_NODAD: {address}");
+        // Its link-local address is what it asks for neighbours from.
+        let asked = std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{BRIDGE}/accept_dad")).unwrap();
+        assert_eq!(asked.trim(), "0");
+        drop(pod);
         nothing_is_left(dir);
     });
 }
@@ -149,7 +172,7 @@ fn a_pod_that_is_there_is_not_made_again_nor_swept() {
         assert_eq!(links().len(), 2);
         assert!(networks.create("../pod", &ips(2), NetworkOwner::Host).is_err());
         // Nor is its address given to another one, by whatever process.
-        let other = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let other = Networks::new(dir.join("run"), dir.join("state"), vec!["10.87.0.0/16".parse().unwrap()]);
         let error = other.create("other", &ips(2), NetworkOwner::Host).unwrap_err();
         assert!(error.to_string().contains("--pod-cidr"), "{error}");
         let shared = other.create("shared", &[], NetworkOwner::Host).unwrap();
@@ -167,8 +190,10 @@ fn a_pod_that_is_there_is_not_made_again_nor_swept() {
 fn abandon(networks: &Networks, uid: &str, ips: &[IpAddr]) {
     let shared = &networks.shared;
     std::fs::create_dir_all(shared.pod_dir(uid).unwrap()).unwrap();
-    shared.bridge(&shared.lock().unwrap()).unwrap();
+    let _guard = shared.lock().unwrap();
+    shared.bridge().unwrap();
     shared.namespace(uid, ips, NetworkOwner::Host).unwrap();
+    shared.plug(uid).unwrap();
 }
 
 #[test]
@@ -214,7 +239,7 @@ fn what_cannot_be_made_leaves_nothing() {
         // An interface of that name is in the way of the pod's.
         let netlink = Netlink::open().unwrap();
         let pod = networks.create("other", &ips(9), NetworkOwner::Host).unwrap();
-        let broken = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let broken = Networks::new(dir.join("run"), dir.join("state"), vec!["10.87.0.0/16".parse().unwrap()]);
         std::fs::create_dir_all(broken.shared.file("broken")).unwrap();
         assert!(broken.create("broken", &ips(2), NetworkOwner::Host).is_err());
         drop(pod);
@@ -234,12 +259,12 @@ fn cni(dir: &Path) -> Option<Networks> {
     let list = format!(
         r#"{{"cniVersion": "0.4.0", "name": "pods", "plugins": [{{
             "type": "bridge", "bridge": "nactest0", "isGateway": true,
-            "ipam": {{"type": "host-local", "dataDir": {:?}, "ranges": [[{{"subnet": "10.88.0.0/16"}}]],
+            "ipam": {{"type": "host-local", "dataDir": {:?}, "ranges": [[{{"subnet": "10.87.0.0/16"}}]],
                      "routes": [{{"dst": "0.0.0.0/0"}}]}}}}]}}"#,
         dir.join("ipam")
     );
     std::fs::write(configurations.join("10-pods.conflist"), list).unwrap();
-    Some(Networks::with_cni(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()], configurations))
+    Some(Networks::with_cni(dir.join("run"), dir.join("state"), vec!["10.87.0.0/16".parse().unwrap()], configurations))
 }
 
 #[test]
@@ -253,19 +278,19 @@ fn plugins_can_take_the_place_of_the_bridge() {
         let is_given = |ip: &str| given().any(|entry| entry.file_name() == ip);
         let one = networks.create("one", &ips(7)[..1], NetworkOwner::Host).unwrap();
         let two = networks.create("two", &ips(8)[..1], NetworkOwner::Host).unwrap();
-        assert!(is_given("10.88.0.7") && is_given("10.88.0.8"));
+        assert!(is_given("10.87.0.7") && is_given("10.87.0.8"));
         let greeter = greet(&*one, ips(7)[0]);
-        assert_eq!(read(connect(&*two, "10.88.0.7:80".parse().unwrap()).unwrap()), "hello");
+        assert_eq!(read(connect(&*two, Family::V4, "10.87.0.7:80".parse().unwrap()).unwrap()), "hello");
         assert_eq!(greeter.join().unwrap().ip(), ips(8)[0]);
         one.remove().unwrap();
-        assert!(!is_given("10.88.0.7"));
+        assert!(!is_given("10.87.0.7"));
         // What a kill leaves is taken back as well.
         std::mem::forget(two);
         drop(std::fs::remove_file(dir.join("run/pods/two/lock")));
         networks.sweep(&|_| false).unwrap();
-        assert!(!is_given("10.88.0.8"));
+        assert!(!is_given("10.87.0.8"));
         // An address that the plugins do not give.
-        let error = networks.create("three", &[[10, 88, 0, 1].into()], NetworkOwner::Host).unwrap_err();
+        let error = networks.create("three", &[[10, 87, 0, 1].into()], NetworkOwner::Host).unwrap_err();
         assert!(error.to_string().contains("CNI plugin bridge"), "{error}");
         assert_eq!(networks.shared.pods().unwrap(), Vec::<String>::new());
     });
@@ -328,7 +353,7 @@ fn ids_are_of_one_pod_until_its_directory_goes() {
         // A pod of another program that has died: its address can be had, its ids cannot.
         let uid = "dead";
         std::fs::create_dir_all(dir.join("elsewhere").join(uid)).unwrap();
-        let other = Networks::new(dir.join("run"), dir.join("elsewhere"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let other = Networks::new(dir.join("run"), dir.join("elsewhere"), vec!["10.87.0.0/16".parse().unwrap()]);
         let shared = &other.shared;
         std::fs::create_dir_all(shared.pod_dir(uid).unwrap()).unwrap();
         shared.note_home(uid).unwrap();

@@ -261,7 +261,8 @@ fn check_slash(walk: &Walk<'_>, name: &Name) -> FsResult<()> {
         return Ok(());
     }
     let stat = walk.place().dir.stat_name(walk.text(name))?;
-    Err(if stat.kind == FileKind::Directory { Errno::EXIST } else { Errno::NOTDIR })
+    // A link is there, wherever it leads.
+    Err(if matches!(stat.kind, FileKind::Directory | FileKind::Symlink) { Errno::EXIST } else { Errno::NOTDIR })
 }
 
 fn pinned_is_dir(walk: &Walk<'_>, name: &str) -> FsResult<bool> {

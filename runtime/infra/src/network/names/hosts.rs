@@ -124,12 +124,12 @@ mod tests {
 
     #[test]
     fn a_pods_file_is_the_kubelets() {
-        let text = of_pod(&names(), &[[10, 88, 0, 2].into(), "fd88::2".parse().unwrap()]);
+        let text = of_pod(&names(), &[[10, 87, 0, 2].into(), "fd88::2".parse().unwrap()]);
         assert_eq!(
             text,
             "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
              fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n\
-             10.88.0.2\tweb.front.shop.svc.cluster.local\tweb\nfd88::2\tweb.front.shop.svc.cluster.local\tweb\n\
+             10.87.0.2\tweb.front.shop.svc.cluster.local\tweb\nfd88::2\tweb.front.shop.svc.cluster.local\tweb\n\
              \n# Entries added by HostAliases.\n10.1.2.3\tfoo.remote\tBar.Remote\nfd00::3\tfoo.remote\n"
         );
     }
@@ -137,8 +137,8 @@ mod tests {
     #[test]
     fn without_subdomain_and_aliases_there_is_only_the_hostname() {
         let names = NamesConfig { hostname: "web".to_owned(), ..NamesConfig::default() };
-        let text = of_pod(&names, &[[10, 88, 0, 2].into()]);
-        assert_eq!(text.strip_prefix(POD_HEADER), Some("10.88.0.2\tweb\n"));
+        let text = of_pod(&names, &[[10, 87, 0, 2].into()]);
+        assert_eq!(text.strip_prefix(POD_HEADER), Some("10.87.0.2\tweb\n"));
     }
 
     #[test]
@@ -146,11 +146,11 @@ mod tests {
         let mut names = names();
         names.hostname = names.fqdn.clone().unwrap();
         assert!(
-            of_pod(&names, &[[10, 88, 0, 2].into()]).contains("10.88.0.2\tweb.front.shop.svc.cluster.local\tweb\n")
+            of_pod(&names, &[[10, 87, 0, 2].into()]).contains("10.87.0.2\tweb.front.shop.svc.cluster.local\tweb\n")
         );
         // A pod's name may have dots; that alone does not make it such a name.
         let names = NamesConfig { hostname: "a.b".to_owned(), ..NamesConfig::default() };
-        assert!(of_pod(&names, &[[10, 88, 0, 2].into()]).ends_with("10.88.0.2\ta.b\n"));
+        assert!(of_pod(&names, &[[10, 87, 0, 2].into()]).ends_with("10.87.0.2\ta.b\n"));
     }
 
     #[test]
@@ -165,11 +165,11 @@ mod tests {
 
     #[test]
     fn the_table_is_what_the_file_says() {
-        let table = HostsTable::parse(&of_pod(&names(), &[[10, 88, 0, 2].into()]));
+        let table = HostsTable::parse(&of_pod(&names(), &[[10, 87, 0, 2].into()]));
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(table.get("localhost"), [ip("127.0.0.1"), ip("::1")]);
-        assert_eq!(table.get("WEB."), [ip("10.88.0.2")]);
-        assert_eq!(table.get("web.front.shop.svc.cluster.local"), [ip("10.88.0.2")]);
+        assert_eq!(table.get("WEB."), [ip("10.87.0.2")]);
+        assert_eq!(table.get("web.front.shop.svc.cluster.local"), [ip("10.87.0.2")]);
         assert_eq!(table.get("foo.remote"), [ip("10.1.2.3"), ip("fd00::3")]);
         assert_eq!(table.get("bar.remote"), [ip("10.1.2.3")]);
         assert!(table.get("web.front").is_empty());

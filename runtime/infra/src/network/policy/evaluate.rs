@@ -89,13 +89,13 @@ fn allowed<'p>(
 }
 
 impl NetworkPolicy {
-    fn selects(&self, pod: &PodIdentity) -> bool {
+    pub(super) fn selects(&self, pod: &PodIdentity) -> bool {
         self.namespace == pod.namespace && self.pods.matches(&pod.labels)
     }
 }
 
 impl PolicyPeer {
-    fn matches(&self, own_namespace: &str, peer: Peer<'_>) -> bool {
+    pub(super) fn matches(&self, own_namespace: &str, peer: Peer<'_>) -> bool {
         match (self, peer) {
             // Kubernetes leaves open whether a block means pods, too: here it does, by the address they have.
             (Self::Block { cidr, except }, Peer::Pod(_, ip) | Peer::Address(ip)) => {
@@ -127,4 +127,4 @@ fn port_matches(ports: &[PolicyPort], receiver: Option<&PodIdentity>, port: u16,
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -18,7 +18,7 @@ enum Step {
     Release(usize),
 }
 
-const ADDRESSES: [&str; 6] = ["0.0.0.0", "127.0.0.1", "10.88.0.2", "::", "::1", "fd00::2"];
+const ADDRESSES: [&str; 6] = ["0.0.0.0", "127.0.0.1", "10.87.0.2", "::", "::1", "fd00::2"];
 
 fn address(index: usize) -> IpAddr {
     ADDRESSES[index % ADDRESSES.len()].parse().unwrap()

@@ -44,7 +44,7 @@ impl Pod {
             aliases: vec![HostAlias { ip: ip("10.1.2.3"), hostnames: vec!["aliased.example".to_owned()] }],
             dns: DnsConfig::parse(resolv_conf),
         };
-        let ips = [ip("10.88.0.2"), ip("fd88::2")];
+        let ips = [ip("10.87.0.2"), ip("fd88::2")];
         let clients = Arc::new(DnsClients::default());
         let mut resolver = PodResolver::new(&names, &names.files(&ips), &ips, clients, Handle::current());
         resolver.nameservers = servers.iter().map(|server| server.address).collect();
@@ -69,8 +69,8 @@ async fn what_the_files_say_needs_no_name_server() {
         ("localhost", &["127.0.0.1", "::1"]),
         ("LocalHost.", &["127.0.0.1", "::1"]),
         ("app.localhost", &["127.0.0.1", "::1"]),
-        ("web", &["10.88.0.2", "fd88::2"]),
-        ("web.front.shop.svc.cluster.local", &["10.88.0.2", "fd88::2"]),
+        ("web", &["10.87.0.2", "fd88::2"]),
+        ("web.front.shop.svc.cluster.local", &["10.87.0.2", "fd88::2"]),
         ("aliased.example", &["10.1.2.3"]),
         ("ip6-allnodes", &["fe00::1"]),
     ];
@@ -119,7 +119,7 @@ async fn the_search_list_is_gone_through() {
 async fn ipv6_is_only_asked_for_where_the_pod_has_it() {
     let server = TestServer::start(&[("a.", addresses(&["10.96.0.5", "2001:db8::5"]))]).await;
     let mut pod = Pod::new("", &[&server]);
-    pod.0.ips = vec![ip("10.88.0.2")];
+    pod.0.ips = vec![ip("10.87.0.2")];
     assert_eq!(pod.found("a.").await, ["10.96.0.5"]);
     assert_eq!(server.asked(), ["a. A by UDP"]);
     pod.0.ips = vec![ip("fd88::2")];

@@ -92,7 +92,7 @@ impl TcpStream {
     pub fn try_write(&self, bytes: Bytes) -> Result<usize, NetError> {
         match &self.connection {
             Connection::Memory(endpoint) => endpoint.try_write(bytes),
-            Connection::Host(connection) => connection.try_write(bytes),
+            Connection::Host(connection) => connection.try_write(&bytes),
         }
     }
 
@@ -166,14 +166,23 @@ impl AsyncRead for TcpStream {
             return Poll::Ready(Ok(()));
         }
         loop {
-            match self.try_read(buffer.remaining())? {
-                TcpRead::Bytes(bytes) => {
-                    buffer.put_slice(&bytes);
-                    return Poll::Ready(Ok(()));
+            let has_ended_or_read = match &self.connection {
+                Connection::Memory(endpoint) => match endpoint.try_read(buffer.remaining())? {
+                    TcpRead::Bytes(bytes) => {
+                        buffer.put_slice(&bytes);
+                        true
+                    }
+                    TcpRead::End => true,
+                    TcpRead::Empty => false,
+                },
+                Connection::Host(connection) => {
+                    connection.try_read_with(buffer.remaining(), |bytes| buffer.put_slice(bytes))?.is_some()
                 }
-                TcpRead::End => return Poll::Ready(Ok(())),
-                TcpRead::Empty => ready!(self.poll_readable(cx)),
+            };
+            if has_ended_or_read {
+                return Poll::Ready(Ok(()));
             }
+            ready!(self.poll_readable(cx));
         }
     }
 }
@@ -184,9 +193,14 @@ impl AsyncWrite for TcpStream {
             return Poll::Ready(Ok(0));
         }
         loop {
-            let room = self.writable()?.min(bytes.len());
-            // Copied only as far as there is room for it.
-            let taken = if room > 0 { self.try_write(Bytes::copy_from_slice(&bytes[..room]))? } else { 0 };
+            let taken = match &self.connection {
+                Connection::Memory(endpoint) => match endpoint.writable()?.min(bytes.len()) {
+                    0 => 0,
+                    // Copied only as far as there is room for it.
+                    room => endpoint.try_write(Bytes::copy_from_slice(&bytes[..room]))?,
+                },
+                Connection::Host(connection) => connection.try_write(bytes)?,
+            };
             if taken > 0 {
                 return Poll::Ready(Ok(taken));
             }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
@@ -18,6 +19,7 @@ use tokio::runtime::Handle;
 
 use super::{Datagram, UdpOptions};
 use crate::network::account::{Account, Descriptor};
+use crate::network::host_options::HostOptions;
 use crate::network::readiness::{ROUNDS, Reactor, ask};
 use crate::network::sync::lock;
 use crate::network::traffic::Traffic;
@@ -56,8 +58,14 @@ thread_local! {
 }
 
 impl HostSocket {
-    /// A socket, unbound. `waker` is to wake whoever waits for it.
-    pub(super) fn new(family: Family, waker: Waker, pod: &PodNetwork) -> Result<Arc<Self>, NetError> {
+    /// A socket, unbound, with `options` as far as they are not the default: the kernel's hold for what nobody has set.
+    /// `waker` is to wake whoever waits for it.
+    pub(super) fn new(
+        family: Family,
+        options: &UdpOptions,
+        waker: Waker,
+        pod: &PodNetwork,
+    ) -> Result<Arc<Self>, NetError> {
         let descriptor = pod.account().descriptor()?;
         let domain = match family {
             Family::V4 => AddressFamily::INET,
@@ -68,6 +76,7 @@ impl HostSocket {
         if family == Family::V6 {
             sockopt::set_ipv6_v6only(&fd, true).map_err(host_error)?;
         }
+        apply(&fd, family, options, &UdpOptions::new(pod.node().limits()))?;
         let _runtime = pod.runtime().enter();
         let socket = tokio::net::UdpSocket::from_std(fd.into()).map_err(|error| NetError::from_host(&error))?;
         Ok(Arc::new(Self {
@@ -80,6 +89,11 @@ impl HostSocket {
             waker,
             _descriptor: descriptor,
         }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn kernel_socket(&self) -> &tokio::net::UdpSocket {
+        &self.socket
     }
 
     /// What its pod counts in.
@@ -222,18 +236,25 @@ impl HostSocket {
         self.socket.local_addr().map_err(|error| NetError::from_host(&error))
     }
 
-    pub(super) fn set_options(&self, family: Family, options: &UdpOptions) -> Result<(), NetError> {
-        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let set = || {
-            match family {
-                Family::V4 => sockopt::set_ip_ttl(&self.socket, u32::from(options.hop_limit))?,
-                Family::V6 => sockopt::set_ipv6_unicast_hops(&self.socket, Some(options.hop_limit))?,
-            }
-            sockopt::set_socket_recv_buffer_size(&self.socket, size(options.receive_buffer))?;
-            sockopt::set_socket_send_buffer_size(&self.socket, size(options.send_buffer))
-        };
-        set().map_err(host_error)
+    /// Changes what differs from `former`.
+    pub(super) fn set_options(
+        &self,
+        family: Family,
+        options: &UdpOptions,
+        former: &UdpOptions,
+    ) -> Result<(), NetError> {
+        apply(&*self.socket, family, options, former)
     }
+}
+
+/// Sets what differs from `former`.
+fn apply(socket: impl AsFd, family: Family, new: &UdpOptions, former: &UdpOptions) -> Result<(), NetError> {
+    common(new).apply(socket.as_fd(), family, common(former)).map_err(host_error)
+}
+
+fn common(options: &UdpOptions) -> HostOptions {
+    let UdpOptions { hop_limit, receive_buffer, send_buffer, .. } = *options;
+    HostOptions { hop_limit, receive_buffer, send_buffer }
 }
 
 fn host_error(error: Errno) -> NetError {

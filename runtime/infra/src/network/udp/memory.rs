@@ -55,6 +55,15 @@ impl Ways {
     fn all(&self) -> impl Iterator<Item = &Arc<Outside>> {
         self.v4.iter().chain(&self.v6)
     }
+
+    fn set_options(&self, options: &UdpOptions, former: &UdpOptions) -> Result<(), NetError> {
+        for (family, way) in [(Family::V4, &self.v4), (Family::V6, &self.v6)] {
+            if let Some(way) = way {
+                way.socket.set_options(family, options, former)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl MemorySocket {
@@ -79,7 +88,8 @@ impl MemorySocket {
         Ok(())
     }
 
-    pub(super) fn connect(&self, remote: Option<SocketAddr>) -> Result<(), NetError> {
+    /// `options` are for a host socket, if it takes one.
+    pub(super) fn connect(&self, remote: Option<SocketAddr>, options: &UdpOptions) -> Result<(), NetError> {
         let Some(remote) = remote else {
             return self.disconnect();
         };
@@ -95,7 +105,7 @@ impl MemorySocket {
         let mut outside = Ways::default();
         if matches!(plane, Plane::Host) {
             let family = Family::of(remote.ip());
-            let way = self.way_out(family)?;
+            let way = self.way_out(family, options)?;
             // For what comes back: only a connected socket hears of it.
             way.socket.connect(Some(remote))?;
             *outside.of(family) = Some(way);
@@ -134,7 +144,13 @@ impl MemorySocket {
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    pub(super) fn try_send(&self, bytes: Bytes, remote: Option<SocketAddr>) -> Result<bool, NetError> {
+    /// `options` are for a host socket, if it takes one.
+    pub(super) fn try_send(
+        &self,
+        bytes: Bytes,
+        remote: Option<SocketAddr>,
+        options: &UdpOptions,
+    ) -> Result<bool, NetError> {
         self.mailbox.take_error()?;
         let remote = remote.map(|remote| self.pod.destination(remote));
         let mut state = lock(&self.state);
@@ -168,7 +184,7 @@ impl MemorySocket {
                 let family = Family::of(to.ip());
                 let way = match outside.of(family) {
                     Some(way) => Arc::clone(way),
-                    none => Arc::clone(none.insert(self.way_out(family)?)),
+                    none => Arc::clone(none.insert(self.way_out(family, options)?)),
                 };
                 drop(state);
                 return way.try_send(&bytes, to);
@@ -220,8 +236,12 @@ impl MemorySocket {
         }
     }
 
-    pub(super) fn set_options(&self, options: &UdpOptions) {
+    pub(super) fn set_options(&self, options: &UdpOptions, former: &UdpOptions) -> Result<(), NetError> {
+        if let State::Bound { outside, .. } | State::Connected { outside, .. } = &*lock(&self.state) {
+            outside.set_options(options, former)?;
+        }
         self.mailbox.set_bound(options.receive_bound());
+        Ok(())
     }
 
     fn disconnect(&self) -> Result<(), NetError> {
@@ -266,9 +286,11 @@ impl MemorySocket {
         }
     }
 
-    fn way_out(&self, family: Family) -> Result<Arc<Outside>, NetError> {
+    fn way_out(&self, family: Family, options: &UdpOptions) -> Result<Arc<Outside>, NetError> {
         let waker = Waker::from(Arc::clone(&self.mailbox));
-        let flows = self.pod.node().limits().datagram_flows;
-        Outside::new(family, waker, &self.pod, flows).map(Arc::new)
+        Outside::new(family, options, waker, &self.pod).map(Arc::new)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use super::Datagram;
 use super::host::HostSocket;
+use super::{Datagram, UdpOptions};
 use crate::network::sync::lock;
 use crate::network::{Family, NetError, PodNetwork};
 
@@ -27,9 +27,10 @@ struct Peers {
 }
 
 impl Outside {
-    pub(super) fn new(family: Family, waker: Waker, pod: &PodNetwork, flows: usize) -> Result<Self, NetError> {
-        let peers = Peers { most: flows.max(1), known: HashSet::new(), oldest: VecDeque::new() };
-        Ok(Self { socket: HostSocket::new(family, waker, pod)?, peers: Mutex::new(peers) })
+    pub(super) fn new(family: Family, options: &UdpOptions, waker: Waker, pod: &PodNetwork) -> Result<Self, NetError> {
+        let most = pod.node().limits().datagram_flows.max(1);
+        let peers = Peers { most, known: HashSet::new(), oldest: VecDeque::new() };
+        Ok(Self { socket: HostSocket::new(family, options, waker, pod)?, peers: Mutex::new(peers) })
     }
 
     /// False: would block.

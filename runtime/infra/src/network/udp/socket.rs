@@ -65,7 +65,7 @@ impl UdpSocket {
             NetworkMode::Virtual => Kind::Memory(MemorySocket::new(pod, family, slot, &options)?),
             NetworkMode::Host => {
                 let (fan, waker) = Fan::new();
-                let socket = Mutex::new(Some(HostSocket::new(family, waker, &pod)?));
+                let socket = Mutex::new(Some(HostSocket::new(family, &options, waker, &pod)?));
                 let shared = Arc::new(Shared { socket, fan });
                 slot.track(Arc::downgrade(&shared) as _)?;
                 Kind::Host(OnHost { shared, address: Mutex::new(Address::Unbound), _slot: slot })
@@ -105,7 +105,7 @@ impl UdpSocket {
             }
         }
         match &self.kind {
-            Kind::Memory(socket) => socket.connect(remote),
+            Kind::Memory(socket) => socket.connect(remote, &self.options),
             Kind::Host(host) => host.connect(remote),
         }
     }
@@ -140,7 +140,7 @@ impl UdpSocket {
             self.check_family(remote)?;
         }
         match &self.kind {
-            Kind::Memory(socket) => socket.try_send(bytes, remote),
+            Kind::Memory(socket) => socket.try_send(bytes, remote, &self.options),
             Kind::Host(host) => host.try_send(&bytes, remote),
         }
     }
@@ -190,8 +190,8 @@ impl UdpSocket {
     pub fn set_options(&mut self, options: UdpOptions) -> Result<(), NetError> {
         let options = options.checked()?;
         match &self.kind {
-            Kind::Memory(socket) => socket.set_options(&options),
-            Kind::Host(host) => host.socket()?.set_options(self.family, &options)?,
+            Kind::Memory(socket) => socket.set_options(&options, &self.options)?,
+            Kind::Host(host) => host.socket()?.set_options(self.family, &options, &self.options)?,
         }
         self.options = options;
         Ok(())

@@ -14,7 +14,7 @@ fn labelled(pairs: &[(&str, &str)]) -> Selector {
     Selector(pairs.iter().map(requirement).collect())
 }
 
-fn pod(namespace: &str, name: &str, labels: &[(&str, &str)]) -> PodIdentity {
+pub(crate) fn pod(namespace: &str, name: &str, labels: &[(&str, &str)]) -> PodIdentity {
     PodIdentity {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
@@ -23,7 +23,11 @@ fn pod(namespace: &str, name: &str, labels: &[(&str, &str)]) -> PodIdentity {
     }
 }
 
-fn policy(pods: Selector, ingress: Option<Vec<PolicyRule>>, egress: Option<Vec<PolicyRule>>) -> NetworkPolicy {
+pub(crate) fn policy(
+    pods: Selector,
+    ingress: Option<Vec<PolicyRule>>,
+    egress: Option<Vec<PolicyRule>>,
+) -> NetworkPolicy {
     NetworkPolicy { namespace: "default".to_owned(), name: "test".to_owned(), pods, ingress, egress }
 }
 
@@ -31,7 +35,7 @@ fn own(labels: &[(&str, &str)]) -> PolicyPeer {
     PolicyPeer::Pods { namespaces: NamespacePeers::Own, pods: labelled(labels) }
 }
 
-fn block(cidr: &str, except: &[&str]) -> PolicyPeer {
+pub(crate) fn block(cidr: &str, except: &[&str]) -> PolicyPeer {
     let except = except.iter().map(|cidr| cidr.parse().unwrap()).collect();
     PolicyPeer::Block { cidr: cidr.parse().unwrap(), except }
 }
@@ -44,7 +48,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-const POD_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 88, 0, 7));
+const POD_IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 87, 0, 7));
 
 /// "test-network-policy" of the documentation's first example.
 fn documented() -> Vec<NetworkPolicy> {
@@ -214,7 +218,7 @@ fn a_rule() -> impl Strategy<Value = PolicyRule> {
         Just(NamespacePeers::Matching(labelled(&[("kubernetes.io/metadata.name", "other")]))),
     ];
     let peer = prop_oneof![
-        (0_u8..=32).prop_map(|length| block(&format!("10.88.0.0/{length}"), &[])),
+        (0_u8..=32).prop_map(|length| block(&format!("10.87.0.0/{length}"), &[])),
         (namespaces, a_selector()).prop_map(|(namespaces, pods)| PolicyPeer::Pods { namespaces, pods }),
     ];
     let port = (1_u16..4, 0_u16..3).prop_map(|(first, more)| tcp(first, first + more));
@@ -222,12 +226,12 @@ fn a_rule() -> impl Strategy<Value = PolicyRule> {
         .prop_map(|(peers, ports)| PolicyRule { peers, ports })
 }
 
-fn a_policy() -> impl Strategy<Value = NetworkPolicy> {
+pub(crate) fn a_policy() -> impl Strategy<Value = NetworkPolicy> {
     let rules = || prop::option::of(prop::collection::vec(a_rule(), 0..3));
     (a_selector(), rules(), rules()).prop_map(|(pods, ingress, egress)| policy(pods, ingress, egress))
 }
 
-fn a_pod(name: &'static str) -> impl Strategy<Value = PodIdentity> {
+pub(crate) fn a_pod(name: &'static str) -> impl Strategy<Value = PodIdentity> {
     let value = || prop::option::of(prop::sample::select(vec!["x", "y"]));
     (prop::sample::select(vec!["default", "other"]), value(), value()).prop_map(move |(namespace, a, b)| {
         let labels: Vec<_> = [("a", a), ("b", b)].into_iter().filter_map(|(k, v)| Some((k, v?))).collect();

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
@@ -155,27 +156,53 @@ impl HostConnection {
     }
 
     pub(in crate::network::tcp) fn try_read(&self, max: usize) -> Result<TcpRead, NetError> {
+        let mut bytes = Bytes::new();
+        Ok(match self.try_read_with(max, |received| bytes = Bytes::copy_from_slice(received))? {
+            None => TcpRead::Empty,
+            Some(0) => TcpRead::End,
+            Some(_) => TcpRead::Bytes(bytes),
+        })
+    }
+
+    /// Hands at most `max` bytes that have arrived to `take`, and says how many: 0 at the end, none while there are none.
+    pub(in crate::network::tcp) fn try_read_with(
+        &self,
+        max: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Result<Option<usize>, NetError> {
         self.check()?;
         if max == 0 {
-            return Ok(TcpRead::Empty);
+            return Ok(None);
         }
-        let received: io::Result<Bytes> = BUFFER.with_borrow_mut(|buffer| {
+        let received: io::Result<usize> = BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(CHUNK, 0);
-            let count = self.stream.try_read(&mut buffer[..max.min(CHUNK)])?;
-            Ok(Bytes::copy_from_slice(&buffer[..count]))
+            let count = self.receive(&mut buffer[..max.min(CHUNK)])?;
+            take(&buffer[..count]);
+            Ok(count)
         });
         match received {
-            Ok(bytes) if bytes.is_empty() => Ok(TcpRead::End),
-            Ok(bytes) => {
-                self.traffic.received(bytes.len());
-                Ok(TcpRead::Bytes(bytes))
+            Ok(count) => {
+                self.traffic.received(count);
+                Ok(Some(count))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.reactor.blocked(TcpRead::Empty),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.reactor.blocked(None),
             Err(error) => {
                 self.traffic.receive_failed();
                 Err(NetError::from_host(&error))
             }
         }
+    }
+
+    /// One call of the kernel. If it does not fill the buffer there is nothing more for now: tokio is told so, as its own
+    /// `poll_read` does, and the call that would find nothing is saved.
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len();
+        let mut count = 0;
+        let read = self.stream.try_io(Interest::READABLE, || {
+            count = rustix::io::read(&self.stream, buffer)?;
+            if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        if count > 0 { Ok(count) } else { read.map(|()| 0) }
     }
 
     pub(in crate::network::tcp) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -194,15 +221,15 @@ impl HostConnection {
         }
     }
 
-    pub(in crate::network::tcp) fn try_write(self: &Arc<Self>, mut bytes: Bytes) -> Result<usize, NetError> {
+    pub(in crate::network::tcp) fn try_write(self: &Arc<Self>, bytes: &[u8]) -> Result<usize, NetError> {
         self.check()?;
         let mut sending = lock(&self.sending);
         if !sending.admit()? || bytes.is_empty() {
             return Ok(0);
         }
-        bytes.truncate(CHUNK);
+        let bytes = bytes.get(..CHUNK).unwrap_or(bytes);
         let taken = bytes.len();
-        let sent = match self.stream.try_write(&bytes) {
+        let sent = match self.stream.try_write(bytes) {
             Ok(sent) => sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => {
@@ -213,8 +240,8 @@ impl HostConnection {
         // What the kernel does not take now, the flusher sends: it has left the guest.
         self.traffic.transmitted(taken);
         if sent < taken {
-            bytes.advance(sent);
-            let rest = Kept::new(&bytes, Arc::clone(self.slot.memory()));
+            let rest = bytes.get(sent..).unwrap_or_default();
+            let rest = Kept::new(rest, Arc::clone(self.slot.memory()));
             *sending = Sending::Flushing { rest, then: Then::GoOn };
             drop(sending);
             // Made here: a runtime that has ended drops the task without having run it.

@@ -7,6 +7,7 @@ use rustix::net::sockopt;
 use tokio::net::TcpSocket;
 
 use crate::network::account::{Account, Descriptor};
+use crate::network::host_options::HostOptions;
 use crate::network::tcp::TcpOptions;
 use crate::network::{Family, NetError};
 
@@ -83,7 +84,6 @@ impl HostSocket {
 /// Sets what differs from `former`.
 pub(super) fn apply(socket: impl AsFd, family: Family, new: &TcpOptions, former: &TcpOptions) -> Result<(), NetError> {
     let socket = socket.as_fd();
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let set = || {
         if new.keep_alive != former.keep_alive {
             sockopt::set_socket_keepalive(socket, new.keep_alive)?;
@@ -97,22 +97,16 @@ pub(super) fn apply(socket: impl AsFd, family: Family, new: &TcpOptions, former:
         if new.keep_alive_count != former.keep_alive_count {
             sockopt::set_tcp_keepcnt(socket, new.keep_alive_count)?;
         }
-        if new.hop_limit != former.hop_limit {
-            match family {
-                Family::V4 => sockopt::set_ip_ttl(socket, u32::from(new.hop_limit))?,
-                Family::V6 => sockopt::set_ipv6_unicast_hops(socket, Some(new.hop_limit))?,
-            }
-        }
-        if new.receive_buffer != former.receive_buffer {
-            sockopt::set_socket_recv_buffer_size(socket, size(new.receive_buffer))?;
-        }
-        if new.send_buffer != former.send_buffer {
-            sockopt::set_socket_send_buffer_size(socket, size(new.send_buffer))?;
-        }
+        common(new).apply(socket, family, common(former))?;
         if new.v6_only != former.v6_only && family == Family::V6 {
             sockopt::set_ipv6_v6only(socket, new.v6_only)?;
         }
         Ok(())
     };
     set().map_err(|error: rustix::io::Errno| NetError::from_host(&error.into()))
+}
+
+fn common(options: &TcpOptions) -> HostOptions {
+    let TcpOptions { hop_limit, receive_buffer, send_buffer, .. } = *options;
+    HostOptions { hop_limit, receive_buffer, send_buffer }
 }
