@@ -175,7 +175,7 @@ fn cidrs(flags: &[String]) -> Result<Vec<IpNet>, CliError> {
     let cidr = |text: &String| {
         let block: IpNet = text.parse().map_err(|_| {
             CliError::new(ErrorKind::Usage, format!("--pod-cidr {text:?} is not a block of addresses"))
-                .hint("write it as 10.88.0.0/16 or fd00:88::/64")
+                .hint("write it as 10.87.0.0/16 or fd00:88::/64")
         })?;
         if block.addr() != block.network() {
             let error =

@@ -18,8 +18,8 @@ const LOCK: &str = "monitor.lock";
 /// How long a monitor that was killed may take to go.
 const KILL_TIME: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// Marks a pod's directory as one with a monitor, whose number is `own`, until this process ends. No other descriptor of this file may be closed
-/// in this process: that would end the lock.
+/// Marks a pod's directory as one with a monitor, whose number is `own`, until this process ends. No other descriptor of
+/// this file may be closed in this process: that would end the lock.
 pub(crate) fn take(dir: &Path, own: Pid) -> io::Result<File> {
     let mut file = File::options().create(true).truncate(false).read(true).write(true).open(dir.join(LOCK))?;
     rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)?;

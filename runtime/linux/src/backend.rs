@@ -9,15 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
+use nacelle_container::stats::CpuStats;
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, LinuxProgram, PodUid, Program,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, CreateError, LinuxPod, LinuxProgram, PodLimits,
+    PodUid, Program, UpdateError,
 };
 use tokio::io::AsyncRead;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
 use crate::alive;
-use crate::cgroup::{self, Cgroup, Hierarchy, NoCgroups, limits};
+use crate::cgroup::pod::PodGroup;
+use crate::cgroup::{self, Hierarchy, NoCgroups};
 use crate::client::{Client, Starting};
 use crate::config::{LinuxConfig, MonitorCommand};
 use crate::container::{LinuxContainer, Parts};
@@ -26,8 +29,10 @@ use crate::protocol::{Failure, Key, Reply, Request, State};
 use crate::rootfs::mounts;
 use crate::rootless::{self, Rootless};
 
-/// The file of a container's configuration, in its directory.
-const CONFIG: &str = "container.json";
+/// The file of a container's configuration, in the directory of its pod's monitor.
+fn config_file(dir: &Path, key: &str) -> PathBuf {
+    dir.join(format!("{key}.json"))
+}
 
 /// Runs Linux containers.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ pub struct LinuxBackend {
     config: LinuxConfig,
     cgroups: PathBuf,
     pods: Mutex<HashMap<PodUid, Arc<OnceCell<Arc<Client>>>>>,
+    groups: Mutex<HashMap<PodUid, Arc<PodGroup>>>,
     /// Monitors of pods that have no container yet.
     expected: Mutex<HashMap<PodUid, Starting>>,
 }
@@ -66,7 +72,8 @@ pub enum AdoptError {
 impl LinuxBackend {
     /// A backend without containers. Nothing is done before the first one comes.
     pub fn new(config: LinuxConfig) -> Self {
-        Self { config, cgroups: cgroup::ROOT.into(), pods: Mutex::default(), expected: Mutex::default() }
+        let (pods, groups, expected) = Default::default();
+        Self { config, cgroups: cgroup::ROOT.into(), pods, groups, expected }
     }
 
     /// Takes over a container that another process, which has died, has started: one of its pod's monitor in `dir`
@@ -93,14 +100,16 @@ impl LinuxBackend {
             failure => damaged(failure.to_string()),
         };
         let key = key(id);
-        let path = dir.join("containers").join(&key).join(CONFIG);
+        let path = config_file(dir, &key);
         let bytes = tokio::fs::read(&path).await.map_err(|_| AdoptError::NotStarted(id.clone()))?;
         let config: ContainerConfig = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let Program::Linux(program) = config.program.clone() else {
+        let Program::Linux(program) = &config.program else {
             return Err(damaged("it is no Linux container".to_owned()));
         };
-        let cgroup = self.cgroup(&id.pod, &key).map_err(damaged)?;
-        let container = LinuxContainer::new(Parts { client, key, config, program: *program, cgroup });
+        let pod = self.group(&id.pod).map_err(|error| damaged(error.to_string()))?;
+        let limits = pod.limits_or(limits_of(&config, program));
+        pod.is_made(limits).map_err(|error| damaged(error.to_string()))?;
+        let container = LinuxContainer::new(Parts { client, key, config, pod });
         // Watched first: an end from here on is not missed.
         let (reply, fds) = container.call(|key| Request::Attach { key }).await.map_err(|failure| match failure {
             Failure::NotRunning => AdoptError::NotStarted(id.clone()),
@@ -133,21 +142,31 @@ impl LinuxBackend {
         if rootless::is_needed() { Ok(Hierarchy::unusable(&self.cgroups)) } else { Hierarchy::detect(&self.cgroups) }
     }
 
-    fn cgroup(&self, pod: &PodUid, key: &str) -> Result<Cgroup, String> {
-        let hierarchy = self.hierarchy().map_err(|error| error.to_string())?;
-        Ok(hierarchy.pod(pod.as_str()).container(key))
+    /// The control group of a pod, and what is known of its limits.
+    fn group(&self, pod: &PodUid) -> Result<Arc<PodGroup>, NoCgroups> {
+        let hierarchy = self.hierarchy()?;
+        let make = || Arc::new(PodGroup::new(hierarchy.pod(pod.as_str())));
+        // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(groups.entry(pod.clone()).or_insert_with(make)))
     }
 
-    /// The monitor of a container's pod.
-    async fn monitor(&self, config: &ContainerConfig, program: &LinuxProgram) -> Result<Arc<Client>, String> {
+    /// The monitor of a container's pod, which has made its group.
+    async fn monitor(
+        &self,
+        config: &ContainerConfig,
+        program: &LinuxProgram,
+        group: &PodGroup,
+    ) -> Result<Arc<Client>, String> {
         if rootless::is_needed() {
             Rootless::find().map_err(|error| error.to_string())?;
         }
+        let limits = group.limits_or(limits_of(config, program));
         let setup = Setup {
             uid: config.id.pod.as_str().to_owned(),
             hostname: config.hostname.clone(),
-            pod: program.pod.clone(),
-            cpu: config.pod_cpu,
+            pod: LinuxPod { memory: limits.memory_left(), ..program.pod.clone() },
+            cpu: limits.cpu,
             cgroups: self.cgroups.clone(),
             seccomp_profiles: self.config.seccomp_profiles.clone(),
         };
@@ -156,7 +175,9 @@ impl LinuxBackend {
         let make = async || {
             let expected = self.expected().remove(&config.id.pod);
             let starting = expected.map_or_else(|| Starting::begin(&self.config.monitor, dir), Ok)?;
-            Client::tell(starting, dir, &setup).await
+            let client = Client::tell(starting, dir, &setup).await?;
+            group.is_made(limits).map_err(|error| format!("the pod's control group: {error}"))?;
+            Ok::<_, String>(client)
         };
         Ok(Arc::clone(cell.get_or_try_init(make).await?))
     }
@@ -165,6 +186,11 @@ impl LinuxBackend {
         // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
         self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a pod's containers may use together, as its first one says.
+fn limits_of(config: &ContainerConfig, program: &LinuxProgram) -> PodLimits {
+    PodLimits { cpu: config.pod_cpu, memory: program.pod.memory, memory_elsewhere: 0 }
 }
 
 /// How a pod's monitor calls a container.
@@ -189,7 +215,7 @@ impl Backend for LinuxBackend {
 
     async fn create(
         &self,
-        config: ContainerConfig,
+        mut config: ContainerConfig,
         _infra: ContainerInfra,
         stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
         output: OutputSender,
@@ -201,18 +227,15 @@ impl Backend for LinuxBackend {
             let checked = rootless::check_limits(&config, program.pod.memory);
             checked.map_err(|error| CreateError::Config(error.to_string()))?;
         }
-        let client = self.monitor(&config, &program).await.map_err(config_or_other)?;
+        let pod = self.group(&config.id.pod).map_err(|error| CreateError::Other(error.to_string()))?;
+        let client = self.monitor(&config, &program, &pod).await.map_err(config_or_other)?;
         let key = key(&config.id);
-        let cgroup = self.cgroup(&config.id.pod, &key).map_err(CreateError::Other)?;
-        let bundle = program.pod.dir.join("containers").join(&key);
-        let path = bundle.join(CONFIG);
+        config.pod_cpu = pod.limits_or(limits_of(&config, &program)).cpu;
+        let path = config_file(&program.pod.dir, &key);
         let text = serde_json::to_vec(&config).map_err(|error| CreateError::Other(error.to_string()))?;
-        let write = async {
-            tokio::fs::create_dir_all(&bundle).await?;
-            tokio::fs::write(&path, text).await
-        };
-        write.await.map_err(|error| CreateError::Other(format!("cannot write {}: {error}", path.display())))?;
-        let container = LinuxContainer::new(Parts { client, key, config, program: *program, cgroup });
+        let written = tokio::fs::write(&path, text).await;
+        written.map_err(|error| CreateError::Other(format!("cannot write {}: {error}", path.display())))?;
+        let container = LinuxContainer::new(Parts { client, key, config, pod });
         // Until it is handed out, nobody else could remove it.
         let guard = RemoveGuard(Some(container));
         let prepared = match &guard.0 {
@@ -229,12 +252,15 @@ impl Backend for LinuxBackend {
         }
     }
 
-    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
-        let Ok(hierarchy) = self.hierarchy() else { return };
-        let has_monitor = self.pods.lock().unwrap_or_else(PoisonError::into_inner).contains_key(pod);
-        if has_monitor && let Err(error) = hierarchy.pod(pod.as_str()).apply(&limits::pod_cpu(hierarchy.version, cpu)) {
-            tracing::warn!(%pod, %error, "cannot change what a pod may use");
-        }
+    async fn update_pod(&self, pod: &PodUid, limits: &PodLimits) -> Result<(), UpdateError> {
+        // Without control groups there is no container.
+        self.group(pod).map_or(Ok(()), |group| group.update(limits))
+    }
+
+    fn pod_cpu(&self, pod: &PodUid) -> CpuStats {
+        // Each change is a single call on the map: it is whole even if a thread panicked while it held the lock.
+        let group = self.groups.lock().unwrap_or_else(PoisonError::into_inner).get(pod).cloned();
+        group.map_or_else(CpuStats::default, |group| group.cpu())
     }
 
     async fn remove_pod(&self, pod: &PodUid, dir: &Path) {
@@ -242,6 +268,7 @@ impl Backend for LinuxBackend {
         if let Some(expected) = expected {
             expected.end().await;
         }
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(pod);
         let known = self.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(pod);
         let known = known.and_then(|cell| cell.get().cloned());
         if known.is_none() && !dir.exists() {

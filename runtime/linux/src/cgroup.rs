@@ -7,13 +7,16 @@
 //!
 //! Containers' groups are made and given their first limits by libcontainer, from the OCI spec, which says the same of
 //! both versions. Here is what is not in a spec: the pod's own limits, changes, figures, the kernel's count of processes
-//! that it killed for want of memory, killing all that is in a group, and finding groups again after a crash. What is
-//! written and how figures are read is pure ([`limits`], [`figures`]).
+//! that it killed for want of memory, killing all that is in a group, and finding groups again after a crash; and which
+//! devices a group of version 2 may open. What is written and how figures are read is pure ([`limits`], [`figures`],
+//! [`devices`]).
 //!
 //! A user who is not root has none: nothing is limited or counted then, and whoever kills finds processes otherwise.
 
+pub(crate) mod devices;
 pub(crate) mod figures;
 pub(crate) mod limits;
+pub(crate) mod pod;
 
 use std::fs;
 use std::io;
@@ -78,6 +81,18 @@ impl Hierarchy {
         Self { root: root.to_owned(), version: Version::V2, usable: false }
     }
 
+    /// Has the kernel get ready for processes that change their control group: before the first one on a quiet machine may,
+    /// it waits for all CPUs to have noticed, 8 to 15 ms, and the next ones need not. Puts the calling process, which should
+    /// have nothing else to do, into the group above all others.
+    ///
+    /// Of version 2 the kernel has waited when the pod's group was made.
+    pub(crate) fn get_ready(&self) -> io::Result<()> {
+        match self.version {
+            Version::V1 if self.usable => fs::write(self.root.join("pids/cgroup.procs"), "0"),
+            Version::V1 | Version::V2 => Ok(()),
+        }
+    }
+
     /// The group of a pod.
     pub(crate) fn pod(&self, uid: &str) -> Cgroup {
         Cgroup { hierarchy: self.clone(), path: format!("{NACELLE}/pod{uid}") }
@@ -108,6 +123,11 @@ impl Cgroup {
         self.hierarchy.usable
     }
 
+    /// Whether it is there.
+    pub(crate) fn exists(&self) -> bool {
+        self.dirs().iter().any(|dir| dir.exists())
+    }
+
     /// The version of its tree.
     pub(crate) fn version(&self) -> Version {
         self.hierarchy.version
@@ -131,8 +151,18 @@ impl Cgroup {
         }
     }
 
-    /// Makes it in each tree that is mounted. Of version 2, its children can use the controllers.
+    /// Makes it in each tree that is mounted, as a group of groups: of version 2, those below it can use the controllers.
     pub(crate) fn create(&self) -> io::Result<()> {
+        self.create_for_processes()?;
+        if self.hierarchy.usable && self.hierarchy.version == Version::V2 {
+            enable_controllers(&self.dir(""))?;
+        }
+        Ok(())
+    }
+
+    /// Makes it in each tree that is mounted, as a group that can have processes: of version 2, one whose groups can use
+    /// controllers cannot.
+    pub(crate) fn create_for_processes(&self) -> io::Result<()> {
         if !self.hierarchy.usable {
             return Ok(());
         }
@@ -155,10 +185,18 @@ impl Cgroup {
                     dir.push(name);
                     make_dir(&dir)?;
                 }
-                enable_controllers(&dir)?;
             }
         }
         Ok(())
+    }
+
+    /// Makes it so that its processes cannot open the machine's devices. Of version 1 libcontainer does that.
+    pub(crate) fn restrict_devices(&self) -> io::Result<()> {
+        if !self.hierarchy.usable || self.hierarchy.version == Version::V1 {
+            return Ok(());
+        }
+        self.create_for_processes()?;
+        devices::restrict(&self.dir(""))
     }
 
     /// A cpuset of version 1 is empty at first, and takes no process then.
@@ -240,14 +278,6 @@ impl Cgroup {
             fs::write(dir.join("cgroup.procs"), process.as_raw_nonzero().to_string())?;
         }
         Ok(())
-    }
-
-    /// Puts the calling process into it; of version 1, in one tree only.
-    pub(crate) fn enter(&self) -> io::Result<()> {
-        if !self.hierarchy.usable {
-            return Ok(());
-        }
-        fs::write(self.dir("pids").join("cgroup.procs"), "0")
     }
 
     /// Kills all that is in it, and waits until it is gone.

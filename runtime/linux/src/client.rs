@@ -113,11 +113,8 @@ impl Client {
         }
         // Waits for its end, so that it does not stay a zombie.
         tokio::spawn(async move { child.wait().await });
-        match words.trim() {
-            READY => Self::connect(dir).await.map_err(|error| format!("cannot reach the pod's monitor: {error}")),
-            "" => Err("the pod's monitor ended without a word".to_owned()),
-            words => Err(words.to_owned()),
-        }
+        is_ready(words.trim())?;
+        Self::connect(dir).await.map_err(|error| format!("cannot reach the pod's monitor: {error}"))
     }
 
     /// Connects to the monitor of a pod's directory. Must be called within a tokio runtime.
@@ -215,6 +212,18 @@ impl Client {
             Ok(())
         });
         stopped.await.unwrap_or_else(|_| Err(Failure::Other("the pod's monitor does not answer".to_owned())))
+    }
+}
+
+/// Whether what a monitor has said means that it is ready, and speaks as this program does.
+fn is_ready(words: &str) -> Result<(), String> {
+    match words {
+        READY => Ok(()),
+        "" => Err("the pod's monitor ended without a word".to_owned()),
+        other if other.starts_with("ready") => {
+            Err(format!("the pod's monitor says {other:?} and not {READY:?}: install both programs of one release"))
+        }
+        words => Err(words.to_owned()),
     }
 }
 
@@ -318,6 +327,24 @@ impl Reader {
                     fate.send_replace(Fate::Ended(end));
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_of_another_version_is_not_used() {
+        assert_eq!(is_ready(READY), Ok(()));
+        for (words, reason) in [
+            ("", "without a word"),
+            ("ready", "one release"),
+            ("ready 0.0.1", "says \"ready 0.0.1\""),
+            ("cannot make namespaces: no", "cannot make namespaces: no"),
+        ] {
+            assert!(is_ready(words).unwrap_err().contains(reason), "{words}");
         }
     }
 }

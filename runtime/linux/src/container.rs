@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
 use nacelle_container::stats::Stats;
 use nacelle_container::{
-    Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, LinuxProgram, Resources, TerminalSize,
-    UpdateError,
+    Container, ContainerConfig, CreateError, ExecError, ExecRequest, ExitCause, Resources, TerminalSize, UpdateError,
 };
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::cause::{self, Asked, MemoryLimits};
-use crate::cgroup::{Cgroup, limits};
+use crate::cause::{self, Asked};
+use crate::cgroup::Cgroup;
+use crate::cgroup::pod::PodGroup;
 use crate::client::{Client, Fate};
 use crate::protocol::{End, Failure, Key, Reply, Request, Size, Streams};
 use crate::signal;
@@ -30,8 +30,7 @@ pub(crate) struct Parts {
     pub(crate) client: Arc<Client>,
     pub(crate) key: Key,
     pub(crate) config: ContainerConfig,
-    pub(crate) program: LinuxProgram,
-    pub(crate) cgroup: Cgroup,
+    pub(crate) pod: Arc<PodGroup>,
 }
 
 /// A container of a pod's monitor.
@@ -42,11 +41,9 @@ pub(crate) struct LinuxContainer {
     key: Key,
     /// Asks its program to stop.
     stop_signal: i32,
-    /// What its pod may use, in bytes.
-    pod_memory: Option<u64>,
     cgroup: Cgroup,
-    /// What it may use now.
-    resources: Mutex<Resources>,
+    /// Knows what it may use now.
+    pod: Arc<PodGroup>,
     asked: Mutex<Asked>,
     fate: watch::Receiver<Fate>,
     /// Until it is started.
@@ -69,10 +66,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl LinuxContainer {
     /// A container of which the monitor may know nothing yet.
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { client, key, config, program, cgroup } = parts;
+        let Parts { client, key, config, pod } = parts;
+        let cgroup = pod.container(&key);
+        pod.add(&key, config.resources);
         let fate = client.watch_container(&key);
         let (asked, ends) = Default::default();
-        let resources = Mutex::new(config.resources);
         let stop_signal = config.stop_signal.as_deref().and_then(signal::number).unwrap_or(libc::SIGTERM);
         let cause = watch::channel(None).0;
         Arc::new_cyclic(|this| Self {
@@ -80,9 +78,8 @@ impl LinuxContainer {
             client,
             key,
             stop_signal,
-            pod_memory: program.pod.memory,
             cgroup,
-            resources,
+            pod,
             asked,
             fate,
             ends,
@@ -139,8 +136,7 @@ impl LinuxContainer {
     }
 
     fn cause_of(&self, fate: Fate) -> ExitCause {
-        let memory = MemoryLimits { container: lock(&self.resources).memory, pod: self.pod_memory };
-        cause::of(fate, *lock(&self.asked), Some(memory))
+        cause::of(fate, *lock(&self.asked), Some(self.pod.memory_limits(&self.key)))
     }
 
     /// Its monitor is dead. Nobody would ever stop it.
@@ -272,24 +268,7 @@ impl Container for LinuxContainer {
         if self.is_over() {
             return Err(UpdateError::NotRunning);
         }
-        if !self.cgroup.is_usable() && (resources.memory.is_some() || resources.cpu.limit_millis.is_some()) {
-            return Err(UpdateError::Unsupported("resources.limits cannot be enforced without root".to_owned()));
-        }
-        if let Some(limit) = resources.memory {
-            let used = self.cgroup.stats().memory.usage;
-            if used > limit {
-                return Err(UpdateError::MemoryInUse { limit, used });
-            }
-        }
-        let before = *lock(&self.resources);
-        let version = self.cgroup.version();
-        if let Err(error) = self.cgroup.apply(&limits::container(version, resources)) {
-            // All of it or nothing.
-            let _ = self.cgroup.apply(&limits::container(version, &before));
-            return Err(UpdateError::Unsupported(error.to_string()));
-        }
-        *lock(&self.resources) = *resources;
-        Ok(())
+        self.pod.update_container(&self.key, resources)
     }
 
     async fn remove(&self) {
@@ -303,6 +282,12 @@ impl Container for LinuxContainer {
             }
         }
         self.client.forget_container(&self.key);
+    }
+}
+
+impl Drop for LinuxContainer {
+    fn drop(&mut self) {
+        self.pod.forget(&self.key);
     }
 }
 

@@ -35,10 +35,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nacelle_container::{Cpu, LinuxPod};
+use rustix::process::{Pid, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::alive;
+use crate::cgroup::{self, Hierarchy};
 use crate::rootless::is_needed;
+use crate::sys::{self, Fork};
 
 /// What a monitor is told, on its standard input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,8 +58,9 @@ pub(crate) struct Setup {
 
 /// The socket that a monitor listens on.
 pub(crate) const SOCKET: &str = "monitor.sock";
-/// What a monitor writes to its standard output when it is ready.
-pub(crate) const READY: &str = "ready";
+/// What a monitor writes to its standard output when it is ready: the version, because the programs at both ends may have
+/// been installed separately.
+pub(crate) const READY: &str = concat!("ready ", env!("CARGO_PKG_VERSION"));
 /// Holds the namespaces of a pod without root, and makes sockets there. A directory follows, of which `net` is the network:
 /// removed when this process ends with its standard input.
 pub(crate) const HOLD: &str = "--hold";
@@ -68,7 +72,7 @@ pub(crate) const GIVE_BACK: &str = "--give-back";
 /// It may be started before it is known what the pod is like: it does nothing until it is told on its standard input, and
 /// ends if that ends first.
 ///
-/// It answers on its standard output: `ready`, or why it cannot run.
+/// It answers on its standard output: `ready` and its version, or why it cannot run.
 ///
 /// For a user who is not root it has two more tasks, named by a first argument that is not a path: `--hold` and
 /// `--give-back`.
@@ -128,8 +132,36 @@ fn detach() -> io::Result<()> {
     Ok(rustix::stdio::dup2_stdout(&null)?)
 }
 
+/// A process that does nothing but wait for the kernel's control groups, while this one waits to be told what to do. It
+/// ends by itself, after some milliseconds; none outlives this value.
+#[derive(Debug)]
+struct Ahead(Pid);
+
+impl Ahead {
+    fn begin() -> Option<Self> {
+        // What is missing is told when the pod is made.
+        let groups = Hierarchy::detect(Path::new(cgroup::ROOT)).ok()?;
+        match sys::fork() {
+            Ok(Fork::Child) => sys::end_with(|| drop(groups.get_ready())),
+            Ok(Fork::Parent(pid)) => Some(Self(pid)),
+            Err(error) => {
+                tracing::debug!(%error, "the first container waits for the kernel");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        // Most often it has ended long ago, and has been reaped as all others are.
+        let _ = rustix::process::waitpid(Some(self.0), WaitOptions::empty());
+    }
+}
+
 fn start(dir: &Path) -> Result<serve::Server, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("cannot {what}: {error}");
+    let ahead = if is_needed() { None } else { Ahead::begin() };
     // Neither a terminal's signals nor the end of a session are for it.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(failed("change to /"))?;
@@ -143,7 +175,7 @@ fn start(dir: &Path) -> Result<serve::Server, String> {
     let own = if is_rootless { rootless::enter(&setup)? } else { own };
     let lock = alive::take(dir, own).map_err(failed("take the monitor's lock"))?;
     let errors = runtime::ErrorLog::install(dir).map_err(failed("open the monitor's log"))?;
-    let pod = pod::Pod::enter(dir, setup, is_rootless)?;
+    let pod = pod::Pod::enter(dir, setup, is_rootless, ahead)?;
     let table = containers::Table::new(pod, errors);
     serve::Server::listen(dir, table, lock).map_err(failed("listen"))
 }

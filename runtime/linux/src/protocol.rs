@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use nacelle_container::TerminalSize;
+use nacelle_infra::network::PacketFilter;
 use serde::{Deserialize, Serialize};
 
 /// The most bytes of a message.
@@ -101,6 +102,8 @@ pub(crate) enum Hold {
     Add(Vec<IpAddr>),
     /// Takes them away.
     Remove(Vec<IpAddr>),
+    /// Says what is let in and out.
+    Filter(PacketFilter),
 }
 
 /// What it answers.

@@ -29,6 +29,7 @@ use rustix::fs::{CWD, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use self::mapped::Access;
+use crate::se_linux;
 use crate::users::Users;
 
 const ROOT: &str = "root";
@@ -36,22 +37,23 @@ const UPPER: &str = "upper";
 const WORK: &str = "work";
 
 /// Makes a container's root of its image's layers, lowest first, and gives its directory. `scratch` is an empty directory
-/// of the container's own. Blocking.
+/// of the container's own. All files in it have SELinux' `label`, if there is one. Blocking.
 ///
 /// # Errors
 /// When the layers can neither be mounted nor copied; what was made so far stays in `scratch`, to be removed with it.
-pub fn mount(layers: &[PathBuf], scratch: &Path) -> io::Result<PathBuf> {
+pub fn mount(layers: &[PathBuf], scratch: &Path, label: Option<&str>) -> io::Result<PathBuf> {
     let top = layers.last().ok_or_else(no_layers)?;
     let root = make(scratch, ROOT, top)?;
     let upper = make(scratch, UPPER, top)?;
     let work = make(scratch, WORK, top)?;
-    match overlay::mount(layers, &upper, &work, &root) {
+    match overlay::mount(layers, &upper, &work, &root, label) {
         Ok(()) => Ok(root),
         // Not built into the kernel; not allowed, as without root on older kernels; not on this filesystem, as where the
         // state directory is on an overlay itself.
         Err(error @ (Errno::NODEV | Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)) => {
             tracing::warn!(%error, "overlayfs cannot be used for containers' roots here: images are copied");
             copy::merge(layers, &root)?;
+            label.map_or(Ok(()), |label| se_linux::label_files(&root, label))?;
             Ok(root)
         }
         Err(error) => Err(error.into()),
@@ -67,7 +69,13 @@ pub fn mount(layers: &[PathBuf], scratch: &Path) -> io::Result<PathBuf> {
 ///   scratch/upper  owned by the pod's ids ──┼─ overlayfs ─► staging/root
 ///   scratch/work ───────────────────────────┘
 /// ```
-pub(crate) fn mount_for(users: &Users, layers: &[PathBuf], scratch: &Path, staging: &Path) -> io::Result<PathBuf> {
+pub(crate) fn mount_for(
+    users: &Users,
+    layers: &[PathBuf],
+    scratch: &Path,
+    staging: &Path,
+    label: Option<&str>,
+) -> io::Result<PathBuf> {
     let top = layers.last().ok_or_else(no_layers)?;
     let mut translated = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
@@ -85,13 +93,14 @@ pub(crate) fn mount_for(users: &Users, layers: &[PathBuf], scratch: &Path, stagi
     }
     let root = staging.join(ROOT);
     DirBuilder::new().mode(0o700).create(&root)?;
-    match overlay::mount(&translated, &upper, &work, &root) {
+    match overlay::mount(&translated, &upper, &work, &root, label) {
         Ok(()) => Ok(root),
         // As above, or a kernel whose overlayfs takes no translated layers (before 5.19).
         Err(error @ (Errno::NODEV | Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)) => {
             tracing::warn!(%error, "overlayfs cannot be used for containers' roots here: images are copied");
             let copied = make(scratch, ROOT, top)?;
             copy::merge(layers, &copied)?;
+            label.map_or(Ok(()), |label| se_linux::label_files(&copied, label))?;
             std::fs::remove_dir(&root)?;
             mapped::mount(&copied, users.namespace().as_fd(), &root, Access::Writable)?;
             Ok(root)

@@ -9,11 +9,12 @@ mod mounts;
 
 use std::path::{Path, PathBuf};
 
-use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, SecurityProfile};
+use nacelle_container::{ContainerConfig, LinuxProgram, ProcessNamespace, Security, SecurityProfile};
 use serde_json::{Value, json};
 
 pub(crate) use self::capabilities::Capabilities;
 use crate::cgroup::{Version, limits};
+use crate::se_linux::{Labels, Policy};
 use crate::user::Ids;
 
 /// The environment's `PATH` where neither image nor manifest has one: containerd's.
@@ -48,6 +49,8 @@ pub(crate) struct Machine {
     pub(crate) capabilities: Vec<String>,
     /// AppArmor is on.
     pub(crate) app_armor: bool,
+    /// The policy of SELinux, if it is on.
+    pub(crate) se_linux: Option<Policy>,
     /// The device files below /dev, for privileged containers.
     pub(crate) devices: Vec<Device>,
 }
@@ -76,6 +79,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) root: &'a Path,
     /// The pod's shared memory, for /dev/shm.
     pub(crate) shared_memory: &'a Path,
+    /// The pod's message queues, for /dev/mqueue, where they cannot be mounted anew.
+    pub(crate) message_queues: Option<&'a Path>,
     /// The namespace of processes that it shares with others; `None` for one of its own.
     pub(crate) pid_namespace: Option<String>,
     /// Its user namespace; `None` for the host's.
@@ -95,6 +100,8 @@ pub(crate) enum SpecError {
     NoAppArmor,
     #[error("securityContext.seLinuxOptions: this node has no SELinux that containers could be labelled for")]
     NoSeLinux,
+    #[error("securityContext.seLinuxOptions: labels take root")]
+    RootlessLabels,
     #[error(
         "volumeMounts[].mountPropagation: Bidirectional mount propagation is available only to privileged containers"
     )]
@@ -108,17 +115,21 @@ pub(crate) enum SpecError {
         "volumeMounts[].mountPropagation: Bidirectional takes root: the kernel lets no mount out of a user namespace"
     )]
     Rootless,
+    #[error(
+        "resources.limits[nacelle.dev/fuel]: fuel is what WebAssembly guests execute, and nothing counts the instructions \
+         of a Linux program: leave it out, or limit cpu"
+    )]
+    Fuel,
 }
 
 /// The specification of a container.
 pub(crate) fn build(ground: &Ground<'_>) -> Result<Value, SpecError> {
     let Ground { config, program, machine, root, .. } = *ground;
     let security = &program.options.security;
-    // libcontainer does not label anything, so an option that is only copied would be a promise that is not kept.
-    if security.se_linux.is_some() {
-        return Err(SpecError::NoSeLinux);
+    if config.resources.fuel.is_some() {
+        return Err(SpecError::Fuel);
     }
-    Ok(json!({
+    let mut spec = json!({
         "ociVersion": "1.0.2",
         "process": process(ground, &config.argv, program.options.terminal)?,
         "root": { "path": root, "readonly": program.files.read_only_root },
@@ -133,7 +144,22 @@ pub(crate) fn build(ground: &Ground<'_>) -> Result<Value, SpecError> {
             "maskedPaths": if security.privileged || security.unmasked_proc { &[][..] } else { &MASKED[..] },
             "readonlyPaths": if security.privileged || security.unmasked_proc { &[][..] } else { &READ_ONLY[..] },
         },
-    }))
+    });
+    if let (Some(labels), Some(linux)) = (labels(machine, security, config.id.pod.as_str())?, spec.get_mut("linux")) {
+        // Of the file systems that libcontainer mounts. Others, and the process, it does not label.
+        linux["mountLabel"] = labels.files.into();
+    }
+    Ok(spec)
+}
+
+/// SELinux' labels of a container, if its manifest asks for them.
+pub(crate) fn labels(machine: &Machine, security: &Security, uid: &str) -> Result<Option<Labels>, SpecError> {
+    match (&security.se_linux, &machine.se_linux) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Err(SpecError::NoSeLinux),
+        (Some(_), Some(_)) if machine.is_rootless => Err(SpecError::RootlessLabels),
+        (Some(options), Some(policy)) => Ok(Some(policy.labels(options, uid))),
+    }
 }
 
 /// A process of a container: its own program, or one that is run beside it.
@@ -212,8 +238,9 @@ fn resources(ground: &Ground<'_>) -> Value {
         // There is no control group that could have any.
         return json!({});
     }
-    let mut cpu = json!({ "shares": limits::shares(&config.resources.cpu), "period": limits::period() });
-    if let (Some(quota), Value::Object(cpu)) = (limits::quota(&config.resources.cpu), &mut cpu) {
+    let share = limits::within(&config.resources.cpu, &config.pod_cpu);
+    let mut cpu = json!({ "shares": limits::shares(&share), "period": limits::period() });
+    if let (Some(quota), Value::Object(cpu)) = (limits::quota(&share), &mut cpu) {
         cpu.insert("quota".to_owned(), quota.into());
     }
     let mut resources = json!({

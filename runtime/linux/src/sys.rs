@@ -7,13 +7,15 @@
 use std::convert::Infallible;
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit};
 use rustix::thread::UnshareFlags;
 use seccompiler::BpfProgram;
 use tokio::io::unix::AsyncFd;
+
+use crate::cgroup::devices::Instruction;
 
 /// Puts the calling process into new namespaces.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -210,4 +212,82 @@ pub(crate) fn exec(path: &CString, argv: &[CString], env: &[CString]) -> Result<
     // SAFETY: both arrays end with a null pointer, and all strings live through the call.
     unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     Err(io::Error::last_os_error())
+}
+
+/// `BPF_PROG_LOAD` and `BPF_PROG_ATTACH`, with as much of `union bpf_attr` as they need.
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_PROG_ATTACH: libc::c_long = 8;
+
+#[repr(C)]
+struct BpfLoad {
+    program_type: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct BpfAttach {
+    target: u32,
+    program: u32,
+    kind: u32,
+    flags: u32,
+}
+
+/// Loads a program that decides about devices.
+pub(crate) fn load_device_filter(program: &[Instruction]) -> io::Result<OwnedFd> {
+    match load_program(program) {
+        // Before Linux 5.11 a program counts as locked memory. What this process may lock its children may, too.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let before = rustix::process::getrlimit(Resource::Memlock);
+            rustix::process::setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })?;
+            let loaded = load_program(program);
+            rustix::process::setrlimit(Resource::Memlock, before)?;
+            loaded
+        }
+        loaded => loaded,
+    }
+}
+
+fn load_program(program: &[Instruction]) -> io::Result<OwnedFd> {
+    const CGROUP_DEVICE: u32 = 15;
+    let attributes = BpfLoad {
+        program_type: CGROUP_DEVICE,
+        instruction_count: u32::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        instructions: program.as_ptr().addr() as u64,
+        license: c"Apache-2.0".as_ptr().addr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+    };
+    // SAFETY: the kernel reads the attributes, as many bytes as it is told, and what they point to: so many instructions of
+    // the kernel's own layout, and a string that ends with a zero. All of it outlives the call.
+    let loaded = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<BpfLoad>()) };
+    match i32::try_from(loaded) {
+        // SAFETY: a new descriptor, which nobody else has.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Has a program decide about devices for a control group, beside others that do. It goes with the group.
+pub(crate) fn attach_device_filter(program: &OwnedFd, group: &impl AsFd) -> io::Result<()> {
+    const CGROUP_DEVICE: u32 = 6;
+    const ALLOW_MULTI: u32 = 2;
+    let attributes = BpfAttach {
+        target: group.as_fd().as_raw_fd().cast_unsigned(),
+        program: program.as_raw_fd().cast_unsigned(),
+        kind: CGROUP_DEVICE,
+        flags: ALLOW_MULTI,
+    };
+    // SAFETY: the kernel reads the attributes, as many bytes as it is told; both descriptors are open.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attributes, size_of::<BpfAttach>()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -24,8 +24,9 @@ pub(crate) enum AddressSpaceArg {
     long_about = "Run pods in the foreground until they end.\n\n\
                   Containers' output goes to standard output, nacelle's own words go to standard error. Ctrl-C or \
                   SIGTERM stops the pods as their terminationGracePeriodSeconds says; a second one kills them.",
-    after_help = "SIGHUP reads the manifests again: changed ConfigMaps and Secrets reach volumes, and labels, \
-                  annotations and NetworkPolicies take effect, while the pods run.\n\n\
+    after_help = "SIGHUP reads the manifests again: changed ConfigMaps and Secrets reach volumes; labels, \
+                  annotations and NetworkPolicies take effect, and so do cpu and memory of containers and pods, while \
+                  the pods run.\n\n\
                   Exit codes: 0 when every pod succeeded; the code of the first container that made a pod fail; 125 \
                   when nacelle itself failed; 130 (Ctrl-C), 143 (SIGTERM) or 129 (its terminal was closed) when it was stopped; 137 \
                   when a second signal killed the pods."
@@ -48,7 +49,7 @@ pub(crate) struct RunArgs {
     pub(crate) publish: Vec<String>,
 
     /// Give pods addresses out of this block; a second one, of the other IP version, gives each pod two
-    /// [default: 10.88.0.0/16]
+    /// [default: 10.87.0.0/16]
     #[arg(long, value_name = "CIDR")]
     pub(crate) pod_cidr: Vec<String>,
 
@@ -92,7 +93,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) metrics: Option<String>,
 
-    /// How much address space guests may take: small reserves nothing in advance, which machines with 39-bit or 32-bit
+    /// How much address space guests may take: small reserves nothing in advance, which machines with 39-bit
     /// addresses, a `ulimit -v` or little memory need; auto finds out
     #[arg(long, value_enum, default_value_t, value_name = "SIZE")]
     pub(crate) address_space: AddressSpaceArg,

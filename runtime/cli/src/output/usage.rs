@@ -46,12 +46,23 @@ impl View<'_> {
         let containers: Vec<_> = self.pod.stats.containers.iter().filter(shown).collect();
         match containers.as_slice() {
             [] => Vec::new(),
-            [one] => vec![self.container(one, self.network())],
+            [one] => vec![self.alone(one)],
             several => {
                 let rows = several.iter().map(|container| self.container(container, NOTHING.to_owned()));
                 std::iter::once(self.whole(several)).chain(rows).collect()
             }
         }
+    }
+
+    /// The row of a pod's only container: what holds the pod back holds it back.
+    fn alone(&self, container: &ContainerStats) -> Row {
+        let pod = &self.pod.stats;
+        let limited = container.resources.cpu.limit_millis.or(pod.cpu_limits.limit_millis).is_some();
+        // Under equal limits both wait at the same time.
+        let waited = container.stats.cpu.throttled_nanos.max(pod.cpu.throttled_nanos);
+        let mut row = self.container(container, self.network());
+        row[2] = throttled(limited, waited);
+        row
     }
 
     fn container(&self, container: &ContainerStats, network: String) -> Row {
@@ -92,7 +103,7 @@ impl View<'_> {
         [
             self.prefixes.name(&name).trim_end_matches('/').to_owned(),
             self.cpu(|rates| rates.pod(&info.uid), stats.cpu.usage_nanos),
-            throttled(stats.cpu.periods > 0, stats.cpu.throttled_nanos),
+            throttled(stats.cpu_limits.limit_millis.is_some(), stats.cpu.throttled_nanos),
             memory,
             share,
             NOTHING.to_owned(),
@@ -255,6 +266,20 @@ mod tests {
         rates.observe(&fixtures::sample(10));
         rates.observe(&fixtures::sample(12));
         insta::assert_snapshot!(show(Cpu::Now(&rates)));
+    }
+
+    #[test]
+    fn the_pods_own_limit_shows_where_it_is_the_only_one() {
+        let mut sample = fixtures::sample(12);
+        let alone = &mut sample.pods[2].stats;
+        alone.containers[0].running = true;
+        let limits = nacelle_node::stats::Cpu { limit_millis: Some(100), request_millis: 0 };
+        (alone.cpu_limits, alone.cpu.throttled_nanos) = (limits, 40_000_000);
+        sample.pods[1].stats.cpu_limits = limits;
+        sample.pods[1].stats.cpu.throttled_nanos = 50_000_000;
+        let text = render(&sample.pods, Cpu::Total, &Prefixes::new(Vec::new(), false), None);
+        let column: Vec<_> = text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(2)).collect();
+        assert_eq!(column, ["1.23s", "50ms", "--", "--", "40ms"], "{text}");
     }
 
     #[test]

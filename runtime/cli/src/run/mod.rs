@@ -11,6 +11,7 @@
 mod claim;
 mod eviction;
 mod failure;
+mod helpers;
 mod narrate;
 mod print;
 mod reload;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nacelle_node::{Compiler, HostPort, MonitorCommand, Node, NodeConfig, PodHandle, PodStart, Protocol, Room};
+use nacelle_node::{HostPort, Node, NodeConfig, PodHandle, PodStart, Pooling, Protocol, Room};
 use nacelle_spec::{CheckedPod, Objects, network};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -40,6 +41,7 @@ pub(crate) use resources::NodeOptions;
 pub(crate) use supervisor::{Outcome, Reason};
 
 use self::claim::{Claim, Tried, try_claim};
+use self::helpers::Helpers;
 use self::print::{Printer, Setup};
 use self::reload::Reloader;
 use self::stuck::Wait;
@@ -53,7 +55,6 @@ use crate::output::log::{ContainerName, Prefixes};
 use crate::output::progress::PullBars;
 use crate::publish::PublishedPort;
 use crate::tracing_setup::Verbosity;
-use crate::{COMPILE_WORKER, LINUX_MONITOR};
 
 /// How many notices wait for the printer; with lines of at most 16 KiB, 16 MiB at the very most.
 const QUEUE: usize = 1024;
@@ -85,7 +86,7 @@ pub(crate) async fn run_pods(
     let _claims = claim(&pods, options, streams).await?;
     // Before anything is started that would have to be stopped again.
     let metrics = metrics_listener(options.metrics, options.verbosity, streams).await?;
-    let node = open(options)?;
+    let node = open(options, pods.iter().map(|pod| pod.pod.containers().count()).sum())?;
     node.sweep().await;
 
     let (notices, notice_queue) = mpsc::channel(QUEUE);
@@ -293,23 +294,16 @@ async fn claim(pods: &[PodToRun], options: &RunOptions, streams: &Streams) -> Re
     Ok(claims)
 }
 
-fn open(options: &RunOptions) -> Result<Arc<Node>, CliError> {
-    let compiler = match std::env::current_exe() {
-        Ok(exe) => Compiler::Subprocess { exe, args: vec![COMPILE_WORKER.to_owned()] },
-        Err(error) => {
-            tracing::warn!(%error, "the path of this program is unknown: guests are compiled in this process");
-            Compiler::InProcess
-        }
-    };
-    let monitor = std::env::current_exe().ok();
-    let monitor = monitor.map(|exe| MonitorCommand { exe, args: vec![LINUX_MONITOR.to_owned()] });
+fn open(options: &RunOptions, containers: usize) -> Result<Arc<Node>, CliError> {
+    let helpers = Helpers::of_this_program();
     let config = NodeConfig {
         state_dir: options.state_dir.clone(),
         compile_cache: options.compile_cache.clone(),
         node_name: options.node_name.clone(),
-        compiler,
-        monitor,
+        compiler: helpers.compiler,
+        monitor: helpers.monitor,
         address_space: options.address_space,
+        pooling: Pooling::for_containers(containers),
         insecure_registries: options.insecure_registries.clone(),
         pod_cidrs: options.pod_cidrs.clone(),
         cni_configurations: options.cni_conf_dir.clone(),

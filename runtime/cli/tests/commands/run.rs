@@ -38,7 +38,7 @@ fn mistakes_in_flags_are_reported_together() {
     let world = World::new();
     let flags =
         ["run", "-f", "x.yaml", "--for", "90", "--insecure-registry", "http://registry", "--node-name", "My Node"];
-    let network = ["--publish", "80:x", "--pod-cidr", "10.88.0.1/16"];
+    let network = ["--publish", "80:x", "--pod-cidr", "10.87.0.1/16"];
     insta::assert_snapshot!(world.run(&[flags.as_slice(), &network].concat()));
 }
 

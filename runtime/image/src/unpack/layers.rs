@@ -26,17 +26,22 @@ pub(crate) fn unpack_linux(
 ) -> Result<Vec<PathBuf>, UnpackError> {
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let whole = store.tree_path(&chain_id(&diff_ids));
+    let is_there = || chain_ids(&diff_ids).iter().all(|chain| store.layer_path(chain).is_dir());
     // An image without layers is an empty tree.
-    if whole.is_dir() || layers.is_empty() || !possible(store)? {
+    if whole.is_dir() || layers.is_empty() || !possible(store, is_there)? {
         let keep = if rustix::process::geteuid().is_root() { Keep::Everything } else { Keep::Unprivileged };
         return Ok(vec![unpack_whole(store, &whole, layers, keep, progress)?]);
     }
     unpack_layers(store, layers, &diff_ids, progress)
 }
 
-fn possible(store: &Store) -> Result<bool, StoreError> {
+/// Whether layers can have overlayfs' form; where all of them have it already, nothing is tried.
+fn possible(store: &Store, is_there: impl FnOnce() -> bool) -> Result<bool, StoreError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(false);
+    }
+    if is_there() {
+        return Ok(true);
     }
     is_possible(store.tmp()).map_err(|source| StoreError::io("write", store.tmp(), source))
 }

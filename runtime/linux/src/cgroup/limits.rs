@@ -49,7 +49,14 @@ fn weight(shares: u64) -> u64 {
     1 + (shares.saturating_sub(2) * 9999) / 262_142
 }
 
-fn cpu(version: Version, cpu: &Cpu) -> Vec<Write> {
+/// What of a container's share its pod's leaves it.
+pub(crate) fn within(own: &Cpu, pod: &Cpu) -> Cpu {
+    let limit_millis = own.limit_millis.map(|own| pod.limit_millis.map_or(own, |pod| own.min(pod)));
+    Cpu { limit_millis, ..*own }
+}
+
+/// A share of the CPUs.
+pub(crate) fn cpu(version: Version, cpu: &Cpu) -> Vec<Write> {
     match version {
         Version::V1 => vec![
             write("cpu", "cpu.shares", shares(cpu)),
@@ -63,7 +70,8 @@ fn cpu(version: Version, cpu: &Cpu) -> Vec<Write> {
     }
 }
 
-fn memory(version: Version, limit: Option<u64>) -> Vec<Write> {
+/// A limit of memory in bytes.
+pub(crate) fn memory(version: Version, limit: Option<u64>) -> Vec<Write> {
     match (version, limit) {
         (Version::V1, Some(limit)) => {
             vec![
@@ -100,9 +108,4 @@ pub(crate) fn container(version: Version, resources: &Resources) -> Vec<Write> {
     let mut writes = cpu(version, &resources.cpu);
     writes.extend(memory(version, resources.memory));
     writes
-}
-
-/// Other CPU limits for a pod whose containers run.
-pub(crate) fn pod_cpu(version: Version, pod_cpu: &Cpu) -> Vec<Write> {
-    cpu(version, pod_cpu)
 }

@@ -86,7 +86,7 @@ fn limits_of_version_2_are_in_one_tree_with_its_controllers_delegated() {
 fn a_limit_that_cannot_be_written_says_which() {
     let dir = tempfile::tempdir().unwrap();
     let pod = v1(dir.path()).pod("none");
-    let error = pod.apply(&limits::pod_cpu(Version::V1, &CPU)).unwrap_err().to_string();
+    let error = pod.apply(&limits::cpu(Version::V1, &CPU)).unwrap_err().to_string();
     assert!(error.contains("cannot write 102 to") && error.contains("cpu.shares"), "{error}");
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Container {
     pub(super) ids: Ids,
     pub(super) executor: Program,
     pub(super) cgroup: Cgroup,
-    /// What the backend keeps of it.
-    pub(super) dir: PathBuf,
+    /// Its configuration, as the backend has written it.
+    pub(super) file: PathBuf,
     /// As libcontainer wants it.
     pub(super) bundle: PathBuf,
     pub(super) root: PathBuf,

@@ -81,28 +81,27 @@ impl Table {
         self.containers.get_mut(key).ok_or(Failure::NotRunning)
     }
 
-    fn prepare(&mut self, key: Key, config: &Path) -> Answer {
+    fn prepare(&mut self, key: Key, file: &Path) -> Answer {
         if self.containers.contains_key(&key) {
             return Err(Failure::Other(format!("container {key} exists already")));
         }
-        let bytes = fs::read(config).map_err(other("read the container's configuration"))?;
+        let bytes = fs::read(file).map_err(other("read the container's configuration"))?;
         let config: ContainerConfig =
             serde_json::from_slice(&bytes).map_err(|error| Failure::Other(error.to_string()))?;
         let ContainerProgram::Linux(program) = config.program.clone() else {
             return Err(Failure::Other("this is no Linux program".to_owned()));
         };
         let cgroup = self.pod.cgroup.container(&key);
-        let dir = self.pod.dir.join("containers").join(&key);
         let bundle = self.pod.work.join("bundles").join(&key);
         let scratch = program.files.scratch.clone();
-        let made = self.make(&key, config, program, cgroup, [&dir, &bundle]);
+        let made = self.make(&key, config, program, cgroup, [file, &bundle]);
         match made {
             Ok(container) => {
                 self.containers.insert(key, container);
                 done()
             }
             Err(failure) => {
-                self.clean(&key, [&dir, &bundle], &scratch);
+                self.clean(&key, [file, &bundle], &scratch);
                 Err(failure)
             }
         }
@@ -115,13 +114,19 @@ impl Table {
         config: ContainerConfig,
         mut program: Box<LinuxProgram>,
         cgroup: Cgroup,
-        [dir, bundle]: [&Path; 2],
+        [file, bundle]: [&Path; 2],
     ) -> Result<Container, Failure> {
         fs::create_dir_all(bundle).map_err(other("make the container's directory"))?;
+        let refused = |error: spec::SpecError| Failure::Config(error.to_string());
+        let labels = spec::labels(&self.pod.machine, &program.options.security, self.pod.setup.uid.as_str());
+        let labels = labels.map_err(refused)?;
+        let label = labels.as_ref().map(|labels| labels.files.as_str());
         let LinuxFiles { layers, scratch, .. } = &program.files;
         let root = match &self.pod.users {
-            None => rootfs::mount(layers, scratch),
-            Some(users) => staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir)),
+            None => rootfs::mount(layers, scratch, label),
+            Some(users) => {
+                staging::make_for(key).and_then(|dir| rootfs::mount_for(users, layers, scratch, &dir, label))
+            }
         };
         let root = root.map_err(other("mount the container's root filesystem"))?;
         if self.pod.machine.is_rootless {
@@ -129,6 +134,8 @@ impl Table {
         }
         let is_rootless = self.pod.machine.is_rootless;
         let host = (!is_rootless).then_some(&self.pod.host_mounts);
+        let queues = label.map(|label| prepare::label(&self.pod, &program, label)).transpose();
+        let queues = queues.map_err(other("label the container's volumes"))?;
         prepare::volumes(host, self.pod.users.as_ref(), key, &mut program)?;
         let security = &program.options.security;
         let (passwd, group) = (inside::read(&root, "/etc/passwd"), inside::read(&root, "/etc/group"));
@@ -147,25 +154,26 @@ impl Table {
         }
         let processes = self.processes_of(program.options.target.as_deref())?;
         let ground = self.ground(&config, &program, &ids, &root, processes.as_ref(), &cgroup);
-        let refused = |error: spec::SpecError| Failure::Config(error.to_string());
+        let ground = Ground { message_queues: queues.as_deref(), ..ground };
         let capabilities = Capabilities::of(security, &self.pod.machine).map_err(refused)?;
         let filters = seccomp::programs(spec::seccomp(&ground), &capabilities, &self.pod.setup.seccomp_profiles)
             .map_err(|error| Failure::Config(error.to_string()))?;
-        let executor = executor(filters, &capabilities, spec::no_new_privileges(&ground));
+        let mut executor = executor(filters, &capabilities, spec::no_new_privileges(&ground));
+        executor.label = labels.map(|labels| labels.process);
         let mut spec = spec::build(&ground).map_err(refused)?;
         if let Some(process) = spec.get_mut("process") {
             add_capabilities(process, &executor.extra);
         }
         write(&bundle.join("config.json"), &spec)?;
         tracing::debug!(key, "prepared");
-        let (dir, bundle) = (dir.to_owned(), bundle.to_owned());
+        let (file, bundle) = (file.to_owned(), bundle.to_owned());
         Ok(Container {
             config,
             program,
             ids,
             executor,
             cgroup,
-            dir,
+            file,
             bundle,
             root,
             _processes: processes,
@@ -209,6 +217,7 @@ impl Table {
             machine: &self.pod.machine,
             root,
             shared_memory: &self.pod.shared_memory,
+            message_queues: None,
             pid_namespace: processes.map(users::own_path),
             user_namespace: self.pod.users.as_ref().map(Users::path),
             cgroup: cgroup.oci_path(),
@@ -225,7 +234,11 @@ impl Table {
         let place = Place { state: &state, key, bundle: &container.bundle };
         let stdin = container.config.stdin != StdinMode::Closed;
         let terminal = container.program.options.terminal;
+        let privileged = container.program.options.security.privileged;
         let run = |stdio, console: Option<&Path>| {
+            if !privileged {
+                container.cgroup.restrict_devices().map_err(other("keep the container from the machine's devices"))?;
+            }
             runtime::start(place, stdio, console, container.executor.clone(), &self.errors)
         };
         let owner = self.on_host(container.ids.uid);
@@ -331,13 +344,13 @@ impl Table {
         container.kill().map_err(other("kill the container"))?;
         container.cgroup.remove().map_err(other("remove the container's control group"))?;
         let _ = fs::remove_dir_all(self.pod.work.join("state").join(key));
-        self.clean(key, [&container.dir, &container.bundle], &container.program.files.scratch);
+        self.clean(key, [&container.file, &container.bundle], &container.program.files.scratch);
         self.containers.remove(key);
         done()
     }
 
     /// What is left of a container on the disk.
-    fn clean(&self, key: &str, dirs: [&Path; 2], scratch: &Path) {
+    fn clean(&self, key: &str, [file, bundle]: [&Path; 2], scratch: &Path) {
         // The root, and what is pinned below it.
         let path = scratch.canonicalize().unwrap_or_else(|_| scratch.to_owned());
         // What the container has mounted for others stays theirs.
@@ -349,9 +362,8 @@ impl Table {
         if let Err(error) = staged.and(rootfs::mounts::detach_below(&path)) {
             tracing::error!(scratch = %scratch.display(), %error, "cannot unmount a root filesystem");
         }
-        for dir in dirs {
-            let _ = fs::remove_dir_all(dir);
-        }
+        let _ = fs::remove_file(file);
+        let _ = fs::remove_dir_all(bundle);
         self.give_back(scratch);
     }
 
@@ -431,7 +443,7 @@ fn executor(filters: Vec<BpfProgram>, capabilities: &Capabilities, no_new_privil
     if !filters.is_empty() && !no_new_privileges {
         extra.extend(FILTER_CAPABILITIES.into_iter().filter(|needed| !capabilities.has(&needed.to_string())));
     }
-    Program { filters, extra, size: None, report: None }
+    Program { filters, extra, label: None, size: None, report: None }
 }
 
 fn add_capabilities(process: &mut Value, extra: &[Capability]) {

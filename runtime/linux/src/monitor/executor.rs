@@ -14,7 +14,7 @@ use seccompiler::BpfProgram;
 
 use super::console;
 use crate::protocol::Size;
-use crate::sys;
+use crate::{se_linux, sys};
 
 /// What a message about a program that is not there begins with: it comes back as text, through a pipe.
 pub(super) const NOT_FOUND: &str = "exec: ";
@@ -26,6 +26,8 @@ pub(super) struct Program {
     pub(super) filters: Vec<BpfProgram>,
     /// Capabilities that the process has only to install its filters.
     pub(super) extra: Vec<Capability>,
+    /// SELinux' label of it.
+    pub(super) label: Option<String>,
     /// How large its terminal is, if that is known: said before the program could look.
     pub(super) size: Option<Size>,
     /// Where it is said why the program cannot be executed. Closed by execve(2).
@@ -69,6 +71,10 @@ impl Program {
         sys::reset_signals();
         let failed =
             |what: &str, error: &dyn std::fmt::Display| ExecutorError::Other(format!("cannot {what}: {error}"));
+        if let Some(label) = &self.label {
+            let what = format!("give the program the label {label} (securityContext.seLinuxOptions)");
+            se_linux::label_next_program(label).map_err(|error| failed(&what, &error))?;
+        }
         for filter in &self.filters {
             sys::install_filter(filter).map_err(|error| failed("install the system call filter", &error))?;
         }

@@ -14,6 +14,7 @@ use rustix::thread::UnshareFlags;
 
 use super::READY;
 use crate::net::netlink::Netlink;
+use crate::net::nft::set_filter;
 use crate::packet;
 use crate::protocol::{Held, Hold};
 use crate::rootfs::mounts;
@@ -86,6 +87,7 @@ impl Holder {
                 let bits = |ip: IpAddr| if ip.is_ipv4() { 32 } else { 128 };
                 each(ips, &|netlink, ip| netlink.add_address(self.loopback, ip, bits(ip))).map(|()| None)
             }
+            Hold::Filter(filter) => set_filter(filter).map(|()| None),
             Hold::Remove(ips) => each(ips, &|netlink, ip| netlink.remove_address(self.loopback, ip)).map(|()| None),
         }
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::{major, minor};
 
 use crate::cgroup::Version;
+use crate::se_linux::Policy;
 use crate::spec::{Device, Machine};
 
 /// How deep device files are looked for below /dev.
@@ -22,7 +23,7 @@ pub(super) fn inspect(cgroups: Version, is_rootless: bool) -> Machine {
     let mut devices = Vec::new();
     find_devices(Path::new("/dev"), 0, &mut devices);
     let app_armor = app_armor.is_ok_and(|enabled| enabled.starts_with('Y'));
-    Machine { cgroups, is_rootless, capabilities, app_armor, devices }
+    Machine { cgroups, is_rootless, capabilities, app_armor, se_linux: Policy::find(), devices }
 }
 
 /// Device files, but those that every container has of its own.

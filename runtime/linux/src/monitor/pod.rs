@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use nacelle_container::{NetworkNamespace, ProcessNamespace, UserNamespace};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
-use super::{Setup, machine, staging};
+use super::{Ahead, Setup, machine, staging};
 use crate::cgroup::{Cgroup, Hierarchy, limits};
 use crate::namespaces;
 use crate::spec::Machine;
@@ -25,6 +25,9 @@ const SHARED_MEMORY: &str = "mode=1777,size=65536k";
 
 /// Where it is staged. No container can have this name.
 const SHM: &str = "_shm";
+
+/// Where message queues are staged. No container can have this name.
+const QUEUES: &str = "_mqueue";
 
 /// What is in the monitor's directory is small, but a configuration may have long arguments.
 const WORK: &std::ffi::CStr = c"mode=0700,size=65536k";
@@ -50,15 +53,14 @@ pub(super) struct Pod {
     pub(super) host_mounts: File,
     /// Its ids, if they are not the host's.
     pub(super) users: Option<Users>,
-    /// A process that ends by itself, after some milliseconds.
-    ahead: Option<Pid>,
+    ahead: Option<Ahead>,
 }
 
 impl Pod {
     /// Enters the pod's namespaces and makes its control group.
     ///
     /// Without root, the monitor is in a user namespace, in the pod's network, and in mounts of its own.
-    pub(super) fn enter(dir: &Path, setup: Setup, is_rootless: bool) -> Result<Self, String> {
+    pub(super) fn enter(dir: &Path, setup: Setup, is_rootless: bool, ahead: Option<Ahead>) -> Result<Self, String> {
         let hierarchy = if is_rootless {
             Hierarchy::unusable(&setup.cgroups)
         } else {
@@ -67,7 +69,6 @@ impl Pod {
         let cgroup = hierarchy.pod(&setup.uid);
         let limits = limits::pod(hierarchy.version, &setup.cpu, setup.pod.memory, setup.pod.options.pids_limit);
         cgroup.create().map_err(|error| format!("cannot make the pod's control group: {error}"))?;
-        let ahead = if is_rootless { None } else { begin_grace_period(&cgroup) };
         cgroup.apply(&limits).map_err(|error| format!("the pod's control group: {error}"))?;
         let machine = machine::inspect(hierarchy.version, is_rootless);
         let users = if is_rootless { None } else { find_users(&setup)? };
@@ -81,7 +82,7 @@ impl Pod {
         if users.is_some() {
             staging::make().map_err(|error| format!("cannot make {}: {error}", staging::ROOT))?;
         }
-        let shared_memory = shared_memory(dir, &setup, users.as_ref());
+        let shared_memory = shared_memory(&work, &setup, users.as_ref());
         let shared_memory = shared_memory.map_err(|error| format!("cannot make /dev/shm: {error}"))?;
         let settings = sysctl::settings(&setup.pod).map_err(|error| error.to_string())?;
         match &users {
@@ -112,12 +113,27 @@ impl Pod {
         })
     }
 
-    /// Ends and removes what is left of the pod, but for its directory.
-    pub(super) fn remove(&self) -> io::Result<()> {
-        if let Some(pid) = self.ahead {
-            // Most often it has ended long ago.
-            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+    /// Where the pod's message queues are mounted, for containers with a label of SELinux: one cannot be said when they are
+    /// mounted anew.
+    pub(super) fn message_queues(&self) -> io::Result<PathBuf> {
+        let path = match &self.users {
+            Some(_) => staging::of(QUEUES),
+            None => self.work.join("mqueue"),
+        };
+        if !path.exists() {
+            match &self.users {
+                Some(_) => drop(staging::make_for(QUEUES)?),
+                None => fs::create_dir(&path)?,
+            }
+            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            rustix::mount::mount("mqueue", &path, "mqueue", flags, None::<&std::ffi::CStr>)?;
         }
+        Ok(path)
+    }
+
+    /// Ends and removes what is left of the pod, but for its directory.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        drop(self.ahead.take());
         self.cgroup.kill()?;
         self.cgroup.remove()
     }
@@ -182,14 +198,14 @@ fn work(dir: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn shared_memory(dir: &Path, setup: &Setup, users: Option<&Users>) -> io::Result<PathBuf> {
+fn shared_memory(work: &Path, setup: &Setup, users: Option<&Users>) -> io::Result<PathBuf> {
     if setup.pod.options.host_ipc {
         return Ok("/dev/shm".into());
     }
     let root = users.map_or(0, |users| users.ids().first());
     let path = match users {
         Some(_) => staging::make_for(SHM)?,
-        None => dir.join("shm"),
+        None => work.join("shm"),
     };
     fs::create_dir_all(&path)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -198,25 +214,10 @@ fn shared_memory(dir: &Path, setup: &Setup, users: Option<&Users>) -> io::Result
     Ok(path)
 }
 
-/// Has the kernel get ready for a process that changes its control group: before the first one on a quiet machine may, it
-/// waits for all CPUs to have noticed, 8 to 15 ms, and the next ones need not. A process that has nothing else to do comes
-/// first, while the container is prepared.
-fn begin_grace_period(pod: &Cgroup) -> Option<Pid> {
-    match sys::fork() {
-        // Of version 2, a group with groups below it takes no process: the kernel has waited by then.
-        Ok(Fork::Child) => sys::end_with(|| drop(pod.enter())),
-        Ok(Fork::Parent(pid)) => Some(pid),
-        Err(error) => {
-            tracing::debug!(%error, "the first container waits for the kernel");
-            None
-        }
-    }
-}
-
 /// Starts a process whose process namespace all containers share, and gives that. It reaps what their ends leave.
 fn start_init(pod: &Cgroup, users: Option<&Users>, is_rootless: bool) -> io::Result<File> {
     let cgroup = pod.container(INIT);
-    cgroup.create()?;
+    cgroup.create_for_processes()?;
     let pid = match users {
         // Its parent ends: then it is this process's.
         Some(users) => {

@@ -3,18 +3,19 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nacelle_container::{LinuxProgram, Propagation, UserNamespace};
 
 use super::containers::other;
+use super::pod::Pod;
 use super::staging;
 use crate::protocol::Failure;
 use crate::rootfs::mapped::{self, Access};
-use crate::rootless;
 use crate::user::Ids;
 use crate::users::{IDS, Users};
 use crate::volumes;
+use crate::{rootless, se_linux};
 
 /// Where volumes are mounted that are shared both ways, in a container's own directory.
 const SHARED: &str = "shared";
@@ -31,6 +32,17 @@ pub(super) fn volumes(
     }
     pin_sub_paths(program)?;
     users.map_or(Ok(()), |users| translate_volumes(users, key, program))
+}
+
+/// Labels the pod's own volumes for a container, and the memory and the message queues that its containers share, which it
+/// gives. What is the host's keeps its label, as in Kubernetes.
+pub(super) fn label(pod: &Pod, program: &LinuxProgram, label: &str) -> io::Result<PathBuf> {
+    let own = pod.setup.pod.dir.parent().unwrap_or(&pod.setup.pod.dir);
+    let volumes = program.files.mounts.iter().map(|mount| &mount.source).filter(|source| source.starts_with(own));
+    let queues = pod.message_queues()?;
+    let shared = [&pod.shared_memory, &queues].into_iter().filter(|_| !pod.setup.pod.options.host_ipc);
+    volumes.chain(shared).try_for_each(|path| se_linux::label_files(path, label))?;
+    Ok(queues)
 }
 
 /// What a container has mounted for others stays theirs when its own directory is unmounted.

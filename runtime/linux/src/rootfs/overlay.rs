@@ -20,12 +20,18 @@ const PLAIN: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redir
 /// The same with `userxattr`, which turns the other two off, and does not go with the word "off" for them.
 const PLAIN_IN_USERS: [(&str, &str); 1] = [("index", "off")];
 
-/// Mounts `layers`, lowest first, below `upper` at `target`.
-pub(super) fn mount(layers: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<(), Errno> {
+/// Mounts `layers`, lowest first, below `upper` at `target`; with SELinux' `label` on all files, if there is one.
+pub(super) fn mount(
+    layers: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+    label: Option<&str>,
+) -> Result<(), Errno> {
     // What a container writes goes with it: nothing is gained by syncing it to the disk, which unmounting would do.
-    match mount_with(layers, upper, work, target, Durability::Volatile) {
+    match mount_with(layers, upper, work, target, (label, Durability::Volatile)) {
         // A kernel before 5.10.
-        Err(Errno::INVAL) => mount_with(layers, upper, work, target, Durability::Synced),
+        Err(Errno::INVAL) => mount_with(layers, upper, work, target, (label, Durability::Synced)),
         mounted => mounted,
     }
 }
@@ -41,7 +47,7 @@ fn mount_with(
     upper: &Path,
     work: &Path,
     target: &Path,
-    durability: Durability,
+    (label, durability): (Option<&str>, Durability),
 ) -> Result<(), Errno> {
     let mut flags: Vec<&str> = Vec::new();
     let mut plain = &PLAIN[..];
@@ -52,7 +58,10 @@ fn mount_with(
         flags.push("userxattr");
         plain = &PLAIN_IN_USERS;
     }
-    let text = options(layers, upper, work, plain, &flags)?;
+    // A level may have commas.
+    let context = label.map(|label| format!("context=\"{label}\""));
+    let words: Vec<&str> = flags.iter().copied().chain(context.as_deref()).collect();
+    let text = options(layers, upper, work, plain, &words)?;
     if text.as_bytes().len() < OPTIONS {
         return rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), text.as_c_str());
     }
@@ -68,6 +77,9 @@ fn mount_with(
     }
     for flag in flags {
         rustix::mount::fsconfig_set_flag(&context, flag)?;
+    }
+    if let Some(label) = label {
+        set("context", Path::new(label))?;
     }
     rustix::mount::fsconfig_create(&context)?;
     let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;

@@ -99,7 +99,7 @@ fn an_overlay_and_a_copy_show_the_same() {
     let scratch = dir.path().join("scratch");
     fs::create_dir(&scratch).unwrap();
     apart(|| {
-        let root = mount(&layers, &scratch).unwrap();
+        let root = mount(&layers, &scratch, None).unwrap();
         assert!(!mounts::below(&scratch).unwrap().is_empty(), "an overlay, not a copy");
         assert_eq!(listing(&root), listing(&copied));
         assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o7777, 0o751);
@@ -132,7 +132,7 @@ fn more_layers_than_a_page_of_options_holds() {
     let scratch = dir.path().join("scratch");
     fs::create_dir(&scratch).unwrap();
     apart(|| {
-        let root = mount(&layers, &scratch).unwrap();
+        let root = mount(&layers, &scratch, None).unwrap();
         assert_eq!(listing(&root).len(), 200);
         assert!(!mounts::below(&scratch).unwrap().is_empty(), "an overlay, not a copy");
     });
@@ -151,12 +151,12 @@ fn mounts_end_with_their_namespace_and_others_are_found_by_path() {
         scratch
     };
     let first = scratch("first");
-    apart(|| mount(&layers, &first).map(drop)).unwrap();
+    apart(|| mount(&layers, &first, None).map(drop)).unwrap();
     let second = scratch("second");
     apart(|| {
         let here = || mounts::below(&dir.path().canonicalize().unwrap()).unwrap();
         assert_eq!(here(), Vec::<PathBuf>::new());
-        mount(&layers, &second).unwrap();
+        mount(&layers, &second, None).unwrap();
         assert_eq!(here().len(), 1);
         mounts::detach_below(dir.path()).unwrap();
         assert_eq!(here(), Vec::<PathBuf>::new());

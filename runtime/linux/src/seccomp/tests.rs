@@ -13,6 +13,7 @@ fn capabilities(add: &[&str]) -> Capabilities {
         is_rootless: false,
         capabilities: names.iter().map(|name| (*name).to_owned()).collect(),
         app_armor: false,
+        se_linux: None,
         devices: Vec::new(),
     };
     let add_capabilities = add.iter().map(|name| (*name).to_owned()).collect();

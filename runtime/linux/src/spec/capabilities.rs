@@ -6,7 +6,6 @@ use nacelle_container::Security;
 use serde_json::{Value, json};
 
 use super::{Machine, SpecError};
-use crate::cgroup::Version;
 
 /// What a container has unless its manifest says otherwise: containerd's and Docker's list.
 pub(super) const DEFAULT: [&str; 14] = [
@@ -42,10 +41,6 @@ impl Capabilities {
         let drop = normalised(&security.drop_capabilities)?;
         let is_all = |names: &[String]| names.iter().any(|name| name == "ALL");
         let mut set: BTreeSet<String> = DEFAULT.iter().map(|name| (*name).to_owned()).collect();
-        if machine.cgroups == Version::V2 {
-            // There devices are not filtered by the control group: whoever can make a device file could open it.
-            set.remove("CAP_MKNOD");
-        }
         if is_all(&add) {
             set.clone_from(&available);
         }

@@ -24,7 +24,10 @@ pub(super) fn all(ground: &Ground<'_>) -> Result<Vec<Value>, SpecError> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", TTY_GROUP],
         ),
-        special("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        match ground.message_queues {
+            Some(path) => bind(path, "/dev/mqueue", &["rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"]),
+            None => special("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        },
         sys(ground, writable),
         special("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", writable]),
     ];

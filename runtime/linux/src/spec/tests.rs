@@ -15,6 +15,7 @@ fn machine() -> Machine {
         is_rootless: false,
         capabilities: capabilities::DEFAULT.iter().chain(&all).map(|name| (*name).to_owned()).collect(),
         app_armor: false,
+        se_linux: None,
         devices: vec![kvm],
     }
 }
@@ -74,6 +75,7 @@ fn built(machine: &Machine, change: impl FnOnce(&mut ContainerConfig, &mut Linux
         machine,
         root: Path::new("/scratch/root"),
         shared_memory: Path::new("/pods/uid/linux/shm"),
+        message_queues: None,
         pid_namespace: Some("/proc/self/fd/7".to_owned())
             .filter(|_| program.pod.options.processes == ProcessNamespace::Pod || program.options.target.is_some()),
         user_namespace: Some("/proc/self/fd/8".to_owned()).filter(|_| program.pod.options.users == UserNamespace::Pod),
@@ -111,6 +113,12 @@ fn a_restricted_container_with_limits() {
         security.add_capabilities = vec!["NET_BIND_SERVICE".into()];
     });
     insta::assert_json_snapshot!(spec.unwrap());
+}
+
+#[test]
+fn fuel_is_refused() {
+    let refused = built(&machine(), |config, _| config.resources.fuel = Some(1000)).unwrap_err();
+    assert!(refused.to_string().starts_with("resources.limits[nacelle.dev/fuel]: "), "{refused}");
 }
 
 #[test]
@@ -207,4 +215,16 @@ fn a_volume_at_dev_shm_takes_its_place() {
     let at_shm: Vec<_> = mounts.iter().filter(|mount| mount["destination"] == "/dev/shm").collect();
     assert_eq!(at_shm.len(), 1);
     assert_eq!(at_shm[0]["source"], "/pods/uid/volumes/data");
+}
+
+#[test]
+fn labels_where_there_is_se_linux() {
+    let machine = |is_rootless| Machine { se_linux: Some(Policy::read("", true)), is_rootless, ..machine() };
+    let asks = |program: &mut LinuxProgram| program.options.security.se_linux = Some(Default::default());
+    let spec = built(&machine(false), |_, program| asks(program)).unwrap();
+    let label = spec.pointer("/linux/mountLabel").and_then(Value::as_str).unwrap();
+    assert!(label.starts_with("system_u:object_r:container_file_t:s0:c"), "{label}");
+    let unasked = built(&machine(false), |_, _| {}).unwrap();
+    assert_eq!(unasked.pointer("/linux/mountLabel"), None);
+    assert_eq!(built(&machine(true), |_, program| asks(program)), Err(SpecError::RootlessLabels));
 }

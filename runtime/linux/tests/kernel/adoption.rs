@@ -9,7 +9,7 @@ use nacelle_container::{Backend as _, ExitCause, output};
 use nacelle_linux::AdoptError;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::support::{World, backend, drain, exited};
+use crate::support::{UNTIL_TOLD, World, backend, drain, exited, tell};
 
 /// A world whose program is killed is in this directory.
 const PLAY: &str = "NACELLE_LINUX_TEST_SCRIPT";
@@ -74,14 +74,13 @@ async fn a_container_outlives_its_program_and_is_taken_over() {
     if World::new().await.is_none() {
         return;
     }
-    let mut orphan = orphan("echo before; while ! test -e /tmp/go; do sleep 0.02; done; echo after; exit 5").await;
+    let mut orphan = orphan(&format!("echo before; {UNTIL_TOLD}; echo after; exit 5")).await;
     orphan.kill_program().await;
     let heir = backend(&orphan.dir);
     let (sender, mut receiver) = output::channel();
     let container = heir.adopt(&orphan.id, &orphan.dir, None, sender).await.unwrap();
     let (exec, _output) = output::channel();
-    let touch = nacelle_container::ExecRequest::new(vec!["touch".into(), "/tmp/go".into()]);
-    assert_eq!(container.exec(touch, exec).await.unwrap(), exited(0));
+    assert_eq!(container.exec(tell(), exec).await.unwrap(), exited(0));
     let (stdout, _) = drain(&mut receiver).await;
     // The first line may have been read by the program that died.
     assert!(stdout.ends_with("after\n"), "{stdout}");
@@ -99,7 +98,7 @@ async fn how_it_ended_meanwhile_is_known() {
     orphan.kill_program().await;
     // In the pod's shared memory, which only its own processes see.
     let monitor = fs::read_to_string(orphan.dir.join("monitor.lock")).unwrap();
-    let shm = format!("/proc/{monitor}/root{}", orphan.dir.join("shm/go").display());
+    let shm = format!("/proc/{monitor}/root{}", orphan.dir.join("work/shm/go").display());
     fs::write(shm, "").unwrap();
     let heir = backend(&orphan.dir);
     let (sender, _receiver) = output::channel();

@@ -50,6 +50,25 @@ async fn capabilities_are_what_is_left() {
     world.remove().await;
 }
 
+#[tokio::test]
+async fn devices_of_the_machine_are_not_opened() {
+    let Some(world) = World::new().await else { return };
+    // Whoever may make device files makes these: of memory, and of a disk.
+    let script = "mknod /tmp/mem c 1 1; mknod /tmp/disk b 259 0; for file in /tmp/mem /tmp/disk; do
+            head -c 1 $file 2>&1; done; echo > /dev/null && head -c 3 /dev/zero | wc -c; ls /dev/pts > /dev/null && echo pts";
+    let ran = world.run(world.sh(script)).await;
+    let refused = |file: &str| format!("head: /tmp/{file}: Operation not permitted\n");
+    assert_eq!(ran.stdout, format!("{}{}3\npts\n", refused("mem"), refused("disk")), "{}", ran.stderr);
+    // Nor by who has no other capability.
+    let config = world.secured(script, |security| {
+        security.drop_capabilities = vec!["ALL".into()];
+        security.add_capabilities = vec!["MKNOD".into()];
+    });
+    let ran = world.run(config).await;
+    assert!(ran.stdout.starts_with(&refused("mem")), "{ran:?}");
+    world.remove().await;
+}
+
 /// What a process may do, as the kernel shows it.
 async fn status(world: &World, change: impl FnOnce(&mut Security)) -> (u64, u64, String) {
     let script = "grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' /proc/self/status";

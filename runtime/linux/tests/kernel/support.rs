@@ -21,11 +21,21 @@ use nacelle_linux::{LinuxBackend, LinuxConfig, MonitorCommand};
 use tokio::io::AsyncRead;
 
 /// Commands of busybox that the root filesystem has by name.
-const APPLETS: [&str; 30] = [
+const APPLETS: [&str; 31] = [
     "sh", "cat", "echo", "sleep", "true", "false", "id", "ls", "mount", "umount", "unshare", "hostname", "ps", "kill",
     "mkdir", "touch", "stat", "dd", "head", "tail", "grep", "chown", "mknod", "env", "pwd", "stty", "tty", "test",
-    "date", "readlink",
+    "date", "readlink", "wc",
 ];
+
+/// The beginning of a script that goes on when [`tell`] was executed beside it and is gone, for a container's end is
+/// the end of all its processes.
+pub(crate) const UNTIL_TOLD: &str = "while ! test -s /tmp/go; do sleep 0.02; done
+    while kill -0 $(cat /tmp/go) 2>/dev/null; do sleep 0.02; done";
+
+/// See [`UNTIL_TOLD`].
+pub(crate) fn tell() -> ExecRequest {
+    ExecRequest::new(["sh", "-c", "echo $$ > /tmp/go"].map(str::to_owned).to_vec())
+}
 
 static PODS: AtomicU32 = AtomicU32::new(0);
 
@@ -69,12 +79,12 @@ struct Apart {
 impl Apart {
     /// The network, which is there until this is dropped.
     fn new(dir: &Path, uid: &str) -> (Self, PathBuf) {
-        let networks = Networks::new(dir.join("run"), dir.join("state"), vec!["10.88.0.0/16".parse().unwrap()]);
+        let networks = Networks::new(dir.join("run"), dir.join("state"), vec!["10.87.0.0/16".parse().unwrap()]);
         let (uid, (said, path), (done, wait)) =
             (uid.to_owned(), std::sync::mpsc::channel(), std::sync::mpsc::channel());
         let thread = std::thread::spawn(move || {
             nacelle_linux::namespaces::own_network().unwrap();
-            let network = networks.create(&uid, &[[10, 88, 0, 2].into()], NetworkOwner::PodUsers).unwrap();
+            let network = networks.create(&uid, &[[10, 87, 0, 2].into()], NetworkOwner::PodUsers).unwrap();
             said.send(network.path().to_owned()).unwrap();
             let _ = wait.recv();
             network.remove().unwrap();

@@ -8,7 +8,7 @@ use nacelle_container::{
     TerminalSize, output,
 };
 
-use crate::support::{World, backend, change_program, drain, exited};
+use crate::support::{UNTIL_TOLD, World, backend, change_program, drain, exited, tell};
 
 fn volume(source: std::path::PathBuf, target: &str) -> HostMount {
     HostMount {
@@ -206,15 +206,14 @@ async fn what_is_not_there_is_not_found() {
 #[tokio::test]
 async fn the_next_program_takes_over() {
     let Some(world) = World::with_users().await else { return };
-    let config = world.sh("while ! test -e /tmp/go; do sleep 0.02; done; exit 5");
+    let config = world.sh(&format!("{UNTIL_TOLD}; exit 5"));
     let id = config.id.clone();
     let made = world.start(config).await;
     let heir = backend(&world.path("profiles"));
     let (sender, _receiver) = output::channel();
     let container = heir.adopt(&id, &world.dir(), None, sender).await.unwrap();
     let (sender, _output) = output::channel();
-    let touch = ExecRequest::new(vec!["touch".into(), "/tmp/go".into()]);
-    assert_eq!(container.exec(touch, sender).await.unwrap(), exited(0));
+    assert_eq!(container.exec(tell(), sender).await.unwrap(), exited(0));
     assert_eq!(container.wait().await, exited(5));
     assert_eq!(made.finish().await.cause, exited(5));
     world.remove().await;

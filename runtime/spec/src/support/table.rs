@@ -20,9 +20,8 @@ const PRIVILEGES: Support = Honoured(
 );
 const SYSCALLS: Support =
     Honoured("of Linux programs; a WebAssembly guest makes no system calls, the engine confines it");
-const NO_LABELS: Support = Warned(
-    "a WebAssembly guest makes no system calls; a Linux program with it is not started, because nothing is labelled",
-);
+const LABELS: Support =
+    Warned("volumes of a Linux program with seLinuxOptions are labelled file by file, whatever this says");
 const NO_WINDOWS: Support = Warned("this is not Windows");
 const NO_TOKENS: Support = Rejected("there is no API server that could issue it");
 const NO_CLUSTER: Support = Rejected("a single node without a cluster has no such storage; use hostPath, or emptyDir");
@@ -31,6 +30,8 @@ const CLAIMS: Support = Rejected("one node without a cluster has no devices to c
 /// Requests of containers.
 const REQUEST: Support =
     Honoured("of the node's room, for the QoS class and the downward API; the limit where there is none");
+const DISK_REQUEST: Support =
+    Honoured("of the node's room, and for the downward API; the limit where there is none; no QoS class counts it");
 const CPU_REQUEST: Support =
     Honoured("of the node's room, and the weight where there is less CPU than all want; the limit where there is none");
 const NO_HUGE_PAGES: Support = Rejected("this node has no huge pages to give; a guest's memory is `memory`");
@@ -159,8 +160,8 @@ const POD: &[Row] = &[
     row("securityContext.supplementalGroups.**", USERS),
     row("securityContext.supplementalGroupsPolicy", USERS),
     row("securityContext.appArmorProfile.**", SYSCALLS),
-    row("securityContext.seLinuxChangePolicy", NO_LABELS),
-    row("securityContext.seLinuxOptions.**", NO_LABELS),
+    row("securityContext.seLinuxChangePolicy", LABELS),
+    row("securityContext.seLinuxOptions.**", SYSCALLS),
     row("securityContext.seccompProfile.**", SYSCALLS),
     row("securityContext.sysctls.**", SYSCALLS),
     row("securityContext.windowsOptions.**", NO_WINDOWS),
@@ -237,7 +238,7 @@ const CONTAINER: &[Row] = &[
     row("securityContext.privileged", PRIVILEGES),
     row("securityContext.procMount", Honoured("of Linux programs; a WebAssembly guest has no /proc")),
     row("securityContext.appArmorProfile.**", SYSCALLS),
-    row("securityContext.seLinuxOptions.**", NO_LABELS),
+    row("securityContext.seLinuxOptions.**", SYSCALLS),
     row("securityContext.seccompProfile.**", SYSCALLS),
     row("securityContext.windowsOptions.**", NO_WINDOWS),
 ];
@@ -257,14 +258,15 @@ const LASTING_CONTAINER: &[Row] = &[
     row(
         "resources.limits[nacelle.dev/fuel]",
         Honoured(
-            "units of fuel that each incarnation may execute in all; after that it ends with `FuelExhausted`, 152",
+            "units of fuel that each incarnation may execute in all; after that it ends with `FuelExhausted`, 152. On a \
+             Linux program it is a `CreateContainerConfigError`: nothing counts its instructions",
         ),
     ),
     row("resources.limits[hugepages-*]", NO_HUGE_PAGES),
     row("resources.limits[]", NO_DEVICES),
     row("resources.requests[cpu]", CPU_REQUEST),
     row("resources.requests[memory]", REQUEST),
-    row("resources.requests[ephemeral-storage]", REQUEST),
+    row("resources.requests[ephemeral-storage]", DISK_REQUEST),
     row("resources.requests[nacelle.dev/fuel]", Honoured("the limit; it need not be written")),
     row("resources.requests[hugepages-*]", NO_HUGE_PAGES),
     row("resources.requests[]", NO_DEVICES),
