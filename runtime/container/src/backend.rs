@@ -25,8 +25,8 @@ use tokio::io::AsyncRead;
 use tokio::sync::watch;
 
 use crate::output::OutputSender;
-use crate::stats::Stats;
-use crate::{ContainerConfig, Cpu, ExecError, ExecRequest, ExitCause, PodInfo, PodUid, Resources};
+use crate::stats::{CpuStats, Stats};
+use crate::{ContainerConfig, ExecError, ExecRequest, ExitCause, PodInfo, PodLimits, PodUid, Resources};
 
 /// What a container is given of its pod. Values of this process: what can cross its border is in [`ContainerConfig`].
 #[derive(Clone)]
@@ -68,8 +68,16 @@ pub trait Backend: Send + Sync {
         output: OutputSender,
     ) -> Result<Arc<dyn Container>, CreateError>;
 
-    /// Changes what all containers of a pod may use together, those to be created included.
-    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu);
+    /// Changes what all containers of a pod may use together, those to be created included: all of it or nothing. Memory
+    /// that a container charges to its [`ContainerInfra::memory`] is held to the pod's limit there already.
+    ///
+    /// # Errors
+    /// [`UpdateError`], see its variants; the pod has what it had.
+    async fn update_pod(&self, pod: &PodUid, limits: &PodLimits) -> Result<(), UpdateError>;
+
+    /// What the pod's containers here have used together, those that are gone included: how often and how long the pod's
+    /// own quota held them back. Nothing for a pod that the backend has never seen.
+    fn pod_cpu(&self, pod: &PodUid) -> CpuStats;
 
     /// Frees what the backend keeps for a pod as a whole. All of its containers are removed, or the process that ran them
     /// has died: whatever is still there of them is ended and removed as well. `dir` is what
@@ -184,7 +192,7 @@ fn too_low(scope: Scope, limit: u64, needed: u64) -> String {
     }
 }
 
-/// Why a running container cannot be given other resources. Nothing was changed.
+/// Why a running container, or the pod of one, cannot be given other resources. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpdateError {
     /// It uses more memory than the new limit.

@@ -72,6 +72,24 @@ pub struct Cpu {
     pub request_millis: u64,
 }
 
+/// What the containers of a pod that one backend runs may use together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodLimits {
+    /// CPU time; the request is the pod's weight against other pods.
+    pub cpu: Cpu,
+    /// Bytes of memory; `None` means no limit.
+    pub memory: Option<u64>,
+    /// Bytes of that memory which the pod's containers of other backends hold.
+    pub memory_elsewhere: u64,
+}
+
+impl PodLimits {
+    /// Bytes of memory that the containers of this backend may use; `None` means no limit.
+    pub fn memory_left(&self) -> Option<u64> {
+        self.memory.map(|memory| memory.saturating_sub(self.memory_elsewhere))
+    }
+}
+
 /// Whether a container has a standard input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

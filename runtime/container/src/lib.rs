@@ -20,7 +20,7 @@ pub mod output;
 pub mod stats;
 
 pub use backend::{Backend, Container, ContainerInfra, CreateError, UpdateError};
-pub use config::{ContainerConfig, Cpu, HttpConfig, Program, Resources, StdinMode};
+pub use config::{ContainerConfig, Cpu, HttpConfig, PodLimits, Program, Resources, StdinMode};
 pub use exec::{ExecError, ExecRequest, Terminal, TerminalSize};
 pub use exit::{ExitCause, TrapKind};
 pub use id::{ContainerId, PodUid};

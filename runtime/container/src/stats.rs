@@ -18,7 +18,7 @@ pub struct Stats {
     pub processes: u32,
 }
 
-/// CPU time of a container.
+/// CPU time of a container, or of all containers of a pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuStats {
     /// CPU time of the guest and of host work done for it, in nanoseconds.

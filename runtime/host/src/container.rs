@@ -27,6 +27,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::pod::Pod;
 use crate::prepare::{Prepared, discard, prepare};
 use crate::program::Digests;
+use crate::sharing::Kind;
 use crate::{
     Attach, Backends, ContainerExited, ContainerRequest, ContainerStats, ExecFailed, HostEvent, ImageSource,
     StartError, Started, Stdin, linux, stats,
@@ -38,8 +39,8 @@ const MAX_EXECS: usize = 32;
 /// A container that was started, and perhaps has ended.
 pub(crate) struct Running {
     container: Arc<dyn Container>,
-    /// Whether its memory and what it writes are the kernel's account.
-    pub(crate) is_linux: bool,
+    /// A Linux container's memory and what it writes are the kernel's account.
+    pub(crate) kind: Kind,
     /// Taken when the container is removed.
     infra: Mutex<Option<Incarnation>>,
     pub(crate) stdin: Option<Stdin>,
@@ -102,13 +103,18 @@ pub(crate) async fn start(
         backend.expect(&id.pod, &linux::dir(infra.dir())).await;
     }
 
+    let kind = if matches!(request.image, ImageSource::Linux { .. }) { Kind::Linux } else { Kind::Wasm };
+    let _joining = pod.join(&id.pod, kind, &backends).await;
+    if kind == Kind::Linux {
+        pod.watch_kernel(&id.pod, &backends);
+    }
     let (shared, resources) = (pod.share(), request.resources);
     let prepared = spawn_blocking(move || match infra.as_ref() {
         // The guard goes back too: until the container is known to the pod, the pod must not go.
         Some(present) => prepare(present, request, shared, log, &digests).map(|prepared| (prepared, infra)),
         None => Err(StartError::config(format!("pod {} is being removed", request.id.pod))),
     });
-    let (Prepared { config, infra: mut own, log }, mut infra) = prepared.await.map_err(StartError::create)??;
+    let (Prepared { mut config, infra: mut own, log }, mut infra) = prepared.await.map_err(StartError::create)??;
 
     let backend = match &config.program {
         Program::Wasm { .. } => &backends.wasm,
@@ -137,6 +143,11 @@ pub(crate) async fn start(
         info: pod.info.subscribe(),
     };
     let network = Arc::clone(&own.network);
+    // Its control group is made within its pod's, which does not change meanwhile. To compile a guest may take long.
+    let sharing = pod.sharing.read().await;
+    let told = sharing.limits(kind).cpu;
+    config.pod_cpu = told;
+    let _sharing = Some(sharing).filter(|_| kind == Kind::Linux);
     let mut given_up = std::pin::pin!(given_up(attach.give_up));
     let created = tokio::select! {
         biased;
@@ -150,10 +161,17 @@ pub(crate) async fn start(
             return Err(error);
         }
     };
-    let is_linux = written.is_some();
-    if let Some(written) = written {
-        (own, infra) = count(own, infra, written).await?;
-        pod.watch_kernel();
+    match written {
+        Some(written) => (own, infra) = count(own, infra, written).await?,
+        None => {
+            let limits = pod.sharing.read().await.limits(kind);
+            // Who has no container of the pod yet is not told of a change.
+            if limits.cpu != told
+                && let Err(error) = backend.update_pod(&id.pod, &limits).await
+            {
+                tracing::warn!(container = %id, %error, "its pod's limits are those of before");
+            }
+        }
     }
     let started_at = Timestamp::now();
     let started = tokio::select! {
@@ -182,7 +200,7 @@ pub(crate) async fn start(
     let container_id = container_id(&id, started_at);
     reservation.fulfil(Arc::new(Running {
         container,
-        is_linux,
+        kind,
         infra: Mutex::new(Some(own)),
         stdin,
         log_path,
@@ -357,6 +375,16 @@ impl Running {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.cause.get().is_none()
+    }
+
+    /// What it has asked for, in thousandths of a CPU.
+    pub(crate) fn cpu_request(&self) -> u64 {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner).cpu.request_millis
     }
 
     /// What it has used so far; its last figures once it is removed.

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
+use crate::balance;
 use crate::container::{self, Running};
 use crate::linux;
 use crate::pod::Pod;
@@ -155,7 +156,7 @@ impl Host {
             let infra = infra.map_err(|error| pod_error(&uid, error))?;
             let ips = infra.network().ips().to_vec();
             // No other can have this uid: the infra holds the lock of its directory.
-            let pod = Pod::new(request.info, share, infra, events);
+            let pod = Pod::new(request.info, share, request.resources, infra, events);
             this.pods().insert(uid, Arc::new(pod));
             Ok(PodCreated { ips })
         });
@@ -264,6 +265,9 @@ impl Host {
         let removed = tokio::spawn(async move {
             let mut infra = pod.infra_alone().await;
             pod.remove_all().await;
+            if let Some(infra) = infra.as_ref() {
+                this.shared.backends.wasm.remove_pod(&uid, &linux::dir(infra.dir())).await;
+            }
             if let (Some(backend), Some(infra)) = (&this.shared.backends.linux, infra.as_ref()) {
                 // The kernel takes its time to remove interfaces. No container needs them any more.
                 let network = Arc::clone(infra.network());
@@ -295,7 +299,7 @@ impl Host {
     /// What a pod and its containers have used so far, from one moment; `None` when there is no such pod, or it is being
     /// removed.
     pub async fn pod_stats(&self, uid: &PodUid) -> Option<PodStats> {
-        self.pod(uid)?.stats().await
+        self.pod(uid)?.stats(uid, &self.shared.backends).await
     }
 
     /// Changes what the containers of a pod may know of it, those that run included. Nothing when there is no such pod.
@@ -320,15 +324,26 @@ impl Host {
     /// [`UpdateFailed`]; the pod has what it had.
     pub async fn update_pod(&self, uid: &PodUid, resources: &PodResources) -> Result<(), UpdateFailed> {
         let pod = self.pod(uid).ok_or(UpdateFailed::NotThere)?;
-        match pod.infra().await.as_ref() {
-            Some(infra) => infra.memory().set_limit(resources.memory).map_err(UpdateFailed::from)?,
-            None => return Err(UpdateFailed::NotThere),
+        // The pod does not go meanwhile.
+        let infra = pod.infra().await;
+        let Some(memory) = infra.as_ref().map(Infra::memory) else { return Err(UpdateFailed::NotThere) };
+        let mut sharing = pod.sharing.write().await;
+        let (before, memory_before) = (sharing.clone(), memory.limit());
+        memory.set_limit(resources.memory)?;
+        sharing.resize(*resources);
+        sharing.divide(pod.present());
+        if let Err(error) = balance::tell(uid, &before, &sharing, &self.shared.backends).await {
+            let refused = std::mem::replace(&mut *sharing, before);
+            // What backends had before they can have again.
+            if let Err(error) = balance::tell(uid, &refused, &sharing, &self.shared.backends).await {
+                tracing::warn!(pod = %uid, %error, "other limits of a pod could not be taken back");
+            }
+            if let Err(error) = memory.set_limit(memory_before) {
+                tracing::warn!(pod = %uid, %error, "another limit of a pod's memory could not be taken back");
+            }
+            return Err(error.into());
         }
         pod.set_cpu(resources.cpu);
-        let Backends { wasm, linux } = &self.shared.backends;
-        for backend in [Some(wasm), linux.as_ref()].into_iter().flatten() {
-            backend.update_pod(uid, &resources.cpu).await;
-        }
         Ok(())
     }
 

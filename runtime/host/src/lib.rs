@@ -16,6 +16,7 @@
 //! The host decides nothing about a pod's life and must not depend on `lifecycle` or on anything above it. It knows
 //! no Kubernetes object and holds no global state.
 
+mod balance;
 mod container;
 mod error;
 mod event;
@@ -26,6 +27,7 @@ mod pod;
 mod prepare;
 mod program;
 mod request;
+mod sharing;
 mod stats;
 mod stdin;
 

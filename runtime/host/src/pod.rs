@@ -1,10 +1,11 @@
 //! One pod of the host, and its containers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
-use nacelle_container::{ContainerId, Cpu, PodInfo};
+use nacelle_container::{ContainerId, Cpu, PodInfo, PodUid};
 use nacelle_infra::Infra;
 use nacelle_infra::budget::Budget;
 use nacelle_infra::mailbox;
@@ -13,11 +14,13 @@ use nacelle_infra::stats::InfraStats;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, TryLockError, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
+use crate::balance::{self, Starting};
 use crate::container::Running;
 use crate::kernel;
 use crate::prepare::PodShare;
-use crate::stats::Past;
-use crate::{HostEvent, MemoryUsage, PodStats, StartError};
+use crate::sharing::{Both, Kind, Sharing};
+use crate::stats::{self, Past};
+use crate::{Backends, HostEvent, MemoryUsage, PodResources, PodStats, StartError};
 
 /// A pod that was created.
 #[derive(Debug)]
@@ -34,8 +37,14 @@ pub(crate) struct Pod {
     share: Mutex<PodShare>,
     /// What they may know of the pod.
     pub(crate) info: watch::Sender<Arc<PodInfo>>,
+    /// Who has which part of what it may use. A start of a Linux container holds it for reading from when it is told its
+    /// part until it has a control group.
+    pub(crate) sharing: RwLock<Sharing>,
+    pub(crate) starting: Starting,
     /// Looks at what the kernel's own processes take.
     kernel_watch: OnceLock<AbortHandle>,
+    /// Bytes of its memory that are charged for those.
+    pub(crate) kernel_charge: AtomicU64,
 }
 
 impl Drop for Pod {
@@ -77,6 +86,7 @@ impl Pod {
     pub(crate) fn new(
         info: PodInfo,
         share: PodShare,
+        resources: PodResources,
         infra: Infra,
         events: Arc<mailbox::Sender<Box<HostEvent>>>,
     ) -> Self {
@@ -85,7 +95,22 @@ impl Pod {
         let kernel_watch = OnceLock::new();
         let (infra, created_at) = (Arc::new(RwLock::new(Some(infra))), Timestamp::now());
         let info = watch::Sender::new(Arc::new(info));
-        Self { network, memory, events, infra, created_at, containers, share, info, kernel_watch }
+        let sharing = RwLock::new(Sharing::new(resources));
+        let (starting, kernel_charge) = Default::default();
+        Self {
+            network,
+            memory,
+            events,
+            infra,
+            created_at,
+            containers,
+            share,
+            info,
+            sharing,
+            starting,
+            kernel_watch,
+            kernel_charge,
+        }
     }
 
     /// What all containers may use together.
@@ -120,28 +145,64 @@ impl Pod {
 
     /// Looks at the Linux containers of the pod from time to time: what they take is the kernel's account, not the
     /// pod's. Must be called within a tokio runtime.
-    pub(crate) fn watch_kernel(self: &Arc<Self>) {
-        self.kernel_watch.get_or_init(|| tokio::spawn(kernel::watch(Arc::downgrade(self))).abort_handle());
+    pub(crate) fn watch_kernel(self: &Arc<Self>, uid: &PodUid, backends: &Backends) {
+        let watch = || kernel::watch(Arc::downgrade(self), uid.clone(), backends.clone());
+        self.kernel_watch.get_or_init(|| tokio::spawn(watch()).abort_handle());
+    }
+
+    /// The kinds of which a container runs or is being started.
+    pub(crate) fn present(&self) -> Both<bool> {
+        let mut present = self.starting.is_any();
+        for (_, running) in self.containers().started().iter().filter(|(_, running)| running.is_running()) {
+            *present.of_mut(running.kind) = true;
+        }
+        present
+    }
+
+    /// Whether some of its memory may be that of WebAssembly containers, which may have ended.
+    pub(crate) fn has_had_guests(&self) -> bool {
+        let started = self.containers().started();
+        self.starting.is_any().wasm || started.iter().any(|(_, running)| running.kind == Kind::Wasm)
+    }
+
+    /// What the running containers of each kind have asked for of the CPUs, as the kernel weighs it.
+    pub(crate) fn weights(&self) -> Both<u64> {
+        let mut weights = Both::<u64>::default();
+        for (_, running) in self.containers().started().iter().filter(|(_, running)| running.is_running()) {
+            let weight = weights.of_mut(running.kind);
+            // As the kernel has it, who asks for nothing has a little.
+            *weight = weight.saturating_add(running.cpu_request().max(2));
+        }
+        weights
+    }
+
+    /// Bytes of its memory that are charged for its Linux containers.
+    pub(crate) fn kernel_charged(&self) -> u64 {
+        self.kernel_charge.load(Ordering::Relaxed)
     }
 
     /// What the pod has used; `None` while it is being removed.
-    pub(crate) async fn stats(self: &Arc<Self>) -> Option<PodStats> {
+    pub(crate) async fn stats(self: &Arc<Self>, uid: &PodUid, backends: &Backends) -> Option<PodStats> {
         // Not waited for: only the pod's removal keeps it.
         let infra = Arc::clone(&self.infra).try_read_owned().ok()?;
-        let this = Arc::clone(self);
-        let taken = spawn_blocking(move || Some(this.describe(infra.as_ref()?.stats())));
+        let (this, uid, backends) = (Arc::clone(self), uid.clone(), backends.clone());
+        let taken = spawn_blocking(move || Some(this.describe(infra.as_ref()?.stats(), &uid, &backends)));
         taken.await.ok().flatten()
     }
 
     /// Blocks on file I/O.
-    fn describe(&self, infra: InfraStats) -> PodStats {
+    fn describe(&self, infra: InfraStats, uid: &PodUid, backends: &Backends) -> PodStats {
         // Of one moment: what is removed meanwhile counts once.
         let (past, started) = {
             let containers = self.containers();
             (containers.past.clone(), containers.started())
         };
         let described = started.iter().map(|(id, running)| running.describe(id));
-        let (cpu, mut containers) = past.with(described.collect());
+        let (usage_nanos, mut containers) = past.with(described.collect());
+        let Both { wasm: mut cpu, linux } = balance::cpu(uid, backends);
+        stats::add(&mut cpu, &linux);
+        // What is shown of the containers and of the pod shall be of one account.
+        cpu.usage_nanos = usage_nanos;
         for container in &mut containers {
             let files = infra.storage.containers.get(&container.name).copied().unwrap_or_default();
             (container.root.bytes, container.logs.bytes) = (files.root, files.logs);
@@ -181,7 +242,11 @@ impl Pod {
     /// What its Linux containers have in memory.
     pub(crate) fn kernel_memory(&self) -> u64 {
         let started = self.containers().started();
-        started.iter().filter(|(_, running)| running.is_linux).map(|(_, running)| running.stats().memory.usage).sum()
+        started
+            .iter()
+            .filter(|(_, running)| running.kind == Kind::Linux)
+            .map(|(_, running)| running.stats().memory.usage)
+            .sum()
     }
 
     /// Removes all containers. Each is killed before any is waited for.

@@ -21,7 +21,9 @@ pub struct PodStats {
     pub created_at: Timestamp,
     /// What its containers may use together.
     pub cpu_limits: Cpu,
-    /// CPU time of all its containers, those that are gone included: these counters never go back.
+    /// CPU time of all its containers, those that are gone included, and how the pod's own limit held them back: periods
+    /// in which it was a container's alone do not count. These counters never go back. In a pod with containers of both
+    /// kinds the periods of both are added.
     pub cpu: CpuStats,
     /// The latest incarnation of each container that was ever started, by name.
     pub containers: Vec<ContainerStats>,
@@ -57,7 +59,8 @@ pub struct ContainerStats {
 /// What is left of containers that were removed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Past {
-    cpu: CpuStats,
+    /// CPU time in nanoseconds.
+    usage_nanos: u64,
     /// The latest of each.
     containers: BTreeMap<String, ContainerStats>,
 }
@@ -65,24 +68,24 @@ pub(crate) struct Past {
 impl Past {
     /// A container was removed, with these last figures.
     pub(crate) fn add(&mut self, mut last: ContainerStats) {
-        sum(&mut self.cpu, &last.stats.cpu);
+        self.usage_nanos = self.usage_nanos.saturating_add(last.stats.cpu.usage_nanos);
         last.oom_kills += self.oom_kills(&last.name);
         self.containers.insert(last.name.clone(), last);
     }
 
-    /// All of it with those that are there: CPU time, and the latest incarnation of each container.
-    pub(crate) fn with(&self, present: Vec<ContainerStats>) -> (CpuStats, Vec<ContainerStats>) {
-        let mut cpu = self.cpu;
+    /// All of it with those that are there: CPU time in nanoseconds, and the latest incarnation of each container.
+    pub(crate) fn with(&self, present: Vec<ContainerStats>) -> (u64, Vec<ContainerStats>) {
+        let mut usage_nanos = self.usage_nanos;
         let mut latest = self.containers.clone();
         for mut container in present {
-            sum(&mut cpu, &container.stats.cpu);
+            usage_nanos = usage_nanos.saturating_add(container.stats.cpu.usage_nanos);
             container.oom_kills += self.oom_kills(&container.name);
             match latest.get(&container.name) {
                 Some(other) if other.attempt > container.attempt => {}
                 _ => drop(latest.insert(container.name.clone(), container)),
             }
         }
-        (cpu, latest.into_values().collect())
+        (usage_nanos, latest.into_values().collect())
     }
 
     fn oom_kills(&self, name: &str) -> u64 {
@@ -90,7 +93,8 @@ impl Past {
     }
 }
 
-fn sum(total: &mut CpuStats, one: &CpuStats) {
+/// Adds one to a sum.
+pub(crate) fn add(total: &mut CpuStats, one: &CpuStats) {
     let CpuStats { usage_nanos, periods, throttled_periods, throttled_nanos } = one;
     for (total, one) in [
         (&mut total.usage_nanos, usage_nanos),
@@ -136,14 +140,14 @@ mod tests {
     #[test]
     fn sums_of_a_pod_never_go_back_when_containers_restart() {
         let mut past = Past::default();
-        let (cpu, _) = past.with(vec![container("app", 0, 70, 1), container("sidecar", 0, 5, 0)]);
-        assert_eq!(cpu.usage_nanos, 75);
+        let (nanos, _) = past.with(vec![container("app", 0, 70, 1), container("sidecar", 0, 5, 0)]);
+        assert_eq!(nanos, 75);
         past.add(container("app", 0, 80, 1));
-        let (cpu, containers) = past.with(vec![container("sidecar", 0, 5, 0)]);
-        assert_eq!(cpu.usage_nanos, 85);
+        let (nanos, containers) = past.with(vec![container("sidecar", 0, 5, 0)]);
+        assert_eq!(nanos, 85);
         assert_eq!(shown(&containers), [("app", 0, 80, 1), ("sidecar", 0, 5, 0)]);
-        let (cpu, containers) = past.with(vec![container("app", 1, 1, 1), container("sidecar", 0, 6, 0)]);
-        assert_eq!(cpu.usage_nanos, 87);
+        let (nanos, containers) = past.with(vec![container("app", 1, 1, 1), container("sidecar", 0, 6, 0)]);
+        assert_eq!(nanos, 87);
         // The container's own counters begin anew; how often it was killed does not.
         assert_eq!(shown(&containers), [("app", 1, 1, 2), ("sidecar", 0, 6, 0)]);
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 pub use nacelle_linux::MonitorCommand;
-pub use nacelle_wasm::{AddressSpace, Compiler};
+pub use nacelle_wasm::{AddressSpace, Compiler, Pooling};
 
 use crate::capacity::ResourceConfig;
 
@@ -23,9 +23,11 @@ pub struct NodeConfig {
     pub monitor: Option<MonitorCommand>,
     /// How much address space the engine may take.
     pub address_space: AddressSpace,
+    /// How WebAssembly instances get their memory where there is ample address space.
+    pub pooling: Pooling,
     /// Registries spoken to over plain http, besides those on loopback: `host` or `host:port`.
     pub insecure_registries: Vec<String>,
-    /// Where pods' addresses come from: one block, or one of each IP version; 10.88.0.0/16 when there is none.
+    /// Where pods' addresses come from: one block, or one of each IP version; 10.87.0.0/16 when there is none.
     pub pod_cidrs: Vec<IpNet>,
     /// A directory with the configurations of CNI plugins that connect pods with Linux containers; `None` for a bridge of
     /// the node's own.

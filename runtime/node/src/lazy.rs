@@ -3,11 +3,15 @@
 //! An engine with its threads and its pool takes 10 ms to make and as long to take down: a quarter of the life of a short
 //! Linux container, which needs none.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
-use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid};
+use nacelle_container::stats::CpuStats;
+use nacelle_container::{
+    Backend, Container, ContainerConfig, ContainerInfra, CreateError, PodLimits, PodUid, UpdateError,
+};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::io::AsyncRead;
 use tokio::sync::OnceCell;
@@ -46,10 +50,21 @@ impl Backend for LazyWasm {
         self.backend().await?.create(config, infra, stdin, output).await
     }
 
-    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
-        // Without a backend there is no container of any pod; the first one brings its pod's share along.
+    async fn update_pod(&self, pod: &PodUid, limits: &PodLimits) -> Result<(), UpdateError> {
+        match self.backend.get() {
+            Some(backend) => backend.update_pod(pod, limits).await,
+            // There is no container of any pod; the first one brings its pod's share along.
+            None => Ok(()),
+        }
+    }
+
+    fn pod_cpu(&self, pod: &PodUid) -> CpuStats {
+        self.backend.get().map_or_else(CpuStats::default, |backend| backend.pod_cpu(pod))
+    }
+
+    async fn remove_pod(&self, pod: &PodUid, dir: &Path) {
         if let Some(backend) = self.backend.get() {
-            backend.update_pod(pod, cpu).await;
+            backend.remove_pod(pod, dir).await;
         }
     }
 }

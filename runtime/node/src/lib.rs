@@ -28,7 +28,7 @@ mod storage;
 
 pub use capacity::{DEFAULT_MAX_PODS, HeldAgainst, NodeResources, ResourceConfig};
 pub use clock::Clock;
-pub use config::{AddressSpace, Compiler, MonitorCommand, NodeConfig};
+pub use config::{AddressSpace, Compiler, MonitorCommand, NodeConfig, Pooling};
 pub use desk::Room;
 pub use eviction::{
     EvictionConfig, NodeConditions, Pressure, Signal as EvictionSignal, Threshold, ThresholdError, ThresholdValue,

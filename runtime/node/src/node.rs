@@ -88,6 +88,7 @@ impl Node {
         let wasm = WasmConfig {
             compiler: config.compiler.clone(),
             address_space: config.address_space,
+            pooling: config.pooling,
             ..WasmConfig::new(cache)
         };
         let wasm = LazyWasm::new(wasm);
@@ -179,8 +180,8 @@ impl Node {
         self.conditions.clone()
     }
 
-    /// Starts a pod as soon as there is room for it. What becomes of it is told through `notices` and the handle; a pod that cannot run is a pod
-    /// with a status that says so.
+    /// Starts a pod as soon as there is room for it. What becomes of it is told through `notices` and the handle; a pod
+    /// that cannot run is a pod with a status that says so.
     ///
     /// Notices must be read, or the receiver dropped: see [`Notice`] for what happens otherwise.
     pub fn start_pod(&self, start: PodStart, notices: mpsc::Sender<Notice>) -> PodHandle {

@@ -11,8 +11,8 @@ use nacelle_container::log::LogConfig;
 use nacelle_container::output::{Chunk, OutputSender, Stream};
 use nacelle_container::stats::{CpuStats, Stats};
 use nacelle_container::{
-    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
-    ExitCause, HttpConfig, LinuxOptions, LinuxPodOptions, PodInfo, PodUid, Resources, StdinMode, UpdateError,
+    Backend, Container, ContainerConfig, ContainerId, ContainerInfra, CreateError, ExecError, ExecRequest, ExitCause,
+    HttpConfig, LinuxOptions, LinuxPodOptions, PodInfo, PodLimits, PodUid, Resources, StdinMode, UpdateError,
 };
 use nacelle_host::{
     Attach, Backends, ContainerRequest, Host, HostConfig, HostEvent, ImageSource, PodRequest, PodResources,
@@ -53,6 +53,12 @@ pub(crate) struct Script {
 pub(crate) struct FakeBackend {
     pub(crate) script: Mutex<Script>,
     pub(crate) containers: Mutex<HashMap<ContainerId, Arc<FakeContainer>>>,
+    /// What pods were given, in order.
+    pub(crate) pod_limits: Mutex<Vec<PodLimits>>,
+    /// What every pod has used.
+    pub(crate) pod_cpu: Mutex<CpuStats>,
+    /// Why the next change of a pod fails.
+    pub(crate) refuses: Mutex<Option<UpdateError>>,
     /// `create` waits while somebody holds this.
     pub(crate) gate: tokio::sync::Mutex<()>,
 }
@@ -100,7 +106,17 @@ impl Backend for FakeBackend {
         Ok(container)
     }
 
-    async fn update_pod(&self, _: &PodUid, _: &Cpu) {}
+    async fn update_pod(&self, _: &PodUid, limits: &PodLimits) -> Result<(), UpdateError> {
+        self.pod_limits.lock().unwrap().push(*limits);
+        match self.refuses.lock().unwrap().take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn pod_cpu(&self, _: &PodUid) -> CpuStats {
+        *self.pod_cpu.lock().unwrap()
+    }
 }
 
 #[async_trait]
@@ -240,14 +256,14 @@ impl Fixture {
 }
 
 fn host(temp: &tempfile::TempDir, backend: &Arc<FakeBackend>) -> Host {
+    host_of(temp, Backends { wasm: Arc::clone(backend) as Arc<dyn Backend>, linux: None })
+}
+
+/// A host of these backends.
+pub(crate) fn host_of(temp: &tempfile::TempDir, backends: Backends) -> Host {
     let config = HostConfig { state_dir: temp.path().join("state"), log: LogConfig::default() };
     let network = NodeNetwork::new(NodeNetworkConfig::default()).unwrap();
-    Host::new(
-        config,
-        Backends { wasm: Arc::clone(backend) as Arc<dyn Backend>, linux: None },
-        network,
-        Budget::unlimited(),
-    )
+    Host::new(config, backends, network, Budget::unlimited())
 }
 
 pub(crate) fn pod(uid: &str, volumes: Vec<VolumeConfig>) -> PodRequest {

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nacelle_container::log::read;
-use nacelle_container::{ExitCause, HttpConfig, MemoryScope, PodInfo, PodUid, StdinMode};
-use nacelle_host::{Attach, ContainerRequest, HostEvent, PodError, PodRequest, StartError, VolumeMount};
+use nacelle_container::stats::CpuStats;
+use nacelle_container::{Cpu, ExitCause, HttpConfig, MemoryScope, PodInfo, PodLimits, PodUid, StdinMode, UpdateError};
+use nacelle_host::{
+    Attach, ContainerRequest, HostEvent, PodError, PodRequest, PodResources, StartError, UpdateFailed, VolumeMount,
+};
 use nacelle_infra::fs::Errno;
 use nacelle_infra::mailbox::mailbox;
 use nacelle_infra::network::{DialSource, Family, NetError};
@@ -422,6 +425,12 @@ async fn a_pod_has_the_stats_of_its_containers_and_of_what_they_share() {
     let [app] = stats.containers.as_slice() else { panic!("{stats:?}") };
     assert_eq!((app.running, app.attempt, app.oom_kills, app.stats.cpu.usage_nanos), (true, 1, 1, 10));
     assert_eq!(stats.cpu.usage_nanos, 1010, "the pod's sum goes on");
+    // How a limit of the whole pod held it back, only who holds it to that knows.
+    let held = CpuStats { usage_nanos: 5, periods: 7, throttled_periods: 3, throttled_nanos: 40 };
+    *fixture.backend.pod_cpu.lock().unwrap() = held;
+    let stats = fixture.host.pod_stats(&uid).await.unwrap();
+    assert_eq!(stats.cpu, CpuStats { usage_nanos: 1010, ..held });
+    assert_eq!(stats.containers[0].stats.cpu.periods, 0);
     assert!(stats.created_at <= app.started_at && app.started_at <= stats.time);
     let copy = serde_json::from_str(&serde_json::to_string(&stats).unwrap()).unwrap();
     assert_eq!(stats, copy);
@@ -458,4 +467,28 @@ async fn what_containers_may_know_of_their_pod_can_change() {
     fixture.host.update_info(&PodUid::new("uid"), info.clone());
     assert_eq!(**fake.infra.info.borrow(), info);
     fixture.host.update_info(&PodUid::new("another"), info);
+}
+
+#[tokio::test]
+async fn a_pod_gets_other_limits_from_all_who_hold_it_to_them_or_from_none() {
+    let fixture = Fixture::new();
+    let _events = fixture.pod("uid", vec![]).await;
+    let uid = PodUid::new("uid");
+    let limits = |millis, memory| PodLimits {
+        cpu: Cpu { limit_millis: Some(millis), request_millis: 0 },
+        memory: Some(memory),
+        memory_elsewhere: 0,
+    };
+    let update = async |PodLimits { cpu, memory, .. }| {
+        let updated = fixture.host.update_pod(&uid, &PodResources { cpu, memory }).await;
+        let told: Vec<_> = fixture.backend.pod_limits.lock().unwrap().drain(..).collect();
+        (updated, told, fixture.host.memory(&uid).unwrap().limit())
+    };
+    let (small, large) = (limits(100, 1 << 20), limits(200, 2 << 20));
+    assert_eq!(update(small).await, (Ok(()), vec![small], Some(1 << 20)));
+    *fixture.backend.refuses.lock().unwrap() = Some(UpdateError::MemoryInUse { limit: 2 << 20, used: 3 << 20 });
+    let refused = Err(UpdateFailed::MemoryInUse { limit: 2 << 20, used: 3 << 20 });
+    assert_eq!(update(large).await, (refused, vec![large, small], Some(1 << 20)));
+    assert_eq!(fixture.host.pod_stats(&uid).await.unwrap().cpu_limits, small.cpu);
+    assert_eq!(update(large).await, (Ok(()), vec![large], Some(2 << 20)));
 }

@@ -6,3 +6,4 @@ mod exec;
 mod fake;
 mod life;
 mod programs;
+mod sharing;

@@ -126,6 +126,7 @@ pub(super) fn without_effect(pod: &CheckedPod, container: &Container) -> Vec<&'s
         ("securityContext.procMount", own.proc_mount.is_some_and(|kind| kind != "Default")),
         ("securityContext.seccompProfile", own.seccomp_profile.or(shared.seccomp_profile).is_some()),
         ("securityContext.appArmorProfile", own.app_armor_profile.or(shared.app_armor_profile).is_some()),
+        ("securityContext.seLinuxOptions", own.se_linux_options.or(shared.se_linux_options).is_some()),
     ];
     is_set.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| field).collect()
 }

@@ -1,7 +1,9 @@
 //! Carries out a resize: the pod and those of its containers that run get other resources, all of it or nothing.
 //!
-//! Limits of memory that are lowered come first, since they are refused where more is in use. When one is, those that
-//! were lowered already are raised again, which cannot be refused, and nothing else has been touched.
+//! Limits of memory that are lowered come first, since they are refused where more is in use: the pod's after those of its
+//! containers, so that no container is over the pod's because it still may be. When one is refused, those that were
+//! lowered already are raised again, which cannot be refused, and nothing else has been touched. What is raised comes
+//! after that, the pod first.
 
 use std::sync::Arc;
 
@@ -30,8 +32,9 @@ pub(super) async fn apply(
     containers: &[(Arc<str>, u32)],
 ) -> Result<(), String> {
     let uid = PodUid::new(context.pod.uid());
-    let (lower, others): (Vec<_>, Vec<_>) =
+    let (mut lower, others): (Vec<_>, Vec<_>) =
         updates(&uid, from, to, containers).into_iter().partition(Update::lowers_memory);
+    lower.sort_by_key(Update::is_pod);
     let mut done = Vec::new();
     for batch in [lower, others] {
         let mut failed = Vec::new();
@@ -42,6 +45,7 @@ pub(super) async fn apply(
             }
         }
         if !failed.is_empty() {
+            failed.sort_by_key(|(update, _)| !update.is_pod());
             for update in done.into_iter().rev().map(Update::reversed) {
                 if let Err(error) = update.carry_out(context, &uid).await {
                     tracing::warn!(?update, %error, "a resize that failed could not be taken back");
@@ -72,6 +76,10 @@ impl Update {
             Self::Container { from, to, .. } => (from.memory, to.memory),
         };
         to.is_some_and(|to| from.is_none_or(|from| to < from))
+    }
+
+    fn is_pod(&self) -> bool {
+        matches!(self, Self::Pod { .. })
     }
 
     fn reversed(self) -> Self {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nacelle_container::{Cpu, Resources};
 
-use crate::world::{ROOMY, World, becomes, one_container, status_words, told};
+use crate::world::{ROOMY, World, becomes, message, one_container, pod, status_words, told};
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_config_map_holds_a_container_back() {
@@ -148,4 +148,38 @@ async fn a_deadline_ends_the_pod() {
 
 fn pairs(env: &[(&str, &str)]) -> Vec<(String, String)> {
     env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_is_no_process_is_told_that_it_shares_none() {
+    let world = World::new();
+    // Kubernetes takes no pod with both `hostPID` and `shareProcessNamespace`.
+    let cases = [
+        ("shareProcessNamespace: true", "shareProcessNamespace"),
+        ("hostPID: true, hostIPC: true", "hostPID, hostIPC"),
+    ];
+    for (spec, fields) in cases {
+        // Of two containers each is told, and none again when it is restarted.
+        let container = |name, word| format!("{{name: {name}, image: 'file:app.wasm', command: [app, {word}]}}");
+        let (one, two) = (container("one", "exit 1"), container("two", "wait"));
+        let manifest = pod(&format!("{spec}, terminationGracePeriodSeconds: 0, containers: [{one}, {two}]"));
+        let (pod, mut queue) = world.start(&manifest, ROOMY);
+        let mut told_of = [message(&mut queue, "NoEffect").await, message(&mut queue, "NoEffect").await];
+        told_of.sort();
+        let expected = ["one", "two"].map(|name| {
+            format!(
+                "{fields} of container {name}: without effect on a WebAssembly guest, which is no process and makes no \
+                 system calls"
+            )
+        });
+        assert_eq!(told_of, expected);
+        becomes(&pod, |status| status.container_statuses.iter().flatten().any(|one| one.restart_count > 0)).await;
+        pod.delete(None);
+        pod.finished().await;
+        assert!(!told(&mut queue).await.contains(&"event NoEffect pod".to_owned()));
+    }
+    let (status, told) = world.run("command: [app, exit 0]").await;
+    assert_eq!(status_words(&status), "Succeeded app=exit 0");
+    assert!(!told.contains(&"event NoEffect pod".to_owned()), "{told:?}");
+    world.assert_clean();
 }

@@ -31,7 +31,7 @@ use nacelle_container::output::{Chunk, OutputSender, Stream};
 use nacelle_container::stats::{CpuStats, MemoryStats, Stats};
 use nacelle_container::{
     Backend, Container, ContainerConfig, ContainerId, ContainerInfra, Cpu, CreateError, ExecError, ExecRequest,
-    ExitCause, PodUid, Resources, UpdateError,
+    ExitCause, PodLimits, PodUid, Resources, UpdateError,
 };
 use nacelle_infra::fs::{MountNamespace, OpenHow};
 use tokio::io::AsyncRead;
@@ -123,8 +123,13 @@ impl Backend for FakeBackend {
         Ok(Arc::new(guest))
     }
 
-    async fn update_pod(&self, _: &PodUid, cpu: &Cpu) {
-        self.updates.lock().unwrap().push(Given::Pod(*cpu));
+    async fn update_pod(&self, _: &PodUid, limits: &PodLimits) -> Result<(), UpdateError> {
+        self.updates.lock().unwrap().push(Given::Pod(limits.cpu));
+        Ok(())
+    }
+
+    fn pod_cpu(&self, _: &PodUid) -> CpuStats {
+        CpuStats::default()
     }
 }
 

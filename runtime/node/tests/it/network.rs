@@ -39,7 +39,7 @@ async fn a_pod_knows_its_address() {
     let (web, _queue) = world.running(&pod("web", "", "subdomain: sub, ", env)).await;
     let status = web.status();
     let address = ip(&web);
-    assert!(matches!(address, IpAddr::V4(v4) if v4.octets()[..2] == [10, 88]), "{address}");
+    assert!(matches!(address, IpAddr::V4(v4) if v4.octets()[..2] == [10, 87]), "{address}");
     assert_eq!(status.pod_ips.as_ref().unwrap()[0].ip, address.to_string());
     let config = &world.backend.configs()[0];
     let value = |key: &str| config.env.iter().find(|(name, _)| name == key).unwrap().1.clone();

@@ -168,7 +168,7 @@ async fn tcp_connects() {
     let world = World::new();
     let (web, mut queue) = running(&world, "readinessProbe: {tcpSocket: {port: 5432}, periodSeconds: 1}").await;
     let refused = message(&mut queue, "Unhealthy").await;
-    assert!(refused.starts_with("Readiness probe failed: dial tcp 10.88."), "{refused}");
+    assert!(refused.starts_with("Readiness probe failed: dial tcp 10.87."), "{refused}");
     let _server = Server::silent(&world.backend.infra("app"), 5432);
     becomes(&web, |status| holds(status, "Ready")).await;
     gone(&world, web).await;
@@ -180,7 +180,7 @@ async fn grpc_asks_the_health_service() {
     let probe = "readinessProbe: {grpc: {port: 9090, service: shop}, periodSeconds: 1}";
     let (web, mut queue) = running(&world, probe).await;
     let refused = message(&mut queue, "Unhealthy").await;
-    assert!(refused.contains("error: failed to connect service at \"10.88."), "{refused}");
+    assert!(refused.contains("error: failed to connect service at \"10.87."), "{refused}");
     let unknown = Server::health(&world.backend.infra("app"), 9090, None);
     unhealthy(&mut queue, "error: this server does not implement the grpc health protocol").await;
     unknown.close().await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nacelle_container::Backend;
 use nacelle_node::{
-    AddressSpace, Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig,
+    AddressSpace, Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, Pooling, ResourceConfig,
 };
 use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
 use nacelle_spec::{CheckedPod, Objects, Source, load};
@@ -43,6 +43,7 @@ impl World {
             node_name: "here".into(),
             compiler: Compiler::InProcess,
             address_space: AddressSpace::Detect,
+            pooling: Pooling::default(),
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
             cni_configurations: None,
