@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nacelle_container::output::OutputSender;
-use nacelle_container::{Backend, Container, ContainerConfig, ContainerInfra, Cpu, CreateError, PodUid, Program};
+use nacelle_container::stats::CpuStats;
+use nacelle_container::{
+    Backend, Container, ContainerConfig, ContainerInfra, CreateError, PodLimits, PodUid, Program, UpdateError,
+};
 use nacelle_infra::memory::Part;
 use tokio::io::AsyncRead;
 
@@ -14,6 +17,7 @@ use crate::cache::Cache;
 use crate::config::WasmConfig;
 use crate::container::WasmContainer;
 use crate::count::Count;
+use crate::engine::Metering;
 use crate::engines::Engines;
 use crate::exec::{Execs, Surroundings};
 use crate::filesystem::ContainerFiles;
@@ -22,6 +26,7 @@ use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::memory::{self, MemoryRefused};
+use crate::places::Places;
 use crate::pod_interface::{Facts, calls};
 use crate::pods::Pods;
 use crate::program::Entry;
@@ -34,6 +39,7 @@ use crate::sched::{Executor, Spawner};
 /// backend while containers run ends neither: they keep what they need.
 pub struct WasmBackend {
     engines: Arc<Engines>,
+    places: Places,
     executor: Arc<Executor>,
     pods: Pods,
     tls: Arc<Tls>,
@@ -72,12 +78,14 @@ impl WasmBackend {
         let engine_error = |error: wasmtime::Error| WasmError::Engine(format!("{error:#}"));
         let layout = Layout::of(config.address_space);
         let engines = Engines::new(config.pooling, layout, cache, config.compiler).map_err(engine_error)?;
+        let places = Places::new(engines.pool());
         let engines = Arc::new(engines);
         let ticked = Arc::clone(&engines);
         let interrupt = move || ticked.tick();
         let executor = Executor::new(config.worker_threads, interrupt).map_err(WasmError::Thread)?;
         Ok(Self {
             engines,
+            places,
             executor: Arc::new(executor),
             pods: Pods::default(),
             tls: Tls::new(config.http_roots),
@@ -107,9 +115,11 @@ impl Backend for WasmBackend {
     ) -> Result<Arc<dyn Container>, CreateError> {
         let (path, digest) = wasm(&config.program)?;
         let fuel = config.resources.fuel.map(FuelAccount::new);
-        let programs = if fuel.is_some() { self.engines.fuel()? } else { self.engines.time() };
+        let metering = if fuel.is_some() { Metering::Fuel } else { Metering::Time };
+        let place = self.places.take(metering)?;
+        let programs = self.engines.programs(metering, &place)?;
         let main = programs.get(path, digest).await?;
-        let Ready { entry, engine } = main.clone();
+        let Ready { entry, engine, model } = main.clone();
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
@@ -133,6 +143,7 @@ impl Backend for WasmBackend {
             (Outgoing::new(Arc::clone(&infra.network), Arc::clone(&self.tls), buffers, spawner), Count::default());
         let execs = Execs::new(Surroundings {
             engines: Arc::clone(&self.engines),
+            place,
             main,
             config: config.clone(),
             infra: infra.clone(),
@@ -147,6 +158,7 @@ impl Backend for WasmBackend {
         let launch = Launch {
             engine,
             entry,
+            model,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
             outgoing,
             output,
@@ -163,8 +175,17 @@ impl Backend for WasmBackend {
         Ok(Arc::new(container.await?))
     }
 
-    async fn update_pod(&self, pod: &PodUid, cpu: &Cpu) {
-        self.pods.update(pod, *cpu);
+    async fn update_pod(&self, pod: &PodUid, limits: &PodLimits) -> Result<(), UpdateError> {
+        self.pods.update(pod, limits.cpu);
+        Ok(())
+    }
+
+    fn pod_cpu(&self, pod: &PodUid) -> CpuStats {
+        self.pods.usage(pod).into()
+    }
+
+    async fn remove_pod(&self, pod: &PodUid, _dir: &Path) {
+        self.pods.remove(pod);
     }
 }
 

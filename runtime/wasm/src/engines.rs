@@ -1,7 +1,8 @@
 //! The engines of a backend, for each kind of metering and each [`Model`], and the programs that were compiled for each.
 //!
-//! Code that counts fuel is slower, so only containers with a budget of it run such code. All engines but that of most
-//! programs, sequential ones whose time is measured, are made when the first container comes that needs them.
+//! Code that counts fuel is slower, so only containers with a budget of it run such code. Containers that find no room in
+//! the pool run the same code in engines without one. All engines but that of most programs, sequential ones whose time is
+//! measured, are made when the first container comes that needs them.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -12,15 +13,20 @@ use crate::cache::Cache;
 use crate::config::{Compiler, Pooling};
 use crate::engine::{Code, Metering};
 use crate::model::Model;
+use crate::places::Place;
 use crate::programs::Programs;
 use crate::runtime::Runtime;
 
 /// The engines of a backend, with their programs.
 pub(crate) struct Engines {
     time: Programs,
+    /// For containers outside of the pool, where `time` has one.
+    outside: OnceLock<Programs>,
     fuel: OnceLock<Programs>,
-    /// Held while that is being made.
+    /// Held while one of them is being made.
     making: Mutex<()>,
+    /// The pool of `time`, if it has one.
+    pool: Option<Pooling>,
     layout: Layout,
     cache: Cache,
     compiler: Compiler,
@@ -29,38 +35,56 @@ pub(crate) struct Engines {
 impl Engines {
     pub(crate) fn new(pooling: Pooling, layout: Layout, cache: Cache, compiler: Compiler) -> wasmtime::Result<Self> {
         let code = |model| Code { layout, metering: Metering::Time, model };
-        let runtimes =
-            [Runtime::started(code(Model::Sequential), pooling)?, Runtime::new(code(Model::Concurrent), pooling)?];
+        let sequential = Runtime::started(code(Model::Sequential), pooling)?;
+        let pool = sequential.is_pooled().then_some(pooling);
+        let runtimes = [sequential, Runtime::new(code(Model::Concurrent), pooling)?];
         let time = Programs::new(runtimes, cache.clone(), compiler.clone());
-        Ok(Self { time, fuel: OnceLock::new(), making: Mutex::new(()), layout, cache, compiler })
+        let (outside, fuel) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { time, outside, fuel, making: Mutex::new(()), pool, layout, cache, compiler })
     }
 
-    /// The programs of containers that are not held to any fuel.
+    /// The pool that containers find room in, if there is one.
+    pub(crate) fn pool(&self) -> Option<Pooling> {
+        self.pool
+    }
+
+    /// The programs of containers that are not held to any fuel and find room in the pool.
     pub(crate) fn time(&self) -> &Programs {
         &self.time
     }
 
-    /// The programs that count fuel. Their engines have no pools: these containers are few, and a pool takes address
-    /// space.
-    pub(crate) fn fuel(&self) -> Result<&Programs, CreateError> {
+    /// The programs of containers that are metered like this and have this place.
+    pub(crate) fn programs(&self, metering: Metering, place: &Place) -> Result<&Programs, CreateError> {
+        match (metering, place) {
+            // Their engines have no pools: these containers are few, and a pool takes address space.
+            (Metering::Fuel, _) => self.without_pool(&self.fuel, metering),
+            (Metering::Time, Place::Outside { .. }) if self.pool.is_some() => {
+                self.without_pool(&self.outside, metering)
+            }
+            (Metering::Time, _) => Ok(&self.time),
+        }
+    }
+
+    /// Programs in engines without a pool, made when they are first needed.
+    fn without_pool<'a>(&self, cell: &'a OnceLock<Programs>, metering: Metering) -> Result<&'a Programs, CreateError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(fuel) = self.fuel.get() {
-            return Ok(fuel);
+        if let Some(programs) = cell.get() {
+            return Ok(programs);
         }
         let runtime = |model| {
-            let code = Code { layout: self.layout, metering: Metering::Fuel, model };
+            let code = Code { layout: self.layout, metering, model };
             Runtime::new(code, Pooling::OnDemand)
-                .map_err(|error| CreateError::Other(format!("cannot set up an engine that counts fuel: {error:#}")))
+                .map_err(|error| CreateError::Other(format!("cannot set up another WebAssembly engine: {error:#}")))
         };
         let runtimes = [runtime(Model::Sequential)?, runtime(Model::Concurrent)?];
-        Ok(self.fuel.get_or_init(|| Programs::new(runtimes, self.cache.clone(), self.compiler.clone())))
+        Ok(cell.get_or_init(|| Programs::new(runtimes, self.cache.clone(), self.compiler.clone())))
     }
 
     /// Ends the slices of all guests that run.
     pub(crate) fn tick(&self) {
         self.time.tick();
-        if let Some(fuel) = self.fuel.get() {
-            fuel.tick();
+        for programs in [&self.outside, &self.fuel].into_iter().filter_map(OnceLock::get) {
+            programs.tick();
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nacelle_container::output::{OutputSender, Stream};
 use nacelle_container::{ContainerConfig, ContainerInfra, CreateError, ExitCause};
+use nacelle_infra::memory::Part;
 use tokio::sync::oneshot;
 use wasmtime::component::{ComponentExportIndex, Instance};
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -13,11 +14,13 @@ use crate::count::Count;
 use crate::filesystem::{ContainerFiles, Files, Stdio};
 use crate::flag::Control;
 use crate::fuel::{self, FuelAccount, FuelShare};
+use crate::handles::MAX_HANDLES;
 use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryRefused, MemoryShare};
+use crate::model::Model;
 use crate::pod_interface::{self, Calls, Facts};
 use crate::program::Entry;
-use crate::state::{GuestState, MAX_HANDLES};
+use crate::state::GuestState;
 use crate::stdio::{Input, Output, Reader};
 use crate::trap::Ended;
 
@@ -25,6 +28,8 @@ use crate::trap::Ended;
 pub(crate) struct Launch {
     pub(crate) engine: Engine,
     pub(crate) entry: Arc<Entry>,
+    /// How the engine runs it.
+    pub(crate) model: Model,
     pub(crate) config: ContainerConfig,
     /// Its files, its network and its memory.
     pub(crate) infra: ContainerInfra,
@@ -56,11 +61,9 @@ impl Launch {
     pub(crate) fn store(&self, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
         let (terminal, errors) = (self.terminal, if self.terminal { Stream::Stdout } else { Stream::Stderr });
         let input = |reader| Input::new(reader, Arc::clone(&self.control)).on_terminal(terminal);
-        let stdio = Stdio {
-            stdin: stdin.map(input),
-            stdout: Output::new(self.output.clone(), Stream::Stdout).on_terminal(terminal),
-            stderr: Output::new(self.output.clone(), errors).on_terminal(terminal),
-        };
+        let payer = self.infra.memory.part(Part::Buffers);
+        let output = |stream| Output::new(self.output.clone(), stream).on_terminal(terminal).paid_by(payer);
+        let stdio = Stdio { stdin: stdin.map(input), stdout: output(Stream::Stdout), stderr: output(errors) };
         let mut wasi = WasiCtxBuilder::new();
         wasi.args(&self.config.argv)
             .envs(&self.config.env)
@@ -77,7 +80,7 @@ impl Launch {
         let memory = MemoryShare::new(&self.infra.memory)?;
         let network = Arc::clone(&self.infra.network);
         let files = Files::new(Arc::clone(&self.files), stdio);
-        let hooks = HttpHooks(Arc::clone(&self.outgoing));
+        let hooks = HttpHooks::new(Arc::clone(&self.outgoing));
         let mut store = Store::new(
             &self.engine,
             GuestState::new(wasi.build(), hooks, network, files, Arc::clone(&self.facts), memory, self.instances.one()),

@@ -2,23 +2,25 @@
 //!
 //! | interfaces | 0.2 and 0.3 from |
 //! |---|---|
-//! | cli, clocks, random, io | wasmtime-wasi: nothing in them is the pod's |
+//! | cli, clocks, random | wasmtime-wasi: nothing in them is the pod's |
+//! | io | wasmtime-wasi, but for one function ([`io`](crate::io)) |
 //! | sockets | [`sockets`](crate::sockets), over the pod's network |
 //! | filesystem | [`filesystem`](crate::filesystem), over the container's mount namespace |
-//! | http | wasmtime-wasi-http, with the hooks of [`http`](crate::http) |
+//! | http | wasmtime-wasi-http, with the hooks of [`http`](crate::http), what guests hand over being charged |
 //!
 //! Besides WASI there is `nacelle:pod` ([`pod_interface`](crate::pod_interface)).
 
-use wasmtime::component::{HasData, Linker, ResourceTable};
+use wasmtime::component::Linker;
 use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
-use wasmtime_wasi::{I32Exit, WasiView, p2, p3};
-use wasmtime_wasi_io::bindings::wasi::io;
+use wasmtime_wasi::{I32Exit, p2, p3};
 
 use crate::adapt::{EXIT_FUNCTION, EXIT_INTERFACE};
 use crate::filesystem;
+use crate::http;
+use crate::io;
 use crate::model::Model;
 use crate::pod_interface;
 use crate::sockets;
@@ -28,12 +30,12 @@ use crate::state::GuestState;
 /// adapted modules.
 pub(crate) fn linker(engine: &Engine, model: Model) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
-    add_io(&mut linker)?;
+    io::add_to_linker(&mut linker)?;
     add_cli(&mut linker)?;
     add_clocks_and_random(&mut linker)?;
     filesystem::p2::add_to_linker(&mut linker, GuestState::files)?;
     sockets::p2::add_to_linker(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    http::add_to_linker(&mut linker, model)?;
     pod_interface::p2::add_to_linker(&mut linker)?;
     if model == Model::Concurrent {
         add_p3(&mut linker)?;
@@ -45,20 +47,6 @@ pub(crate) fn linker(engine: &Engine, model: Model) -> wasmtime::Result<Linker<G
         },
     )?;
     Ok(linker)
-}
-
-/// Tells generated code that wasi:io works on the table alone.
-struct Table;
-
-impl HasData for Table {
-    type Data<'a> = &'a mut ResourceTable;
-}
-
-fn add_io(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
-    let table: fn(&mut GuestState) -> &mut ResourceTable = |state| state.ctx().table;
-    io::error::add_to_linker::<_, Table>(linker, table)?;
-    io::poll::add_to_linker::<_, Table>(linker, table)?;
-    io::streams::add_to_linker::<_, Table>(linker, table)
 }
 
 fn add_cli(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
@@ -91,6 +79,5 @@ fn add_p3(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     p3::random::add_to_linker(linker)?;
     filesystem::p3::add_to_linker(linker, GuestState::files)?;
     sockets::p3::add_to_linker(linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(linker)?;
     pod_interface::p3::add_to_linker(linker)
 }

@@ -15,13 +15,13 @@
 //! Who then gets a little has not coped: what prints "out of memory" needs a page for its words.
 //!
 //! What the host refuses by an error code (no buffers, no space) never counts: the guest was told what is wrong, and has
-//! said so itself if it died of it.
+//! said so itself if it died of it. No room for another handle counts: most interfaces have no code for that, and trap.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nacelle_container::stats::MemoryStats;
-use nacelle_infra::budget::{InUse, Ledger, OverBudget};
+use nacelle_infra::budget::{Budget, InUse, Ledger, OverBudget};
 use nacelle_infra::memory::{ContainerMemory, Part, Scope};
 use wasmtime::{ResourceLimiter, Trap};
 
@@ -99,6 +99,8 @@ pub(crate) struct MemoryShare {
     linear: u64,
     /// Bytes of tables.
     tables: u64,
+    /// Bytes of what the host keeps behind handles.
+    handles: u64,
     instantiating: bool,
     refusal: Option<Refusal>,
     _instance: Ledger,
@@ -112,7 +114,7 @@ impl MemoryShare {
     pub(crate) fn new(memory: &Arc<ContainerMemory>) -> Result<Self, MemoryRefused> {
         let instance = Ledger::with_floor(Arc::clone(memory.part(Part::Engine)), INSTANCE)?;
         let memory = Arc::clone(memory);
-        Ok(Self { memory, linear: 0, tables: 0, instantiating: true, refusal: None, _instance: instance })
+        Ok(Self { memory, linear: 0, tables: 0, handles: 0, instantiating: true, refusal: None, _instance: instance })
     }
 
     /// Bytes that the guest has in its store.
@@ -128,6 +130,25 @@ impl MemoryShare {
     /// The last growth that was refused, unless one of at least half of it was granted since: that guest has coped.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
         self.refusal
+    }
+
+    /// What is charged for one use.
+    pub(crate) fn part(&self, part: Part) -> &Arc<Budget> {
+        self.memory.part(part)
+    }
+
+    /// Takes `bytes` for handles until the store is dropped, or says that there are none.
+    pub(crate) fn take(&mut self, bytes: u64) -> bool {
+        match self.memory.part(Part::Engine).charge(bytes) {
+            Ok(()) => {
+                self.handles = self.handles.saturating_add(bytes);
+                true
+            }
+            Err(over) => {
+                self.refusal = Some(Refusal { refused: over.into(), growth: bytes, at: Instant::now() });
+                false
+            }
+        }
     }
 
     /// Takes the bytes from `current` to `desired`, unless `maximum` forbids them anyway.
@@ -158,7 +179,7 @@ impl MemoryShare {
 impl Drop for MemoryShare {
     fn drop(&mut self) {
         self.memory.part(Part::Linear).release(self.linear);
-        self.memory.part(Part::Engine).release(self.tables);
+        self.memory.part(Part::Engine).release(self.tables.saturating_add(self.handles));
     }
 }
 
@@ -225,8 +246,6 @@ impl ResourceLimiter for MemoryShare {
 
 #[cfg(test)]
 mod tests {
-    use nacelle_infra::budget::Budget;
-
     use super::*;
 
     fn memory(limit: Option<u64>, pod: &Arc<Budget>) -> Arc<ContainerMemory> {

@@ -7,10 +7,9 @@ use crate::format::Format;
 /// How an engine runs guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Model {
-    /// A call runs until it returns: commands of WASI 0.2 and core modules.
+    /// A call runs until it returns: all of WASI 0.2, and core modules.
     Sequential,
-    /// Calls, streams and futures side by side: all of WASI 0.3, and HTTP handlers, which may be called again before
-    /// they have finished.
+    /// Calls, streams and futures side by side: all of WASI 0.3.
     Concurrent,
 }
 
@@ -60,9 +59,7 @@ fn is_sequential(component: &[u8]) -> bool {
 }
 
 fn is_concurrent(name: &str) -> bool {
-    (name.starts_with("wasi:") && name.contains("@0.3."))
-        || name.starts_with("wasi:http/incoming-handler@")
-        || name.starts_with("nacelle:pod-async/")
+    (name.starts_with("wasi:") && name.contains("@0.3.")) || name.starts_with("nacelle:pod-async/")
 }
 
 #[cfg(test)]
@@ -85,7 +82,8 @@ mod tests {
         let exporting = |name: &str| model(&format!(r#"(component (instance $i) (export "{name}" (instance $i)))"#));
         assert_eq!(exporting("wasi:cli/run@0.2.0"), Model::Sequential);
         assert_eq!(exporting("wasi:cli/run@0.3.0"), Model::Concurrent);
-        assert_eq!(exporting("wasi:http/incoming-handler@0.2.0"), Model::Concurrent);
+        assert_eq!(exporting("wasi:http/incoming-handler@0.2.0"), Model::Sequential);
+        assert_eq!(exporting("wasi:http/handler@0.3.0"), Model::Concurrent);
         // What is inside has its own names.
         assert_eq!(model(r#"(component (component (import "wasi:cli/run@0.3.0" (instance))))"#), Model::Sequential);
         assert_eq!(model("(component (core func (canon task.cancel)))"), Model::Concurrent);

@@ -42,6 +42,8 @@ pub(crate) struct Ready {
     pub(crate) entry: Arc<Entry>,
     /// The engine that it belongs to.
     pub(crate) engine: Engine,
+    /// How that runs it.
+    pub(crate) model: Model,
 }
 
 /// One program and what it is run by: locked by the task that loads it, gone from memory when no container uses it.
@@ -125,7 +127,7 @@ impl Programs {
         let Some((model, entry)) = slot else { return Ok(None) };
         let Some(entry) = entry.upgrade() else { return Ok(None) };
         let parts = self.runtime(*model).parts().await?;
-        Ok(Some(Ready { entry, engine: parts.engine.clone() }))
+        Ok(Some(Ready { entry, engine: parts.engine.clone(), model: *model }))
     }
 
     async fn link(
@@ -138,7 +140,7 @@ impl Programs {
         let parts = runtime.parts().await?;
         let entry = Arc::new(program::link(&parts.linker, component, path)?);
         *slot = Some((runtime.code.model, Arc::downgrade(&entry)));
-        Ok(Ready { entry, engine: parts.engine.clone() })
+        Ok(Ready { entry, engine: parts.engine.clone(), model: runtime.code.model })
     }
 
     fn runtime(&self, model: Model) -> &Runtime {

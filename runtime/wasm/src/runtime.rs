@@ -51,6 +51,11 @@ impl Runtime {
         started.map_err(|error| CreateError::Other(format!("cannot set up another WebAssembly engine: {error:#}")))
     }
 
+    /// Whether it has an engine whose instances come from a pool.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.parts.get().is_some_and(|parts| parts.engine.pooling_allocator_metrics().is_some())
+    }
+
     /// Ends the slices of all guests that run.
     pub(crate) fn tick(&self) {
         if let Some(parts) = self.parts.get() {

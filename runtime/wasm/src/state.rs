@@ -10,16 +10,11 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::count::Counted;
 use crate::filesystem::{Files, FilesView};
 use crate::fuel::FuelShare;
+use crate::handles::Handles;
 use crate::http::HttpHooks;
-use crate::memory::MemoryShare;
+use crate::memory::{MemoryRefused, MemoryShare};
 use crate::pod_interface::{Facts, PodView};
 use crate::sockets::SocketsView;
-
-/// The most host resources (files, sockets, streams, …) that a guest may hold at a time.
-const MAX_RESOURCES: usize = 100_000;
-/// The most handles of a guest: those of the host's resources, of its own, and those lent for the time of a call. More
-/// than resources, since a guest is told when those run out, and ends when handles do.
-pub(crate) const MAX_HANDLES: usize = 2 * MAX_RESOURCES;
 
 /// The data of one store.
 pub(crate) struct GuestState {
@@ -29,7 +24,7 @@ pub(crate) struct GuestState {
     network: Arc<ContainerNetwork>,
     files: Files,
     facts: Arc<Facts>,
-    table: ResourceTable,
+    handles: Handles,
     pub(crate) memory: MemoryShare,
     /// Where the container has a budget of it.
     pub(crate) fuel: Option<FuelShare>,
@@ -47,36 +42,52 @@ impl GuestState {
         memory: MemoryShare,
         counted: Counted,
     ) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
+        let handles = Handles::new(&memory);
         let http = WasiHttpCtx::new();
-        Self { wasi, http, hooks, network, files, facts, table, memory, fuel: None, _counted: counted }
+        Self { wasi, http, hooks, network, files, facts, handles, memory, fuel: None, _counted: counted }
+    }
+
+    /// The handles that the guest has.
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        self.handles.table(&mut self.memory)
+    }
+
+    /// Charges `more` bytes of texts that the guest hands to the host for HTTP.
+    ///
+    /// # Errors
+    /// [`MemoryRefused`] where there is no memory for them.
+    pub(crate) fn keep(&mut self, more: usize) -> Result<(), MemoryRefused> {
+        self.handles.keep(more)
     }
 
     /// What wasi:filesystem works on.
     pub(crate) fn files(&mut self) -> FilesView<'_> {
-        FilesView { files: &self.files, table: &mut self.table }
+        FilesView { files: &self.files, table: self.handles.table(&mut self.memory) }
     }
 
     /// What nacelle:pod works on.
     pub(crate) fn pod(&mut self) -> PodView<'_> {
-        PodView { facts: &self.facts, table: &mut self.table }
+        PodView { facts: &self.facts, table: self.handles.table(&mut self.memory) }
     }
 
     /// What wasi:sockets works on.
     pub(crate) fn sockets(&mut self) -> SocketsView<'_> {
-        SocketsView { network: &self.network, table: &mut self.table }
+        SocketsView { network: &self.network, table: self.handles.table(&mut self.memory) }
     }
 }
 
 impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView { ctx: &mut self.wasi, table: self.handles.table(&mut self.memory) }
     }
 }
 
 impl WasiHttpView for GuestState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+        let heads = self.hooks.take_heads();
+        if heads > 0 {
+            self.handles.found(heads);
+        }
+        WasiHttpCtxView { hooks: &mut self.hooks, table: self.handles.table(&mut self.memory), ctx: &mut self.http }
     }
 }

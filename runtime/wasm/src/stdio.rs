@@ -1,8 +1,8 @@
 //! Standard streams between guests and the container's channels.
 //!
 //! Output goes into the container's bounded channel; a guest that writes faster than the reader reads waits until
-//! there is room, in WASI 0.2 as in 0.3. Nothing is buffered here: what a write returned for is in the channel. Input
-//! ends when the reader does, or when the container is asked to terminate.
+//! there is room, in WASI 0.2 as in 0.3. Nothing is buffered here: what a write returned for is in the channel, and charged
+//! to the container while it is. Input ends when the reader does, or when the container is asked to terminate.
 
 use std::future::Future;
 use std::io;
@@ -12,12 +12,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use nacelle_container::output::{Chunk, MAX_CHUNK, OutputSender, Stream};
+use nacelle_infra::budget::Budget;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::mpsc::error::TrySendError;
 use wasmtime_wasi::cli::{AsyncStdinStream, IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
+use crate::charged::charged;
 use crate::flag::Control;
 
 /// One of a container's output streams, from which a guest makes any number of handles.
@@ -26,11 +28,18 @@ pub(crate) struct Output {
     sender: OutputSender,
     stream: Stream,
     terminal: bool,
+    /// Who pays for what waits in the channel. What the runtime itself writes is nobody's.
+    payer: Option<Arc<Budget>>,
 }
 
 impl Output {
     pub(crate) fn new(sender: OutputSender, stream: Stream) -> Self {
-        Self { sender, stream, terminal: false }
+        Self { sender, stream, terminal: false, payer: None }
+    }
+
+    /// One whose bytes are charged until they are taken from the channel.
+    pub(crate) fn paid_by(self, payer: &Arc<Budget>) -> Self {
+        Self { payer: Some(Arc::clone(payer)), ..self }
     }
 
     /// One that is a terminal, or is none.
@@ -47,6 +56,10 @@ impl Output {
     }
 
     fn chunk(&self, bytes: Bytes) -> Box<Chunk> {
+        let bytes = match &self.payer {
+            Some(payer) => charged(bytes, payer),
+            None => bytes,
+        };
         Chunk::now(self.stream, bytes)
     }
 }

@@ -35,6 +35,7 @@ use crate::engines::Engines;
 use crate::flag::{Control, Flag};
 use crate::fuel::FuelAccount;
 use crate::http::Outgoing;
+use crate::places::Place;
 use crate::pod_interface::{Caller, Facts};
 use crate::programs::Ready;
 use crate::sched::{Executor, Group};
@@ -46,6 +47,8 @@ use nacelle_infra::memory::Part;
 /// What of a container's make-up execs need.
 pub(crate) struct Surroundings {
     pub(crate) engines: Arc<Engines>,
+    /// The container's: given back when it has ended, and its execs with it.
+    pub(crate) place: Place,
     /// The image's own program.
     pub(crate) main: Ready,
     pub(crate) config: ContainerConfig,

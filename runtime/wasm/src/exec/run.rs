@@ -12,6 +12,7 @@ use wasmtime::component::ComponentExportIndex;
 use super::Site;
 use super::program;
 use super::resolve::Target;
+use crate::engine::Metering;
 use crate::filesystem::ContainerFiles;
 use crate::flag::Control;
 use crate::guest::Launch;
@@ -30,7 +31,8 @@ pub(super) struct Runner {
 impl Site {
     /// The programs of this container's kind.
     pub(super) fn programs(&self) -> Result<&Compiled, CreateError> {
-        if self.fuel.is_some() { self.engines.fuel() } else { Ok(self.engines.time()) }
+        let metering = if self.fuel.is_some() { Metering::Fuel } else { Metering::Time };
+        self.engines.programs(metering, &self.place)
     }
 }
 
@@ -115,6 +117,7 @@ impl Runner {
         let launch = |output: OutputSender, terminal: bool| Launch {
             engine: ready.engine,
             entry: ready.entry,
+            model: ready.model,
             config,
             infra: self.site.infra.clone(),
             files: Arc::new(files),

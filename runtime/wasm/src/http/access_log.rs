@@ -1,7 +1,7 @@
 //! A line in the container's log for each request, where the container asks for it.
 //!
 //! ```text
-//!   10.88.0.7:40112 "GET /things?page=2 HTTP/1.1" 200 512 0.412ms
+//!   10.87.0.7:40112 "GET /things?page=2 HTTP/1.1" 200 512 0.412ms
 //!   client address   method, target, version   status, bytes of the body, time until its end
 //! ```
 //!
@@ -120,19 +120,19 @@ mod tests {
         let (sender, mut receiver) = output::channel();
         let log = AccessLog::new(&sender);
         // As a socket of both families shows a client of IPv4.
-        let client = SocketAddr::from((Ipv4Addr::new(10, 88, 0, 7).to_ipv6_mapped(), 40112));
+        let client = SocketAddr::from((Ipv4Addr::new(10, 87, 0, 7).to_ipv6_mapped(), 40112));
         let line = log.line(&request("http://guest/a?b=%22"), client);
         tokio::time::advance(Duration::from_micros(1_002_345)).await;
         line.end(StatusCode::OK, 17);
         let chunk = receiver.recv().await.unwrap();
-        assert_eq!(chunk.bytes, "10.88.0.7:40112 \"GET /a?b=%22 HTTP/1.1\" 200 17 1002.345ms\n");
+        assert_eq!(chunk.bytes, "10.87.0.7:40112 \"GET /a?b=%22 HTTP/1.1\" 200 17 1002.345ms\n");
     }
 
     #[tokio::test]
     async fn lost_lines_are_counted_and_the_log_keeps_no_output_open() {
         let (sender, mut receiver) = output::channel();
         let log = AccessLog::new(&sender);
-        let client = SocketAddr::from(([10, 88, 0, 7], 40112));
+        let client = SocketAddr::from(([10, 87, 0, 7], 40112));
         for _ in 0..output::CHANNEL_CHUNKS + 3 {
             log.line(&request("/"), client).end(StatusCode::OK, 0);
         }

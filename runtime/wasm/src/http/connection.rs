@@ -5,7 +5,8 @@
 //! ```
 //!
 //! One alarm per connection bounds everything that a client may be slow at while no request of its is served: sending
-//! its first byte, sending a head, keeping the connection for nothing. Slow bodies are bounded one by one.
+//! its first byte, sending a head, keeping the connection for nothing. Slow bodies are bounded one by one: those of
+//! requests while they are read, responses by the connection's writes, and those of HTTP/2 by their streams' tasks, too.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -29,6 +31,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::body::{self, ServedBody, Timed};
 use super::error;
 use super::limits;
+use super::offer::{Offered, Turn};
 use super::stall::Stalling;
 use crate::sched::Spawner;
 
@@ -74,10 +77,12 @@ pub(super) async fn serve<S, H>(
             if names_its_end && handler.is_ending() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Tracked { body, _begun: begun }))
+            // Only a stream's task looks at it.
+            let turn = TURN.try_with(Arc::clone).unwrap_or_default();
+            Ok::<_, Infallible>(response.map(|body| Tracked { body: Offered::new(body, turn), _begun: begun }))
         }
     });
-    let builder = builder(spawner);
+    let builder = builder(Streams(spawner));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Stalling::new(stream)), service));
     let mut drain = pin!(drain);
     let mut alarm = pin!(tokio::time::sleep(limits::HEAD_TIMEOUT));
@@ -109,8 +114,8 @@ pub(super) async fn serve<S, H>(
     }
 }
 
-fn builder(spawner: Spawner) -> auto::Builder<Spawner> {
-    let mut builder = auto::Builder::new(spawner);
+fn builder(streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder.http1().max_buf_size(limits::HEAD_BYTES);
     builder
         .http2()
@@ -129,6 +134,33 @@ fn incoming(body: Incoming) -> WasiBody {
         return body::empty();
     }
     Timed::new(body.map_err(|error| error::of_hyper(&error)), limits::STALL_TIMEOUT).boxed_unsync()
+}
+
+tokio::task_local! {
+    /// Whose turn it is in the response of the HTTP/2 stream that this task serves.
+    static TURN: Arc<Turn>;
+}
+
+/// Runs the tasks that hyper has for an HTTP/2 connection, one for each stream. One whose client takes nothing of the
+/// response is dropped in the middle, which resets its stream; the others go on.
+#[derive(Clone, Debug)]
+struct Streams(Spawner);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let turn = Arc::new(Turn::default());
+        let bounded = {
+            let turn = Arc::clone(&turn);
+            async move {
+                tokio::select! {
+                    biased;
+                    () = stream => {}
+                    () = turn.overdue() => {}
+                }
+            }
+        };
+        self.0.spawn(TURN.scope(turn, bounded));
+    }
 }
 
 /// What happens on a connection, for its alarm.
@@ -177,7 +209,7 @@ impl Drop for Begun {
 /// A response's body; while there is one, its request is being served.
 #[derive(Debug)]
 struct Tracked {
-    body: ServedBody,
+    body: Offered<ServedBody>,
     _begun: Begun,
 }
 

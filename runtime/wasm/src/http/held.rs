@@ -14,39 +14,27 @@ use hyper::body::{Body, Frame, SizeHint};
 use nacelle_infra::budget::Budget;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::charged::charged;
+
 /// Pieces of fewer bytes are part of what their connection is charged with.
 const SMALL: usize = 4096;
-
-/// The bytes of a piece, and who pays for them.
-struct Held {
-    bytes: Bytes,
-    payer: Arc<Budget>,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.payer.release(self.bytes.len() as u64);
-    }
-}
 
 /// The same bytes, charged for as long as they are held.
 fn bytes(bytes: Bytes, payer: &Arc<Budget>) -> Bytes {
     if bytes.len() < SMALL {
         return bytes;
     }
-    payer.force(bytes.len() as u64);
-    Bytes::from_owner(Held { bytes, payer: Arc::clone(payer) })
+    charged(bytes, payer)
 }
 
 /// The same frame, its data charged for as long as they are held.
 pub(super) fn frame(frame: Frame<Bytes>, payer: &Arc<Budget>) -> Frame<Bytes> {
     frame.map_data(|data| bytes(data, payer))
+}
+
+/// A copy of a frame for another payer: the bytes it came in may be part of something larger, which is its maker's.
+pub(super) fn copy(frame: Frame<Bytes>, payer: &Arc<Budget>) -> Frame<Bytes> {
+    frame.map_data(|data| bytes(Bytes::copy_from_slice(&data), payer))
 }
 
 /// A body whose pieces are charged for as long as they are held.

@@ -30,6 +30,7 @@ use super::limits;
 use super::slot::Reply;
 use super::wire;
 use super::worker::NoRoom;
+use crate::sched::Spawner;
 use crate::trap;
 
 /// A container's HTTP service.
@@ -56,6 +57,11 @@ impl HttpService {
     /// Waits for the responses that are under way; from then on there are no others.
     pub(super) async fn drain(&self) {
         self.admission.drain().await;
+    }
+
+    /// Where what is done for its requests runs; nowhere once the container has ended.
+    pub(super) fn spawner(&self) -> Option<Spawner> {
+        self.instances.upgrade().map(|instances| Spawner::Group(instances.cpu.clone()))
     }
 
     async fn answer(&self, request: Request<WasiBody>) -> Response<ServedBody> {

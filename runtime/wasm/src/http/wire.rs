@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::body::{self, ServedBody};
+use super::body::{self, Timed};
 use super::buffered::buffered;
 use super::limits;
 use crate::sched::Spawner;
@@ -48,8 +48,8 @@ pub(super) fn request(request: Request<WasiBody>, spawner: &Spawner) -> Result<R
         let chunked = set_length(&mut parts.headers, &body);
         let trailers = if chunked { announced(&parts.headers) } else { HashSet::new() };
         let missing = body::content_length(&parts.headers);
-        Framed { body: buffered(body, spawner), missing, trailers, failed: || Error::ConnectionTerminated }
-            .boxed_unsync()
+        let body = Framed { body: buffered(body, spawner), missing, trailers, failed: || Error::ConnectionTerminated };
+        Timed::new(body, limits::STALL_TIMEOUT).boxed_unsync()
     };
     Ok(Request::from_parts(parts, body))
 }
@@ -72,7 +72,10 @@ impl Asked {
 }
 
 /// Brings a response into the form in which its receiver would get it.
-pub(super) fn response(response: Response<ServedBody>, asked: &Asked) -> Response<WasiBody> {
+pub(super) fn response<B>(response: Response<B>, asked: &Asked) -> Response<WasiBody>
+where
+    B: Body<Data = Bytes, Error = Error> + Send + Unpin + 'static,
+{
     let (mut parts, body) = response.into_parts();
     parts.version = Version::HTTP_11;
     if !parts.headers.contains_key(header::DATE)

@@ -23,12 +23,15 @@ use std::time::Duration;
 use nacelle_container::output::Stream;
 use tokio::time::{Instant, Sleep};
 use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi_http::handler::Proxy;
 
 use super::instances::Instances;
 use super::requests::Requests;
+use super::sequential::Instance;
 use super::slot::{Job, Slot};
 use crate::fuel;
 use crate::memory::{MemoryRefused, Refusal};
+use crate::model::Model;
 use crate::program::Entry;
 use crate::stdio::Output;
 use crate::trap;
@@ -107,11 +110,18 @@ impl Worker {
             }
         };
         let wish = Wish::default();
-        let ended = {
-            let requests = store.run_concurrent(async |accessor| {
-                Requests::new(accessor, &proxy, &self.slot, &wish, self.instances.reuse).run(first).await
-            });
-            self.watch(pin!(requests), &wish).await
+        let ended = match &proxy {
+            Proxy::P2(handler) if launch.model == Model::Sequential => {
+                let instance = Instance { handler, slot: &self.slot, wish: &wish, reuse: self.instances.reuse };
+                self.watch(pin!(instance.run(&mut store, first)), &wish).await
+            }
+            // One of 0.2 that uses parts of 0.3 is among them.
+            proxy => {
+                let requests = store.run_concurrent(async |accessor| {
+                    Requests::new(accessor, proxy, &self.slot, &wish, self.instances.reuse).run(first).await
+                });
+                self.watch(pin!(async { requests.await? }), &wish).await
+            }
         };
         // That nothing is left is told by the account.
         let _ = fuel::settle(&mut store);
@@ -122,7 +132,7 @@ impl Worker {
     }
 
     /// Polls `requests`, and looks from outside whether to go on.
-    async fn watch(&self, mut requests: Pin<&mut impl Future<Output = wasmtime::Result<Ended>>>, wish: &Wish) -> Ended {
+    async fn watch(&self, mut requests: Pin<&mut impl Future<Output = Ended>>, wish: &Wish) -> Ended {
         let waiting = &self.instances.waiting;
         let mut idle = Idle::default();
         let mut announced = false;
@@ -134,8 +144,8 @@ impl Worker {
             }
             // Told anew by each poll that gets there.
             wish.job.store(false, Ordering::Relaxed);
-            if let Poll::Ready(result) = requests.as_mut().poll(cx) {
-                return Poll::Ready(result.and_then(|result| result));
+            if let Poll::Ready(ended) = requests.as_mut().poll(cx) {
+                return Poll::Ready(ended);
             }
             if self.slot.is_deserted() {
                 return Poll::Ready(Ok(()));

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_task::{Builder, FallibleTask, WithInfo};
@@ -34,20 +34,22 @@ pub(super) struct Member {
     pub(super) group: Group,
 }
 
-/// A group that is kept by its containers.
-#[derive(Clone, Debug)]
-pub(crate) struct WeakGroup(Weak<Inner>);
+/// A group that others keep.
+#[cfg(test)]
+pub(super) struct WeakGroup(std::sync::Weak<Inner>);
 
+#[cfg(test)]
 impl WeakGroup {
-    /// The group, if it still has containers.
-    pub(crate) fn upgrade(&self) -> Option<Group> {
+    /// The group, if somebody still keeps it.
+    pub(super) fn upgrade(&self) -> Option<Group> {
         self.0.upgrade().map(Group)
     }
 }
 
 impl Group {
     /// The group, without keeping it.
-    pub(crate) fn downgrade(&self) -> WeakGroup {
+    #[cfg(test)]
+    pub(super) fn downgrade(&self) -> WeakGroup {
         WeakGroup(Arc::downgrade(&self.0))
     }
 

@@ -37,7 +37,8 @@ mod worker;
 use std::io;
 use std::sync::Arc;
 
-pub(crate) use group::{Group, JoinHandle, WeakGroup};
+pub(crate) use group::{Group, JoinHandle};
+pub(crate) use share::Usage;
 pub(crate) use spawner::Spawner;
 pub(crate) use ticker::TickGuard;
 

@@ -44,6 +44,8 @@ pub(super) struct Node<T> {
     usage: Usage,
     /// The last period that was counted.
     period: Option<u64>,
+    /// The last period that was counted as one in which it was held back.
+    throttled_period: Option<u64>,
 }
 
 impl<T> Node<T> {
@@ -61,6 +63,7 @@ impl<T> Node<T> {
             running: 0,
             usage: Usage::default(),
             period: None,
+            throttled_period: None,
         }
     }
 
@@ -100,6 +103,10 @@ impl<T> Node<T> {
     pub(super) fn release(&mut self, now: u64) -> Option<u64> {
         let Hold::Until { until, .. } = self.hold else { return None };
         self.usage = self.usage_at(now);
+        if let Some((_, last)) = self.lost_periods(now) {
+            self.period = self.period.max(Some(last));
+            self.throttled_period = self.throttled_period.max(Some(last));
+        }
         self.hold = Hold::Free;
         Some(until)
     }
@@ -109,11 +116,23 @@ impl<T> Node<T> {
         let mut usage = self.usage;
         if let Hold::Until { waits_since: Some(since), .. } = self.hold {
             usage.throttled = usage.throttled.saturating_add(now.saturating_sub(since));
-            // The period that it began in is counted as one in which it ran.
-            let whole = (now / PERIOD_NANOS).saturating_sub(since / PERIOD_NANOS).saturating_sub(1);
-            usage.throttled_periods += 1 + whole;
-            usage.periods += whole;
+        }
+        if let Some((first, last)) = self.lost_periods(now) {
+            // It may have run in one of them, or have been held before.
+            let beyond = |counted: Option<u64>| {
+                let next = counted.map_or(first, |counted| first.max(counted.saturating_add(1)));
+                last.saturating_add(1).saturating_sub(next)
+            };
+            usage.periods += beyond(self.period);
+            usage.throttled_periods += beyond(self.throttled_period);
         }
         usage
+    }
+
+    /// The first and the last period that it lost in the wait that is under way: not the one it is released in.
+    fn lost_periods(&self, now: u64) -> Option<(u64, u64)> {
+        let Hold::Until { waits_since: Some(since), .. } = self.hold else { return None };
+        let first = since / PERIOD_NANOS;
+        Some((first, (now / PERIOD_NANOS).saturating_sub(1).max(first)))
     }
 }

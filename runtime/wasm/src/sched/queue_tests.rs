@@ -128,6 +128,25 @@ fn who_asked_for_nothing_gets_what_is_left_but_not_nothing() {
 }
 
 #[test]
+fn a_period_that_is_lost_is_a_period_and_counts_once() {
+    for millis in [20, 50, 110, 500] {
+        let mut machine = Machine::new(2);
+        // Both overrun the quota that they share, so that it is still used up when it is refilled.
+        let pod = machine.pod(share(0, Some(millis)));
+        machine.guest(pod, share(0, None));
+        machine.guest(pod, share(0, None));
+        for round in 1..=20 {
+            machine.run(round * 7 * PERIOD_NANOS / 2);
+            let usage = machine.queue.usage(pod, machine.now);
+            let passed = round * 7 / 2 + 1;
+            assert!(usage.throttled_periods <= usage.periods && usage.periods <= passed, "{millis}: {usage:?}");
+            // Other limits begin a wait anew.
+            machine.queue.set_share(pod, share(0, Some(millis + round % 2)), machine.now);
+        }
+    }
+}
+
+#[test]
 fn a_quota_is_kept_within_a_slice_and_the_wait_is_counted() {
     for millis in [50, 100, 200, 500, 950] {
         let mut machine = Machine::new(2);
@@ -139,6 +158,29 @@ fn a_quota_is_kept_within_a_slice_and_the_wait_is_counted() {
         assert_near(usage.throttled, 5_000 * MS - usage.used, 2 * SLICE);
         assert!(usage.throttled_periods >= 48 && usage.periods <= 50, "{millis}: {usage:?}");
     }
+}
+
+#[test]
+fn a_quota_above_one_core_is_kept_by_all_that_a_container_runs_at_once() {
+    for (threads, millis) in [(2, 1500), (4, 1500), (4, 3700)] {
+        let mut machine = Machine::new(threads);
+        let pod = machine.pod(share(0, None));
+        let guest = machine.guest(pod, share(0, Some(millis)));
+        for _ in 1..threads {
+            machine.queue.push(guest, 0, 0);
+        }
+        machine.run(50 * PERIOD_NANOS);
+        let usage = machine.queue.usage(guest, machine.now);
+        assert_near(usage.used, 5_000 * millis * MS / 1000, threads as u64 * SLICE);
+        assert!(usage.throttled_periods >= 48, "{threads} {millis}: {usage:?}");
+    }
+    // What it cannot use at once is no use.
+    let mut machine = Machine::new(2);
+    let pod = machine.pod(share(0, None));
+    let guest = machine.guest(pod, share(0, Some(1500)));
+    machine.run(50 * PERIOD_NANOS);
+    let usage = machine.queue.usage(guest, machine.now);
+    assert_eq!((usage.used, usage.throttled), (5_000 * MS, 0));
 }
 
 #[test]

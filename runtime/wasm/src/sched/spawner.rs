@@ -25,13 +25,3 @@ impl Spawner {
         }
     }
 }
-
-/// For hyper, which has a task per request of an HTTP/2 connection.
-impl<F> hyper::rt::Executor<F> for Spawner
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.spawn(task);
-    }
-}

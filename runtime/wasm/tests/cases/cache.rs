@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use nacelle_container::ExitCause;
 use nacelle_wasm::{Compiler, Pooling, WasmBackend, WasmConfig, WasmError};
 
-use crate::support::{Host, preview1};
+use crate::support::{Host, guest, preview1};
 
 const GUEST: &str = "(call $exit (i32.const 5))";
 
@@ -33,6 +33,21 @@ async fn a_second_start_does_not_compile() {
     // Compiled code does not depend on how instances get their memory.
     host.backend = again(&host);
     assert_eq!(host.run(config).await.cause, ExitCause::Exited { code: 5 });
+}
+
+#[tokio::test]
+async fn compiling_is_not_charged_to_the_container() {
+    let host = Host::new();
+    let config = host.config_of(&fs::read(guest("hello")).unwrap());
+    let before = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let made = host.create(config, None).await.unwrap();
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime) - before;
+    assert_eq!(entries(&host, "cwasm").len(), 1, "it was compiled");
+    // Its instantiation is its own, and a small part of all.
+    let charged = u128::from(made.container.stats().cpu.usage_nanos);
+    let spent = std::time::Duration::try_from(spent).unwrap().as_nanos();
+    assert!(charged * 4 < spent, "{charged} of {spent} ns");
+    made.container.remove().await;
 }
 
 #[tokio::test]

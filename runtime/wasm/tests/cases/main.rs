@@ -12,6 +12,7 @@ mod http;
 mod limits;
 mod memory;
 mod pod_interface;
+mod reference;
 mod sockets;
 mod stdio;
 mod stop;

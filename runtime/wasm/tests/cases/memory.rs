@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nacelle_container::output::CHANNEL_CHUNKS;
 use nacelle_container::stats::MemoryStats;
 use nacelle_container::{
     ContainerConfig, CreateError, ExitCause, MemoryScope, Resources, StdinMode, TrapKind, UpdateError,
@@ -313,4 +314,83 @@ async fn code_of_one_layout_is_not_run_in_the_other() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "cwasm"));
     assert_eq!(programs.count(), 2);
+}
+
+/// A command of this version of WASI that makes fields for ever, and does `more` with each.
+fn fields_for_ever(version: &str, more: &str) -> String {
+    let errors = if version == "0.2.0" { "" } else { r#"(case "size-exceeded") (case "other" (option string))"# };
+    format!(
+        r#"(component
+            (import "wasi:http/types@{version}" (instance $types
+                (export "fields" (type $fields (sub resource)))
+                (type $error' (variant (case "invalid-syntax") (case "forbidden") (case "immutable") {errors}))
+                (export "header-error" (type $error (eq $error')))
+                (export "[constructor]fields" (func (result (own $fields))))
+                (export "[method]fields.append" (func (param "self" (borrow $fields)) (param "name" string)
+                    (param "value" (list u8)) (result (result (error $error)))))
+            ))
+            (core module $memory
+                (memory (export "memory") 2)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+            (core instance $store (instantiate $memory))
+            (alias core export $store "memory" (core memory $memory))
+            (alias core export $store "realloc" (core func $realloc))
+            (core func $fields (canon lower (func $types "[constructor]fields")))
+            (core func $append (canon lower (func $types "[method]fields.append") (memory $memory) (realloc $realloc)))
+            (core module $module
+                (import "store" "memory" (memory 2))
+                (import "host" "fields" (func $fields (result i32)))
+                (import "host" "append" (func $append (param i32 i32 i32 i32 i32 i32)))
+                (func (export "run") (result i32) (local $made i32)
+                    (memory.fill (i32.const 0) (i32.const 97) (i32.const 65536))
+                    (loop $more (local.set $made (call $fields)) {more} (br $more))
+                    (i32.const 0)))
+            (core instance $instance (instantiate $module
+                (with "store" (instance $store))
+                (with "host" (instance (export "fields" (func $fields)) (export "append" (func $append))))))
+            (func $run (result (result)) (canon lift (core func $instance "run")))
+            (instance $exported (export "run" (func $run)))
+            (export "wasi:cli/run@{version}" (instance $exported)))"#
+    )
+}
+
+#[tokio::test]
+async fn what_the_host_keeps_for_a_guest_is_charged() {
+    let host = Host::new();
+    // A handle each, and fields of 60,000 bytes each.
+    let append = "(call $append (local.get $made) (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 60000)
+        (i32.const 65536))";
+    for (version, more) in [("0.2.0", ""), ("0.2.0", append), ("0.3.0", ""), ("0.3.0", append)] {
+        let mut config = host.config(&fields_for_ever(version, more));
+        let limit = 4 << 20;
+        config.resources.memory = Some(limit);
+        let made = host.create(config, None).await.unwrap();
+        made.container.start().await.unwrap();
+        let cause = made.container.wait().await;
+        assert!(
+            matches!(cause, ExitCause::OomKilled { scope: MemoryScope::Container, .. }),
+            "{version} {more}: {cause:?}"
+        );
+        let stats = made.container.stats().memory;
+        assert!(stats.peak <= limit && stats.peak > limit / 2, "{version} {more}: {stats:?}");
+        assert_eq!(stats.usage, 0, "{version} {more}: {stats:?}");
+    }
+}
+
+#[tokio::test]
+async fn output_that_nobody_has_read_is_charged() {
+    let host = Host::new();
+    let config =
+        host.config(&preview1("(loop $more (call $put (i32.const 1) (i32.const 0) (i32.const 65536)) (br $more))"));
+    let mut made = host.create(config, None).await.unwrap();
+    made.container.start().await.unwrap();
+    while made.output.len() < CHANNEL_CHUNKS {
+        tokio::task::yield_now().await;
+    }
+    // The adapter of core modules writes so much at a time.
+    assert_eq!(made.container.stats().memory.buffers, CHANNEL_CHUNKS as u64 * 4096);
+    made.container.kill().await;
+    while made.output.recv().await.is_some() {}
+    made.container.wait().await;
+    assert_eq!(made.container.stats().memory.buffers, 0);
 }

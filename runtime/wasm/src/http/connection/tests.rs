@@ -4,14 +4,15 @@ use std::sync::Mutex;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{Full, StreamBody};
 use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::*;
 
-/// Answers by path: `/echo` with the request's body, `/slow` when it is let go, `/endless` with zeros, the rest with
-/// its path.
+/// Answers by path: `/echo` with the request's body, `/slow` when it is let go, `/endless` with zeros, `/nothing` with no
+/// body, the rest with its path.
 #[derive(Default)]
 struct Paths {
     go: Notify,
@@ -44,8 +45,13 @@ impl Handler for Paths {
                 drop(gone);
                 Response::new(ServedBody::of_host("slow".to_owned()))
             }
+            "/nothing" => Response::new(ServedBody::of_body(body::empty())),
             "/endless" => {
-                let zeros = futures::stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[0; 8192]))));
+                let gone = Gone(Arc::clone(&self.gone), path);
+                let zeros = futures::stream::repeat_with(move || {
+                    let _ = &gone;
+                    Ok(Frame::data(Bytes::from_static(&[0; 8192])))
+                });
                 Response::new(ServedBody::of_body(BodyExt::boxed_unsync(StreamBody::new(zeros))))
             }
             _ => Response::new(ServedBody::of_host(path)),
@@ -210,7 +216,7 @@ async fn draining_closes_what_is_idle_and_finishes_what_is_not() {
 async fn http2_is_spoken_with_prior_knowledge() {
     let served = served();
     let io = TokioIo::new(served.client);
-    let (mut sender, connection) = http2::handshake(Spawner::Tokio, io).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     tokio::spawn(connection);
     let (pieces, body) = mpsc::channel::<Frame<Bytes>>(1);
     let body = StreamBody::new(futures::stream::unfold(body, |mut body| async {
@@ -229,6 +235,77 @@ async fn http2_is_spoken_with_prior_knowledge() {
     pieces.send(Frame::trailers(trailers.clone())).await.unwrap();
     drop(pieces);
     assert_eq!(body.frame().await.unwrap().unwrap().into_trailers().unwrap(), trailers);
+}
+
+/// A client of HTTP/2 that lets each stream send it so many bytes before it has read any.
+async fn http2_with_window(client: DuplexStream, bytes: u32) -> http2::SendRequest<WasiBody> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(bytes);
+    let (sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn get2(path: &str) -> Request<WasiBody> {
+    Request::get(format!("http://guest{path}")).body(body::empty()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn heads_of_http2_are_bounded_and_only_their_streams_end() {
+    let served = served();
+    let mut sender = http2_with_window(served.client, limits::H2_STREAM_WINDOW).await;
+    let with = |bytes: usize| {
+        let request = Request::get("http://guest/a").header("long", "x".repeat(bytes));
+        request.body(body::empty()).unwrap()
+    };
+    let long_target = get2(&format!("/{}", "x".repeat(limits::TARGET_BYTES - 100)));
+    for (request, status) in [
+        (with(limits::HEAD_BYTES), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        (with(limits::HEAD_BYTES - 1000), StatusCode::OK),
+        (long_target, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        (get2("/a"), StatusCode::OK),
+    ] {
+        assert_eq!(sender.send_request(request).await.unwrap().status(), status);
+    }
+    // Frames that go on and on are no head that is worth an answer.
+    assert!(sender.send_request(with(limits::HEAD_BYTES * 16)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_http2_whose_client_takes_nothing_is_reset_and_the_connection_lives() {
+    let served = served();
+    // A window that never opens: nothing is ever written that could stall.
+    let mut sender = http2_with_window(served.client, 0).await;
+    let start = Instant::now();
+    let stalled = sender.send_request(get2("/endless")).await.unwrap();
+    // Another request keeps the connection busy all the time.
+    let slow = tokio::spawn(sender.send_request(get2("/slow")));
+    let failure = stalled.into_body().frame().await.unwrap().unwrap_err();
+    assert!(failure.to_string().contains("error reading a body"), "{failure}");
+    assert_eq!(start.elapsed().as_secs(), limits::STALL_TIMEOUT.as_secs());
+    assert!(served.paths.gone.lock().unwrap().contains("/endless"), "what served it has been let go");
+    assert!(!slow.is_finished());
+    assert_eq!(sender.send_request(get2("/nothing")).await.unwrap().status(), StatusCode::OK);
+    served.paths.go.notify_one();
+    assert_eq!(slow.await.unwrap().unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_http2_may_take_its_time_for_each_piece_and_wait_for_the_server() {
+    let served = served();
+    let mut sender = http2_with_window(served.client, 8192).await;
+    let mut body = sender.send_request(get2("/endless")).await.unwrap().into_body();
+    for _ in 0..5 {
+        tokio::time::sleep(limits::STALL_TIMEOUT - Duration::from_secs(1)).await;
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+    drop(body);
+    // That the server has nothing to send is not its client's fault.
+    let slow = tokio::spawn(sender.send_request(get2("/slow")));
+    tokio::time::sleep(limits::STALL_TIMEOUT * 3).await;
+    served.paths.go.notify_one();
+    let body = slow.await.unwrap().unwrap().into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "slow");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ mod tls;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::uri::Scheme;
@@ -33,6 +34,7 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::body::{Sent, Timed};
 use super::{error, held, limits};
+use crate::handles;
 use crate::sched::Spawner;
 use pool::Pool;
 pub(crate) use tls::Tls;
@@ -124,6 +126,10 @@ impl Outgoing {
 
     async fn send(&self, request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Answer, Error> {
         let permit = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+        // What comes back cannot be refused.
+        if self.pool.payer().available() == 0 {
+            return Err(Error::ConnectionLimitReached);
+        }
         let target = Target::of(&request)?;
         let timeouts = Timeouts::of(options);
         let (parts, body) = request.into_parts();
@@ -165,13 +171,22 @@ impl Outgoing {
         let resolved = tokio::time::timeout_at(deadline, self.network.resolve(&target.host)).await;
         let addresses = resolved.map_err(|_| Error::DnsTimeout)?.map_err(|error| error::of_resolve(&error))?;
         match self.reach(target, &addresses, deadline).await? {
-            connect::Way::Direct(service, client, None) => {
-                direct::send(&service, request, client, timeouts.first_byte, &self.spawner).await
-            }
-            connect::Way::Direct(service, client, Some(meter)) => {
-                let request = metered::request(request, &meter);
-                let sent = direct::send(&service, request, client, timeouts.first_byte, &self.spawner);
-                Ok(metered::response(sent.await?, &meter))
+            connect::Way::Direct(service, client, meter) => {
+                let caller = direct::Caller {
+                    address: client,
+                    first_byte: timeouts.first_byte,
+                    spawner: &self.spawner,
+                    payer: self.pool.payer(),
+                };
+                let server = service.spawner();
+                let send = |request| direct::send(service, server, request, caller);
+                match meter {
+                    None => send(request).await,
+                    Some(meter) => {
+                        let sent = send(metered::request(request, &meter));
+                        Ok(metered::response(sent.await?, &meter))
+                    }
+                }
             }
             connect::Way::Connection(connection) => {
                 connection.send(request, &self.pool, timeouts).await.map_err(|failed| match failed {
@@ -216,7 +231,23 @@ fn again(request: &Request<WasiBody>) -> Option<Request<WasiBody>> {
 }
 
 /// The hooks of one store.
-pub(crate) struct HttpHooks(pub(crate) Arc<Outgoing>);
+pub(crate) struct HttpHooks {
+    outgoing: Arc<Outgoing>,
+    /// Bytes of the fields of responses that the guest got and that are not charged to it yet: whoever gets them does not
+    /// have its store.
+    heads: Arc<AtomicUsize>,
+}
+
+impl HttpHooks {
+    pub(crate) fn new(outgoing: Arc<Outgoing>) -> Self {
+        Self { outgoing, heads: Arc::default() }
+    }
+
+    /// What the fields of responses take that came since this was asked last, in bytes.
+    pub(crate) fn take_heads(&mut self) -> usize {
+        if self.heads.load(Ordering::Relaxed) == 0 { 0 } else { self.heads.swap(0, Ordering::Relaxed) }
+    }
+}
 
 impl WasiHttpHooks for HttpHooks {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
@@ -233,8 +264,12 @@ impl WasiHttpHooks for HttpHooks {
         options: Option<RequestOptions>,
         _: Io,
     ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
-        let outgoing = Arc::clone(&self.0);
-        Box::new(async move { outgoing.send(request, options).await })
+        let (outgoing, heads) = (Arc::clone(&self.outgoing), Arc::clone(&self.heads));
+        Box::new(async move {
+            let answer = outgoing.send(request, options).await?;
+            heads.fetch_add(handles::fields(answer.0.headers()), Ordering::Relaxed);
+            Ok(answer)
+        })
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {

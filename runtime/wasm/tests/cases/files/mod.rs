@@ -3,6 +3,7 @@
 mod devices;
 mod kinds;
 mod operations;
+mod reference;
 mod samples;
 mod streams;
 mod wasi_testsuite;

@@ -1,7 +1,7 @@
 //! The public WASI test suite (<https://github.com/WebAssembly/wasi-testsuite>), where there is a checkout of it.
 //!
 //! `WASI_TESTSUITE` names a checkout with built programs: its branch `prod/testsuite-base`. Nothing of the suite is in
-//! this repository, and CI does not download it; without the variable the case says that it is skipped.
+//! this repository: `tests/run.sh` downloads it where it can, and without the variable the case says that it is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

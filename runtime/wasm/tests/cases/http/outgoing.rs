@@ -16,7 +16,8 @@ use nacelle_wasm::TlsRoots;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::client::{Answer, Pod, answer, channel, empty};
+use super::client::{Answer, Pod, answer, channel, empty, get};
+use crate::support::GRACE;
 
 /// Ports.
 const CALLER: u16 = 8080;
@@ -116,6 +117,39 @@ async fn a_sibling_that_is_called_in_memory_cannot_tell() {
 }
 
 #[tokio::test]
+async fn a_sibling_is_called_without_a_connection_and_its_access_log_tells() {
+    let pod = Pod::new().await;
+    let _caller = pod.serve("http-proxy", CALLER).await;
+    let mut called = pod.serve_with("http-proxy", CALLED, |config| config.http.access_log = true).await;
+    relay(&pod);
+    let mut senders = [pod.connect(CALLER).await, pod.connect(CALLER).await];
+    for sender in &mut senders {
+        sender.ready().await.unwrap();
+    }
+    let own = pod.network.stats().connections;
+    let mut during = Vec::new();
+    let mut waiting = Vec::new();
+    for (mut sender, port) in senders.into_iter().zip([CALLED, RELAY]) {
+        let request = get(&format!("/to/http://localhost:{port}/until-stop"));
+        waiting.push(tokio::spawn(async move { answer(sender.send_request(request).await.unwrap()).await }));
+        assert_eq!(called.output.recv().await.unwrap().bytes, "waiting\n");
+        during.push(pod.network.stats().connections);
+    }
+    assert_eq!(during[0], own);
+    assert!(during[1] > own, "so they would be seen, if there were any");
+    called.container.terminate(GRACE).await;
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().body.as_deref(), Some("stopping\n"));
+    }
+    let ran = called.finish().await;
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ran.stdout);
+    for line in lines {
+        assert!(line.starts_with("127.0.0.1:") && line.contains(" \"GET /until-stop HTTP/1.1\" 200 9 "), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn both_versions_call_and_are_called() {
     let pod = Pod::new().await;
     let _caller = pod.serve("http-proxy", CALLER).await;
@@ -187,7 +221,7 @@ async fn failures_have_their_names() {
         ("http://localhost:9/", "ErrorCode::ConnectionRefused"),
         ("http://169.254.169.254/latest/meta-data", "ErrorCode::HttpRequestDenied"),
         ("https://169.254.169.254/", "ErrorCode::HttpRequestDenied"),
-        ("http://10.88.200.200/", "ErrorCode::DestinationIpUnroutable"),
+        ("http://10.87.200.200/", "ErrorCode::DestinationIpUnroutable"),
         ("http://localhost:8082/", "ErrorCode::ConnectionTerminated"),
         ("http://localhost:99999/", "ErrorCode::HttpRequestUriInvalid"),
         ("http://user@localhost/", "ErrorCode::HttpRequestUriInvalid"),

@@ -43,13 +43,25 @@ async fn http2_is_served_with_prior_knowledge() {
 #[tokio::test]
 async fn bodies_stream_both_ways_and_trailers_pass() {
     let pod = Pod::new().await;
-    for (name, port) in [("http-proxy", 8080), ("p3-http", 8081)] {
+    for (name, port, version) in [
+        ("http-proxy", 8080, Version::HTTP_11),
+        ("p3-http", 8081, Version::HTTP_11),
+        ("http-proxy", 8082, Version::HTTP_2),
+        ("p3-http", 8083, Version::HTTP_2),
+    ] {
         let _made = pod.serve(name, port).await;
         let (pieces, body) = channel();
-        let request = Request::post("/echo").header("host", "guest").header("te", "trailers").header("trailer", "sum");
-        let mut sender = pod.connect(port).await;
-        let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
+        let request = Request::post("http://guest/echo").header("te", "trailers").header("trailer", "sum");
+        let mut request = request.body(body).unwrap();
+        let (mut sender1, mut sender2) = (pod.connect(port).await, pod.connect2(port).await);
+        let response = if version == Version::HTTP_2 {
+            sender2.send_request(request).await.unwrap()
+        } else {
+            *request.uri_mut() = "/echo".parse().unwrap();
+            request.headers_mut().insert("host", HeaderValue::from_static("guest"));
+            sender1.send_request(request).await.unwrap()
+        };
+        assert_eq!((response.status(), response.version()), (StatusCode::OK, version));
         let mut echo = response.into_body();
         for piece in ["one", "two", "three"] {
             pieces.send(Frame::data(Bytes::from(piece))).await.unwrap();
@@ -64,7 +76,7 @@ async fn bodies_stream_both_ways_and_trailers_pass() {
         pieces.send(Frame::trailers(trailers.clone())).await.unwrap();
         drop(pieces);
         let collected = echo.collect().await.unwrap();
-        assert_eq!(collected.trailers(), Some(&trailers), "{name}");
+        assert_eq!(collected.trailers(), Some(&trailers), "{name} {version:?}");
     }
 }
 
@@ -211,7 +223,12 @@ async fn a_thousand_requests_that_are_under_way_all_finish() {
 #[tokio::test]
 async fn who_has_connected_before_the_stop_is_answered() {
     // One thread, which does nothing but what the test waits for.
-    let pod = Pod::with(|config| config.worker_threads = 1).await;
+    let pod = Pod::with(|config| {
+        config.worker_threads = 1;
+        // Where the machine is busy, all are answered at the same time.
+        config.pooling = Pooling::OnDemand;
+    });
+    let pod = pod.await;
     let made = pod.serve("http-server", 8080).await;
     let mut clients = Vec::new();
     for _ in 0..20 {
