@@ -142,3 +142,16 @@ fn nothing_of_a_pod_is_left_when_it_has_ended() -> Result<()> {
     assert!(left.is_empty(), "{left:?}");
     Ok(())
 }
+
+#[test]
+fn a_guest_that_has_used_its_fuel_up_has_failed() -> Result<()> {
+    let pod = Pod::new("p").container("busy", "spinner", &[], "resources: {limits: {nacelle.dev/fuel: 50M}}");
+    let (records, code) = run_json(&Nacelle::new()?, &pod)?;
+    assert_eq!(code, 152);
+    assert_eq!(records.last_status()?["phase"], "Failed");
+    let ended = &records.container_status("busy")?["state"]["terminated"];
+    assert_eq!((&ended["reason"], &ended["exitCode"]), (&"FuelExhausted".into(), &152.into()));
+    let message = ended["message"].as_str().context("no message")?;
+    assert!(message.contains("all of its 50000000 units of fuel"), "{message}");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! Pods in which containers of both kinds live together: one network, one set of volumes.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,6 +10,15 @@ use nacelle_tests::Pod;
 use crate::linux::{ground, run, shell, start};
 
 const IMAGE: &str = "oci:busybox:1";
+
+/// Keeps pods in that have these labels.
+pub(super) const POLICY: &str = "\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed}
+spec: {podSelector: {matchLabels: {net: closed}}, policyTypes: [Egress]}
+";
+pub(super) const LABELS: &str = "metadata:\n  labels: {net: closed}\n";
 
 #[test]
 fn localhost_is_one_for_both_kinds() -> Result<()> {
@@ -37,7 +47,26 @@ fn a_linux_container_has_the_pods_address_and_a_way_out() -> Result<()> {
     );
     let finished = run(&nacelle, &pod)?;
     assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
-    assert_eq!(finished.stdout.trim(), "default via 10.88.0.1 dev eth0");
+    assert_eq!(finished.stdout.trim(), "default via 10.87.0.1 dev eth0");
+    Ok(())
+}
+
+#[test]
+fn a_network_policy_holds_for_linux_containers() -> Result<()> {
+    let Some(nacelle) = ground()? else { return Ok(()) };
+    // A server of this machine, at the gateway's address.
+    let server = TcpListener::bind("0.0.0.0:0")?;
+    let ask = format!("nc -w 9 10.87.0.1 {} </dev/null && echo reached || echo kept in", server.local_addr()?.port());
+    std::thread::spawn(move || server.incoming().for_each(drop));
+    let pod = |name| Pod::new(name).image("c", IMAGE, &[&ask], "").yaml();
+    let manifest = format!("{}---\n{}---\n{POLICY}", pod("open"), pod("closed").replacen("metadata:\n", LABELS, 1));
+    let manifest = nacelle.write("pods.yaml", &manifest)?;
+    let finished = nacelle.run(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])?;
+    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
+    for line in ["open/c   | reached", "closed/c | kept in", "closed/c | nc: can't connect to remote host (10.87.0.1)"]
+    {
+        assert!(finished.stdout.contains(line) || finished.stderr.contains(line), "{line}: {finished:?}");
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use nacelle_tests::{Pod, Unprivileged, have, skip};
 
 use crate::linux::shell;
+use crate::linux_pods::{LABELS, POLICY};
 
 const IMAGE: &str = "oci:busybox:1";
 
@@ -134,6 +135,11 @@ fn pasta_leads_out() -> Result<()> {
     let ask = "wget -qO- http://203.0.113.9:7000/page";
     let finished = user.run(&shell(ask, ""))?;
     assert_eq!((finished.code, finished.stdout.as_str()), (0, "outside\n"), "{}", finished.stderr);
+    // Where a policy lets it.
+    let kept_in = shell(ask, "").yaml().replacen("metadata:\n", LABELS, 1);
+    let finished = user.start(&format!("{kept_in}---\n{POLICY}"))?.finish()?;
+    let refused = finished.stderr.contains("can't connect") || finished.stdout.contains("can't connect");
+    assert!(finished.code == 1 && refused, "{finished:?}");
     assert_eq!(user.left()?, nothing());
     Ok(())
 }
@@ -296,7 +302,7 @@ fn webassembly_of_other_pods_reaches_it() -> Result<()> {
     // Which of the two it has is not known yet; a client that comes before its server is started again.
     let mut client = Pod::with_policy("client", "OnFailure").spec("terminationGracePeriodSeconds: 1");
     for last in [2, 3] {
-        client = client.container(&format!("c{last}"), "tcp-echo-client", &[&format!("10.88.0.{last}:7001"), "hi"], "");
+        client = client.container(&format!("c{last}"), "tcp-echo-client", &[&format!("10.87.0.{last}:7001"), "hi"], "");
     }
     let mut running = user.start(&format!("{}---\n{}", server.yaml(), client.yaml()))?;
     let said = running.wait_for_line("hi")?;

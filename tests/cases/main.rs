@@ -1,5 +1,6 @@
 //! Integration tests: the real binary, real guests, a real registry. One module a capability.
 
+mod beside;
 mod ephemeral;
 mod examples;
 mod exec;

@@ -2,9 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nacelle_tests::{Finished, Nacelle, Pod, Records, Running};
+
+use crate::beside::Beside;
 
 fn run(nacelle: &Nacelle, manifests: &str, more: &[&str]) -> Result<Finished> {
     start(nacelle, manifests, more)?.finish()
@@ -21,12 +24,12 @@ fn start(nacelle: &Nacelle, manifests: &str, more: &[&str]) -> Result<Running> {
 const PATIENCE: &str = "env: [{name: PATIENCE, value: '2'}]";
 
 /// A port that nobody has right now.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Sends a text to an echo server on this machine and returns what comes back.
-fn echo(address: SocketAddr, text: &str) -> Result<String> {
+pub(crate) fn echo(address: SocketAddr, text: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(text.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
@@ -130,6 +133,51 @@ fn a_published_port_leads_to_what_listens_in_the_pod() -> Result<()> {
 }
 
 #[test]
+fn datagrams_come_in_by_host_ports_and_published_ones_and_are_answered() -> Result<()> {
+    let free = || anyhow::Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?);
+    let (host_port, published) = (free()?, free()?);
+    // A published port takes the place of the manifest's for the same port of the pod: here each has its own.
+    let ports =
+        format!("ports: [{{containerPort: 7000, protocol: UDP, hostPort: {}, hostIP: 127.0.0.1}}]", host_port.port());
+    let pod = Pod::new("p")
+        .spec("terminationGracePeriodSeconds: 1")
+        .container("one", "udp-echo", &["serve", "0.0.0.0:7000"], &ports)
+        .container("two", "udp-echo", &["serve", "0.0.0.0:7001"], "");
+    let more = ["--pod-cidr", "10.123.0.0/24", "--publish", &format!("{published}:7001/udp")];
+    let nacelle = Nacelle::new()?;
+    let mut running = start(&nacelle, &pod.yaml(), &more)?;
+    for _ in 0..2 {
+        running.wait_for_line("listening on")?;
+    }
+    for address in [host_port, published] {
+        // Several clients at once, each of which gets its own back.
+        let clients: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+        for (index, client) in clients.iter().enumerate() {
+            client.set_read_timeout(Some(Duration::from_secs(30)))?;
+            client.send_to(format!("{index} by {address}").as_bytes(), address)?;
+        }
+        for (index, client) in clients.iter().enumerate() {
+            let mut buffer = [0; 100];
+            let (length, from) = client.recv_from(&mut buffer)?;
+            assert_eq!(
+                (String::from_utf8_lossy(&buffer[..length]), from),
+                (format!("{index} by {address}").into(), address)
+            );
+        }
+        // Whoever comes from the host itself comes from the node's address to the pod.
+        running.wait_for_line("bytes from 10.123.0.1:")?;
+        // Nobody leads TCP there.
+        assert!(TcpStream::connect(address).is_err());
+    }
+    running.signal("TERM")?;
+    running.finish()?;
+    for address in [host_port, published] {
+        UdpSocket::bind(address)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_host_port_that_is_taken_names_the_pod_that_has_it() -> Result<()> {
     let port = free_port()?;
     let ports = format!("ports: [{{containerPort: 7000, hostPort: {port}}}]");
@@ -186,11 +234,21 @@ fn nobody_reaches_the_hosts_loopback_or_the_link() -> Result<()> {
     let mut args = vec!["dial"];
     args.extend(targets.iter().map(String::as_str));
     let pod = Pod::new("p").container("c", "attacker", &args, "");
-    let finished = run(&Nacelle::new()?, &pod.yaml(), &[])?;
-    assert_eq!(finished.code, 0, "{}", finished.stderr);
-    assert_eq!(finished.stdout.matches(": connected").count(), 0, "{}", finished.stdout);
-    for target in ["169.254.169.254:80", "224.0.0.1:80", "255.255.255.255:80"] {
-        assert!(!finished.stdout.contains(&format!("datagram {target}: allowed")), "{}", finished.stdout);
+    let mut beside = Beside::start(&pod.yaml(), &[])?;
+    beside.wait_for_line("datagram 255.255.255.255:80: ")?;
+    let finished = beside.finish()?;
+    let dialled: Vec<_> = finished.stdout.lines().filter(|line| line.contains("| dial ")).collect();
+    assert_eq!(dialled.len(), targets.len(), "{dialled:?}");
+    assert!(dialled.iter().all(|line| !line.ends_with(": connected")), "{dialled:?}");
+    // There is no connecting to many at once.
+    for (target, outcome) in [
+        ("169.254.169.254:80", "access-denied"),
+        ("224.0.0.1:80", "invalid-argument"),
+        ("255.255.255.255:80", "invalid-argument"),
+    ] {
+        for line in [format!("dial {target}: {outcome}"), format!("datagram {target}: access-denied")] {
+            assert!(finished.stdout.contains(&line), "{line}: {}", finished.stdout);
+        }
     }
     assert!(tcp.accept().is_err() && udp.recv(&mut [0]).is_err());
     Ok(())
@@ -215,18 +273,37 @@ fn a_network_policy_decides_who_may_come_in() -> Result<()> {
         |pod: Pod, labels: &str| pod.yaml().replacen("metadata:\n", &format!("metadata:\n  labels: {{{labels}}}\n"), 1);
     let server = labelled(Pod::new("server").container("c", "tcp-echo-server", &["0.0.0.0:7000"], ""), "app: server");
     let all: Vec<String> = (2..=6).map(|host| format!("10.123.0.{host}:7000")).collect();
+    // Twice: the second time the server has its address for certain.
     let mut args = vec!["dial"];
-    args.extend(all.iter().map(String::as_str));
+    args.extend(all.iter().chain(&all).map(String::as_str));
     let friend = labelled(Pod::new("friend").container("c", "attacker", &args, PATIENCE), "role: friend");
     let stranger = labelled(Pod::new("stranger").container("c", "attacker", &args, PATIENCE), "role: stranger");
     let manifests = format!("{POLICY}{server}---\n{friend}---\n{stranger}");
-    let nacelle = Nacelle::new()?;
-    let mut running = start(&nacelle, &manifests, &["--pod-cidr", "10.123.0.0/29", "--for", "4s"])?;
-    let friend = running.wait_for_line("connected")?;
-    assert!(friend.starts_with("friend"), "{friend}");
-    let finished = running.finish()?;
-    let strangers: Vec<_> = finished.stdout.lines().filter(|line| line.starts_with("stranger")).collect();
-    assert!(strangers.iter().all(|line| !line.contains(": connected")), "{strangers:?}");
+    let mut beside = Beside::start(&manifests, &["--pod-cidr", "10.123.0.0/29"])?;
+    // The last line of each of the two.
+    for _ in 0..4 {
+        beside.wait_for_line(&format!("datagram {}: ", all[4]))?;
+    }
+    let finished = beside.finish()?;
+    let outcomes = |pod: &str, what: &str, outcome: &str| -> Vec<String> {
+        let lines = finished.stdout.lines().filter(|line| line.starts_with(pod) && line.ends_with(outcome));
+        let mut found: Vec<_> = lines
+            .filter_map(|line| line.split_once(what))
+            .map(|(_, target)| target.trim_start().trim_end_matches(outcome).to_owned())
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    };
+    let server = outcomes("friend/", "| dial", ": connected");
+    assert_eq!(server.len(), 1, "{}", finished.stdout);
+    assert_eq!(outcomes("stranger/", "| dial", ": access-denied"), server, "{}", finished.stdout);
+    assert_eq!(outcomes("stranger/", "| dial", ": connected"), Vec::<String>::new());
+    // The port is open for TCP alone, and nobody but the server is guarded.
+    for pod in ["friend/", "stranger/"] {
+        assert_eq!(outcomes(pod, "| datagram", ": access-denied"), server, "{}", finished.stdout);
+    }
+    assert_eq!(outcomes("friend/", "| dial", ": access-denied"), Vec::<String>::new());
     Ok(())
 }
 

@@ -3,30 +3,20 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
-use nacelle_tests::{Finished, Nacelle, Pod, Running};
+use nacelle_tests::{Nacelle, Pod, Running};
 
-/// No attack may make the process larger than this; without any it is at about 100 MiB in a debug build.
-const BOUND_KIB: u64 = 600 * 1024;
+use crate::beside::{Beside, check_memory};
 
 /// What shows that others are not harmed: a worker in the same pod that counts on.
-const WITNESS: [&str; 3] = ["/w/n", "0", "1"];
+const WITNESS: [&str; 3] = ["/w/n", "0", "0.1"];
 
 fn start(nacelle: &Nacelle, pod: &Pod) -> Result<Running> {
     let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
     nacelle.spawn(["run".as_ref(), "-f".as_ref(), manifest.as_os_str()])
-}
-
-fn run(nacelle: &Nacelle, pod: &Pod) -> Result<Finished> {
-    start(nacelle, pod)?.finish()
-}
-
-/// The most memory that a process has had, in KiB.
-fn peak_kib(running: &Running) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
 /// Runs an attack beside a witness; returns the attacker's line with `result`.
@@ -35,13 +25,13 @@ fn attack(args: &[&str], more: &str, result: &str) -> Result<String> {
         .spec("terminationGracePeriodSeconds: 1\nvolumes: [{name: w, emptyDir: {medium: Memory}}]")
         .container("attacker", "attacker", args, more)
         .container("witness", "counter", &WITNESS, "volumeMounts: [{name: w, mountPath: /w}]");
-    let nacelle = Nacelle::new()?;
-    let mut running = start(&nacelle, &pod)?;
-    let line = running.wait_for_line(result)?;
-    let peak = peak_kib(&running)?;
-    assert!(peak < BOUND_KIB, "{args:?}: {peak} KiB");
-    running.signal("TERM")?;
-    let finished = running.finish()?;
+    let mut beside = Beside::start(&pod.yaml(), &[])?;
+    let line = beside.wait_for_line(result)?;
+    // What it counts from now on it counts while the attacker holds what it has got.
+    let count = |line: String| number(&format!("{line};"), "|", ";");
+    let first = count(beside.wait_for_line("witness")?)?;
+    assert!(count(beside.wait_for_line("witness")?)? > first, "{args:?}");
+    let finished = beside.finish()?;
     assert_eq!(finished.code, 143, "{}{}", finished.stdout, finished.stderr);
     Ok(line)
 }
@@ -67,20 +57,21 @@ fn ports_run_out_for_the_one_who_takes_them_all() -> Result<()> {
 }
 
 #[test]
-fn connections_that_nobody_accepts_are_bounded() -> Result<()> {
+fn connections_that_nobody_reads_from_are_bounded() -> Result<()> {
+    // The others start once it listens.
+    let sidecar = "restartPolicy: Always\nstartupProbe: {tcpSocket: {port: 7000}, periodSeconds: 1}";
     let pod = Pod::new("p")
         .spec("terminationGracePeriodSeconds: 1")
-        .container("silent", "attacker", &["silent", "127.0.0.1:7000"], "")
+        .init("silent", "attacker", &["silent", "0.0.0.0:7000"], sidecar)
         .container("attacker", "attacker", &["flood", "127.0.0.1:7000", "60"], "")
-        .container("many", "attacker", &["connections", "127.0.0.1:7000", "60"], "env: [{name: PATIENCE, value: '5'}]");
-    let nacelle = Nacelle::new()?;
-    let mut running = start(&nacelle, &pod)?;
-    let flood = running.wait_for_line("flood: ")?;
-    assert!(number(&flood, "flood:", "bytes")? <= 4 << 20, "{flood}");
-    let peak = peak_kib(&running)?;
-    assert!(peak < BOUND_KIB, "{peak} KiB");
-    running.signal("TERM")?;
-    running.finish()?;
+        .container("many", "attacker", &["connections", "127.0.0.1:7000", "60"], "");
+    let mut beside = Beside::start(&pod.yaml(), &[])?;
+    let [flood, many] = beside.wait_for_lines(["flood: ", "connections: "])?;
+    let taken = number(&flood, "flood:", "bytes")?;
+    assert!(taken > 0 && taken <= 4 << 20, "{flood}");
+    let connected = number(&many, "connections:", "then")?;
+    assert!(connected > 100 && connected <= 10_000 && !many.ends_with("no end"), "{many}");
+    beside.finish()?;
     Ok(())
 }
 
@@ -92,9 +83,19 @@ fn torture(volume: &str, operations: &[&str]) -> Result<Vec<String>> {
         operations,
         "volumeMounts: [{name: v, mountPath: /v}]",
     );
-    let finished = run(&Nacelle::new()?, &pod)?;
-    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
-    Ok(finished.stdout.lines().map(str::to_owned).collect())
+    torture_in(&pod, operations.len())
+}
+
+/// Runs a pod whose container `c` is fs-torture, and waits for so many lines of it.
+fn torture_in(pod: &Pod, count: usize) -> Result<Vec<String>> {
+    let mut beside = Beside::start(&pod.yaml(), &[])?;
+    let mut lines = Vec::new();
+    while lines.len() < count {
+        let line = beside.wait_for_line("p/c ")?;
+        lines.push(line.split_once("| ").context("no prefix")?.1.to_owned());
+    }
+    beside.finish()?;
+    Ok(lines)
 }
 
 #[test]
@@ -126,29 +127,72 @@ fn no_path_leads_out_of_a_volume_of_the_host() -> Result<()> {
             "read v/moved",
         ],
     )?;
+    let reads: Vec<_> = lines.iter().filter(|line| line.starts_with("read ")).collect();
+    assert!(reads.len() == 10 && reads.iter().all(|line| !line.contains(": ok")), "{reads:?}");
     let text = lines.join("\n");
     assert!(!text.contains("not for guests") && !text.contains("root:x:"), "{text}");
     assert_eq!(std::fs::read_to_string(outside.path().join("secret"))?, "not for guests");
     Ok(())
 }
 
+/// Exchanges two names of a directory until it is told to end; returns how often.
+fn exchange(volume: &Path, one: &str, other: &str, ended: &AtomicBool) -> std::io::Result<u64> {
+    let [one, other, way] = [one, other, "way"].map(|name| volume.join(name));
+    let mut times = 0;
+    while !ended.load(Ordering::Relaxed) {
+        std::fs::rename(&one, &way)?;
+        std::fs::rename(&other, &one)?;
+        std::fs::rename(&way, &other)?;
+        times += 1;
+    }
+    Ok(times)
+}
+
+/// A directory of a volume and a link that leads out of it are exchanged all the time, as by a program of the host, while a
+/// guest reads and writes by that name.
 #[test]
 fn a_directory_that_turns_into_a_link_while_it_is_opened_leads_nowhere() -> Result<()> {
-    let outside = tempfile::tempdir()?;
-    let volume = outside.path().join("volume");
-    std::fs::create_dir_all(volume.join("a"))?;
-    std::fs::create_dir_all(outside.path().join("target"))?;
-    std::fs::write(outside.path().join("target/file"), "not for guests")?;
-    std::fs::write(volume.join("a/file"), "for guests")?;
+    let temp = tempfile::tempdir()?;
+    // What `../target` is for the host, and for the guest: another volume at `/target` shows when a link was followed.
+    let (volume, outside, own) = (temp.path().join("volume"), temp.path().join("target"), temp.path().join("own"));
+    for (directory, text) in [(&volume.join("a"), "directory"), (&outside, "host"), (&own, "link")] {
+        std::fs::create_dir_all(directory)?;
+        std::fs::write(directory.join("file"), text)?;
+    }
     std::os::unix::fs::symlink("../target", volume.join("b"))?;
-    let mount = "volumeMounts: [{name: v, mountPath: /v}]";
+    let writes: Vec<String> = (0..1000).map(|index| format!("write v/a/{index} x")).collect();
+    let mut operations = vec!["probe v/a/file 20000", "probe v/b/file 20000"];
+    operations.extend(writes.iter().map(String::as_str));
     let pod = Pod::new("p")
-        .spec(&format!("volumes: [{{name: v, hostPath: {{path: '{}'}}}}]", volume.display()))
-        .container("swapper", "fs-torture", &["swap v/a v/c 3000", "swap v/b v/a2 3000"], mount)
-        .container("prober", "fs-torture", &["probe v/a/file 6000", "probe v/b/file 2000"], mount);
-    let finished = run(&Nacelle::new()?, &pod)?;
-    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
-    assert!(!finished.stdout.contains("not for guests"), "{}", finished.stdout);
+        .spec(&format!(
+            "volumes: [{{name: v, hostPath: {{path: '{}'}}}}, {{name: own, hostPath: {{path: '{}'}}}}]",
+            volume.display(),
+            own.display()
+        ))
+        .container(
+            "c",
+            "fs-torture",
+            &operations,
+            "volumeMounts: [{name: v, mountPath: /v}, {name: own, mountPath: /target}]",
+        );
+    let ended = AtomicBool::new(false);
+    let (times, lines) = std::thread::scope(|scope| {
+        let exchanged = scope.spawn(|| exchange(&volume, "a", "b", &ended));
+        let lines = torture_in(&pod, operations.len());
+        ended.store(true, Ordering::Relaxed);
+        (exchanged.join(), lines)
+    });
+    let (times, lines) = (times.map_err(|_| anyhow::anyhow!("panicked"))??, lines?);
+    assert!(times > 1000, "{times}");
+    for line in &lines[..2] {
+        let seen: Vec<_> = line.split_once(": ok ").context("no outcome")?.1.split(" | ").collect();
+        // Both were there, and nothing of the host's.
+        assert!(seen.contains(&"directory") && seen.contains(&"link") && !seen.contains(&"host"), "{line}");
+    }
+    let files = |directory: &Path| anyhow::Ok(std::fs::read_dir(directory)?.count());
+    let directory = if volume.join("a").is_symlink() { volume.join("b") } else { volume.join("a") };
+    assert!(files(&directory)? > 1 && files(&own)? > 1, "{lines:?}");
+    assert_eq!((files(&outside)?, std::fs::read_to_string(outside.join("file"))?), (1, "host".to_owned()));
     Ok(())
 }
 
@@ -184,41 +228,43 @@ fn a_memory_volume_holds_what_it_may_and_no_more() -> Result<()> {
 
 #[test]
 fn millions_of_files_do_not_fit_into_memory() -> Result<()> {
-    let pod = Pod::new("p")
-        .spec("volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 64Mi}}]\nterminationGracePeriodSeconds: 1")
-        .container(
+    for (place, volume) in [("v", "emptyDir: {medium: Memory, sizeLimit: 64Mi}"), (".", "emptyDir: {}")] {
+        let many = format!("many {place} 3000000");
+        let pod = Pod::new("p").spec(&format!("volumes: [{{name: v, {volume}}}]")).container(
             "c",
             "fs-torture",
             // The first has it allocate what it needs to write a line: the files take all that it may have.
-            &["ls nothing", "many v 3000000", "ls nothing"],
+            &["ls nothing", &many, "ls nothing"],
             "volumeMounts: [{name: v, mountPath: /v}]\nresources: {limits: {memory: 128Mi}}",
-        )
-        .container("rest", "hello", &["sleep", "600"], "");
-    let nacelle = Nacelle::new()?;
-    let mut running = start(&nacelle, &pod)?;
-    let line = running.wait_for_line("many v")?;
-    let peak = peak_kib(&running)?;
-    assert!(peak < BOUND_KIB, "{peak} KiB");
-    assert!(number(&line, ": ok", "then")? < 3_000_000, "{line}");
-    running.signal("TERM")?;
-    running.finish()?;
+        );
+        let lines = torture_in(&pod, 3)?;
+        let made = number(&lines[1], ": ok", "then insufficient-space")?;
+        assert!(made > 1000 && made < 3_000_000, "{lines:?}");
+    }
     Ok(())
+}
+
+/// Empty files take room, too: that of their directory, which only the file system knows.
+#[test]
+fn millions_of_files_on_a_disk_evict_their_pod() -> Result<()> {
+    assert_evicted("128Ki", &["mkdir v/d", "many v/d 3000000"])
 }
 
 #[test]
 fn a_disk_volume_that_is_too_full_evicts_its_pod() -> Result<()> {
+    assert_evicted("1Mi", &["fill v/big 100000000"])
+}
+
+/// Runs fs-torture over a volume on a disk until the pod is evicted because it is too full.
+fn assert_evicted(limit: &str, operations: &[&str]) -> Result<()> {
     let pod = Pod::new("p")
-        .spec("volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]")
-        .container("c", "fs-torture", &["fill v/big 100000000"], "volumeMounts: [{name: v, mountPath: /v}]")
+        .spec(&format!("volumes: [{{name: v, emptyDir: {{sizeLimit: {limit}}}}}]"))
+        .container("c", "fs-torture", operations, "volumeMounts: [{name: v, mountPath: /v}]")
         .container("rest", "hello", &["sleep", "600"], "");
-    let nacelle = Nacelle::new()?;
-    let finished = run(&nacelle, &pod)?;
+    let mut beside = Beside::start(&pod.yaml(), &["--output", "json"])?;
+    beside.wait_for_line(&format!(r#"Usage of EmptyDir volume \"v\" exceeds the limit \"{limit}\""#))?;
+    let finished = beside.finish()?;
     assert_ne!(finished.code, 0);
-    assert!(
-        finished.stderr.contains("Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\""),
-        "{}",
-        finished.stderr
-    );
     Ok(())
 }
 
@@ -274,8 +320,7 @@ fn headers_and_silent_clients_are_bounded() -> Result<()> {
         idle.push(stream);
     }
     assert!(get(port, "/", "")?.starts_with("HTTP/1.1 200"));
-    let peak = peak_kib(&running)?;
-    assert!(peak < BOUND_KIB, "{peak} KiB");
+    check_memory(&running)?;
     running.signal("TERM")?;
     running.finish()?;
     Ok(())

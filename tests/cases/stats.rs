@@ -62,3 +62,20 @@ fn an_address_that_is_taken_stops_the_run_before_it_begins() -> Result<()> {
     assert!(finished.stderr.contains(&format!("cannot serve metrics at {address}: ")), "{}", finished.stderr);
     Ok(())
 }
+
+#[test]
+fn what_was_used_in_all_is_told_when_the_pods_have_gone() -> Result<()> {
+    let nacelle = Nacelle::new()?;
+    let limited = "resources: {limits: {memory: 64Mi, nacelle.dev/fuel: 500M}}";
+    let pod = Pod::new("told").container("c", "hello", &["world"], limited);
+    let manifest = nacelle.write("pod.yaml", &pod.yaml())?;
+    let finished = nacelle.run(["run", "--stats", "-f", &manifest.to_string_lossy()])?;
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let lines: Vec<_> = finished.stderr.lines().collect();
+    let [.., headings, row] = lines.as_slice() else { anyhow::bail!("no table: {}", finished.stderr) };
+    assert!(headings.contains("CPU TIME") && headings.contains("MEM PEAK / LIMIT"), "{}", finished.stderr);
+    assert!(row.contains("/ 67.1 MB") && row.contains("/ 500M"), "{}", finished.stderr);
+    // Standard error is no terminal here: nothing was drawn on it meanwhile.
+    assert!(!finished.stderr.contains("CPU %") && !finished.stderr.contains('\x1b'), "{}", finished.stderr);
+    Ok(())
+}

@@ -46,7 +46,7 @@ impl LinuxImage {
 /// When a file cannot be written.
 pub fn busybox_root(root: &Path) -> Result<()> {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-    for dir in ["bin", "etc", "run", "tmp", "usr/share"] {
+    for dir in ["bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr/share"] {
         std::fs::create_dir_all(root.join(dir))?;
     }
     std::fs::set_permissions(root.join("tmp"), std::fs::Permissions::from_mode(0o1777))?;

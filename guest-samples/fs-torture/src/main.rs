@@ -40,7 +40,7 @@ usage: fs-torture OPERATION...
   probe P COUNT           reads a file that often; prints each different outcome once
 
   A path P is relative to the directory `/`, or to `.` where it begins with `.:`. It is given to the host as it is, but
-  for `{NAME*COUNT}`, which is NAME repeated.";
+  for `{NAME*COUNT}`, which is NAME repeated; NAME may be NUL, for a zero.";
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();

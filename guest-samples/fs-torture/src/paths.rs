@@ -20,7 +20,7 @@ impl Path {
     }
 }
 
-/// Repeats what is in braces: `a/{b*3}` is `a/bbb`.
+/// Repeats what is in braces: `a/{b*3}` is `a/bbb`, and `{NUL*1}` the character that ends a string in C.
 pub(crate) fn expand(text: &str) -> String {
     let Some((before, rest)) = text.split_once('{') else {
         return text.to_owned();
@@ -33,5 +33,6 @@ pub(crate) fn expand(text: &str) -> String {
     let Ok(count) = count.parse() else {
         return text.to_owned();
     };
+    let name = if name == "NUL" { "\0" } else { name };
     format!("{before}{}{}", name.repeat(count), expand(after))
 }
