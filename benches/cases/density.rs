@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 /// The argument with which this program measures one thing and prints it.
 const MEASURE: &str = "--measure";
 /// Pods at a time.
-const PODS: [usize; 3] = [1, 100, 1000];
+const PODS: [usize; 4] = [1, 100, 1000, 5000];
 /// Instantiations that are timed.
 const INSTANTIATIONS: u32 = 2000;
 /// Of several starts, the median counts.
@@ -39,10 +39,10 @@ fn main() {
     for (what, name) in [("wasmtime-pooled", "wasmtime, pooled"), ("wasmtime-on-demand", "wasmtime, on demand")] {
         println!("{name:<22} | {:.1} µs", run(what, INSTANTIATIONS as usize) / 1e3);
     }
-    println!("\nidle, resident each    | {:>11} | {:>11} | {:>11}", PODS[0], PODS[1], PODS[2]);
+    println!("\nidle, resident each    | {}", PODS.map(|count| format!("{count:>11}")).join(" | "));
     for (what, name) in [("parked", "wasmtime, pooled"), ("pods", "nacelle, pods")] {
         let each = PODS.map(|count| format!("{:>7.0} KiB", run(what, count) / 1024.0));
-        println!("{name:<22} | {} | {} | {}", each[0], each[1], each[2]);
+        println!("{name:<22} | {}", each.join(" | "));
     }
     println!("\npods from YAML until all are running");
     for count in PODS {

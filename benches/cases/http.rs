@@ -1,7 +1,7 @@
 //! Requests per second of an HTTP component: nacelle beside `wasmtime serve`, and beside hyper without any guest.
 //!
-//! Needs `wrk` and `wasmtime` (or `$WASMTIME`) of the version that nacelle is built with; without them it says so and
-//! measures nothing. Prints a table: a load generator counts better than a stopwatch.
+//! Needs `wrk`, and `wasmtime` (or `$WASMTIME`) of the version that nacelle is built with for the first of them; what is
+//! missing is said. Prints a table: a load generator counts better than a stopwatch.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
 
@@ -33,20 +33,18 @@ fn main() {
         return;
     }
     let wasmtime = std::env::var("WASMTIME").unwrap_or_else(|_| "wasmtime".to_owned());
-    for (program, flag) in [("wrk", "-v"), (wasmtime.as_str(), "--version")] {
-        let found = Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if found.is_err() {
+    let is_there = |program: &str, flag| {
+        let found = Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+        if !found {
             println!("skipped: {program} is not installed");
-            return;
         }
+        found
+    };
+    if !is_there("wrk", "-v") {
+        return;
     }
-
-    let served = serve_with_wasmtime(&wasmtime);
+    let served = is_there(&wasmtime, "--version").then(|| serve_with_wasmtime(&wasmtime));
     let bare = serve_with_hyper();
-    let rows = [
-        ("wasmtime serve", served.requests_per_second, served.p99),
-        ("hyper, no guest", bare.requests_per_second, bare.p99),
-    ];
     let pods = [
         ("nacelle, hostNetwork", "hostNetwork: true", "", None),
         ("nacelle, hostNetwork, reuse", "hostNetwork: true", "nacelle.dev/http-reuse: '10000'", None),
@@ -59,9 +57,13 @@ fn main() {
     });
 
     println!("{:<30} {:>12} {:>10} {:>18} {:>18}", "", "requests/s", "p99", "to wasmtime serve", "to hyper");
-    for (name, rate, p99) in rows.into_iter().chain(ours) {
-        let (to_wasmtime, to_hyper) = (rate / served.requests_per_second, rate / bare.requests_per_second);
-        println!("{name:<30} {rate:>12.0} {p99:>10} {to_wasmtime:>17.2}x {to_hyper:>17.2}x");
+    let to_wasmtime = served.as_ref().map(|served| served.requests_per_second);
+    let to_hyper = bare.requests_per_second;
+    let served = served.map(|served| ("wasmtime serve", served.requests_per_second, served.p99));
+    let bare = ("hyper, no guest", bare.requests_per_second, bare.p99);
+    for (name, rate, p99) in served.into_iter().chain([bare]).chain(ours) {
+        let to_wasmtime = to_wasmtime.map_or_else(|| "-".to_owned(), |other| format!("{:.2}x", rate / other));
+        println!("{name:<30} {rate:>12.0} {p99:>10} {to_wasmtime:>18} {:>17.2}x", rate / to_hyper);
     }
 }
 

@@ -1,12 +1,15 @@
 //! A Linux container from its command line to its first output, and to its end with everything removed: a whole pod of
-//! `nacelle run`, with a network of its own and with the host's, beside `runc run` and `crun run`, which make a container
-//! of a directory and nothing around it, and beside podman. Then a second program in a container that runs.
+//! `nacelle run`, with a network of its own and with the host's, beside `runc run` and `crun run`, which make a
+//! container of a directory and nothing around it, beside a whole pod made with these two, and beside podman. A pod
+//! with a WebAssembly component, compiled before, is among them. Then a second program in a container that runs.
 //!
 //! Needs root, busybox, umoci and the baselines; what is missing is said and left out. Prints a table: what is timed are
 //! processes, and they take turns, so that whatever else the machine does is everybody's.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
 
+#[path = "linux/cri.rs"]
+mod cri;
 #[path = "linux/exec.rs"]
 mod exec;
 
@@ -16,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nacelle_benches::guest;
 use nacelle_tests::{LinuxImage, busybox_root, succeed};
 use serde_json::{Value, json};
 
@@ -26,12 +30,12 @@ const INSIDE: &str = "NACELLE_BENCH_INSIDE";
 /// What takes part.
 struct Contestant {
     name: &'static str,
-    /// Runs a container that says `ready` and ends.
-    run: Box<dyn Fn() -> Command>,
-    /// Removes what stays.
-    clean: Option<Box<dyn Fn() -> Command>>,
+    once: Once,
     took: Vec<Took>,
 }
+
+/// Runs a container that says `ready` and ends, and removes what stays: its time, or why it did not run.
+type Once = Box<dyn Fn() -> Result<Took, String>>;
 
 #[derive(Clone, Copy)]
 struct Took {
@@ -54,7 +58,7 @@ fn main() {
     }
     if std::env::var_os(INSIDE).is_none() {
         // crun refuses a machine that has both versions of control groups mounted: all go without the one that none uses.
-        // podman leaves its bridge behind, of the addresses that nacelle's has, too: a network of the benchmark's own.
+        // podman and CNI's plugins leave their bridges behind: a network of the benchmark's own.
         let script = "umount /sys/fs/cgroup/unified 2>/dev/null; ip link set lo up
             mkdir -p /run/nacelle && mount -t tmpfs tmpfs /run/nacelle && exec \"$0\" --bench";
         let own = std::env::current_exe().unwrap();
@@ -73,16 +77,16 @@ fn main() {
     for (name, made) in [
         ("nacelle run", nacelle(dir, "")),
         ("nacelle run, hostNetwork", nacelle(dir, "  hostNetwork: true\n")),
+        ("nacelle run, WebAssembly", nacelle_wasm(dir)),
         ("runc run", oci_runtime(dir, "runc")),
         ("crun run", oci_runtime(dir, "crun")),
+        ("a pod with runc, as by CRI", cri::Pod::new(dir, "runc").map(|pod| Box::new(move || pod.once()) as Once)),
+        ("a pod with crun, as by CRI", cri::Pod::new(dir, "crun").map(|pod| Box::new(move || pod.once()) as Once)),
         ("podman run", podman(dir)),
         ("podman kube play, kube down", podman_pod(dir)),
     ] {
-        let tried = made.and_then(|(run, clean)| {
-            let contestant = Contestant { name, run, clean, took: Vec::new() };
-            // Once without a clock: caches are filled, and it is seen whether it works here.
-            once(&contestant).map(|_| contestant)
-        });
+        // Once without a clock: caches are filled, and it is seen whether it works here.
+        let tried = made.and_then(|once| once().map(|_| Contestant { name, once, took: Vec::new() }));
         match tried {
             Ok(contestant) => contestants.push(contestant),
             Err(why) => println!("without {name}: {why}"),
@@ -90,7 +94,7 @@ fn main() {
     }
     for _ in 0..ROUNDS {
         for contestant in &mut contestants {
-            let took = once(contestant).unwrap();
+            let took = (contestant.once)().unwrap();
             contestant.took.push(took);
         }
     }
@@ -118,27 +122,34 @@ fn median(times: impl Iterator<Item = Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// One container; its time, or why it did not run.
-fn once(contestant: &Contestant) -> Result<Took, String> {
-    let began = Instant::now();
-    let mut child =
-        (contestant.run)().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+/// Runs a command to its end. When it wrote first, since `began`, and why it failed if it did.
+fn run(mut command: Command, began: Instant) -> (Duration, Result<(), String>) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
     let mut text = vec![0];
     let _ = output.read(&mut text).unwrap();
     let first_output = began.elapsed();
     output.read_to_end(&mut text).unwrap();
     let ended = child.wait_with_output().unwrap();
-    if !ended.status.success() {
-        return Err(String::from_utf8_lossy(&ended.stderr).lines().last().unwrap_or("it failed").to_owned());
-    }
-    if let Some(clean) = &contestant.clean {
-        clean().output().unwrap();
-    }
-    Ok(Took { first_output, all: began.elapsed() })
+    let last_words = || String::from_utf8_lossy(&ended.stderr).lines().last().unwrap_or("it failed").to_owned();
+    (first_output, if ended.status.success() { Ok(()) } else { Err(last_words()) })
 }
 
-type Made = Result<(Box<dyn Fn() -> Command>, Option<Box<dyn Fn() -> Command>>), String>;
+fn succeeded(command: &mut Command) -> Result<(), String> {
+    let output = command.output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// What one command does.
+fn by(command: impl Fn() -> Command + 'static) -> Once {
+    Box::new(move || {
+        let began = Instant::now();
+        let (first_output, ran) = run(command(), began);
+        ran.map(|()| Took { first_output, all: began.elapsed() })
+    })
+}
+
+type Made = Result<Once, String>;
 
 /// target/release/deps/linux-… → target/release/nacelle
 fn program() -> PathBuf {
@@ -147,37 +158,39 @@ fn program() -> PathBuf {
 }
 
 fn nacelle(dir: &Path, network: &str) -> Made {
+    nacelle_pod(dir, &format!("linux-{}", network.len()), network, "image: 'oci:image:1'")
+}
+
+fn nacelle_wasm(dir: &Path) -> Made {
+    nacelle_pod(dir, "wasm", "", &format!("image: 'file:{}', args: [ready]", guest("hello").display()))
+}
+
+fn nacelle_pod(dir: &Path, name: &str, network: &str, container: &str) -> Made {
     let program = program();
     if !program.is_file() {
         return Err(format!("{} is missing: cargo build --release -p nacelle-cli", program.display()));
     }
-    let manifest = dir.join(format!("pod-{}.yaml", network.len()));
+    let manifest = dir.join(format!("{name}.yaml"));
     let text = format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: bench}}\nspec:\n  restartPolicy: Never\n{network}  containers:\n  \
-         - {{name: c, image: 'oci:image:1'}}\n"
+         - {{name: c, {container}}}\n"
     );
     std::fs::write(&manifest, text).unwrap();
     let state = dir.join("state");
-    Ok((
-        Box::new(move || {
-            let mut command = Command::new(&program);
-            command.args(["run", "-f"]).arg(&manifest).arg("--state-dir").arg(&state);
-            command
-        }),
-        None,
-    ))
+    Ok(by(move || {
+        let mut command = Command::new(&program);
+        command.args(["run", "-f"]).arg(&manifest).arg("--state-dir").arg(&state);
+        command
+    }))
 }
 
 fn oci_runtime(dir: &Path, runtime: &'static str) -> Made {
     let bundle = bundle(dir, runtime, runtime, &["echo", "ready"])?;
-    Ok((
-        Box::new(move || {
-            let mut command = Command::new(runtime);
-            command.arg("run").arg("--bundle").arg(&bundle).arg("nacelle-bench");
-            command
-        }),
-        None,
-    ))
+    Ok(by(move || {
+        let mut command = Command::new(runtime);
+        command.arg("run").arg("--bundle").arg(&bundle).arg("nacelle-bench");
+        command
+    }))
 }
 
 /// A bundle as the runtime itself would begin one.
@@ -221,14 +234,11 @@ fn podman_ready(dir: &Path) -> Result<PathBuf, String> {
 
 fn podman(dir: &Path) -> Made {
     let config = podman_ready(dir)?;
-    Ok((
-        Box::new(move || {
-            let mut command = Command::new("podman");
-            command.env("CONTAINERS_CONF", &config).args(["run", "--rm", PODMAN_IMAGE]);
-            command
-        }),
-        None,
-    ))
+    Ok(by(move || {
+        let mut command = Command::new("podman");
+        command.env("CONTAINERS_CONF", &config).args(["run", "--rm", PODMAN_IMAGE]);
+        command
+    }))
 }
 
 fn podman_pod(dir: &Path) -> Made {
@@ -244,6 +254,10 @@ fn podman_pod(dir: &Path) -> Made {
         command.env("CONTAINERS_CONF", &config).args(["kube", verb]).arg(&manifest);
         command
     };
-    let down = podman.clone();
-    Ok((Box::new(move || podman("play")), Some(Box::new(move || down("down")))))
+    Ok(Box::new(move || {
+        let began = Instant::now();
+        let (first_output, ran) = run(podman("play"), began);
+        podman("down").output().unwrap();
+        ran.map(|()| Took { first_output, all: began.elapsed() })
+    }))
 }

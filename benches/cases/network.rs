@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "criterion's macros define undocumented items")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run has failed")]
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use wasmtime::component::Component;
 
 /// The bytes of one stream.
 const STREAM: u64 = 64 << 20;
+/// What is sent at a time.
+const PIECE: usize = 64 << 10;
 /// Criterion asks for a few round trips while it warms up; so many are done, that the connection itself does not count.
 const LEAST: u64 = 1000;
 
@@ -56,6 +59,16 @@ async fn on_the_kernel(bare: &Arc<Bare>, component: &Component, what: &str, amou
     nanos(&client.await.unwrap()).unwrap()
 }
 
+/// What cannot be done without: out of one guest's memory, into the other's.
+fn two_copies() {
+    let (from, mut to) = (vec![1_u8; PIECE], vec![0_u8; PIECE]);
+    for _ in 0..STREAM / PIECE as u64 {
+        let between = black_box(&from).clone();
+        to.copy_from_slice(black_box(&between));
+        black_box(&mut to);
+    }
+}
+
 fn network(c: &mut Criterion) {
     for threads in [1, 2] {
         let runtime = runtime(threads);
@@ -88,6 +101,9 @@ fn network(c: &mut Criterion) {
         group.bench_function("pod localhost", |b| {
             b.iter_custom(|rounds| runtime.block_on(in_a_pod(&world, "stream", rounds * STREAM)));
         });
+        if threads == 1 {
+            group.bench_function("two copies", |b| b.iter(two_copies));
+        }
         group.finish();
     }
 }

@@ -11,8 +11,8 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use wasmtime_wasi::p2::bindings::{Command, CommandPre};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-/// The most instances at a time: as many as a node of nacelle has by default.
-const INSTANCES: u32 = 2000;
+/// The most instances at a time: more than any case parks.
+const INSTANCES: u32 = 5100;
 
 /// A program that is ready to be instantiated by bare wasmtime.
 pub struct Parked {

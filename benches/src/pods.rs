@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use nacelle_host::Backends;
 use nacelle_node::{
-    AddressSpace, Compiler, HeldAgainst, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig,
+    AddressSpace, Compiler, HeldAgainst, Node, NodeConfig, Notice, PodHandle, PodStart, Pooling, ResourceConfig,
 };
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
@@ -42,6 +42,7 @@ impl World {
             node_name: "bench".to_owned(),
             compiler: Compiler::InProcess,
             address_space: AddressSpace::Detect,
+            pooling: Pooling::default(),
             insecure_registries: Vec::new(),
             pod_cidrs: Vec::new(),
             cni_configurations: None,

@@ -1,5 +1,6 @@
 //! A second program in a container that runs, from the call to its end: `true` by nacelle's backend, as a probe has it
-//! run, beside `runc exec` and `crun exec`, which are processes of their own.
+//! run, beside `runc exec` and `crun exec`, which are processes of their own. And one more container in a pod that runs,
+//! as when one is restarted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,8 +32,10 @@ pub(crate) fn compare(dir: &Path, program: &Path) {
     let runtime = Runtime::new().unwrap();
     let pod = runtime.block_on(Pod::start(dir, program));
     let pod = &pod;
-    let mut contestants: Vec<(&str, Once<'_>)> =
-        vec![("nacelle", Box::new(|| runtime.block_on(pod.exec())) as Once<'_>)];
+    let mut contestants: Vec<(&str, Once<'_>)> = vec![
+        ("nacelle", Box::new(|| runtime.block_on(pod.exec())) as Once<'_>),
+        ("nacelle, another container", Box::new(|| runtime.block_on(pod.another()))),
+    ];
     let others: Vec<&str> = ["runc", "crun"].into_iter().filter(|name| start(dir, name)).collect();
     for &name in &others {
         contestants.push((name, Box::new(move || exec(name))));
@@ -81,23 +84,29 @@ struct Pod {
     backend: LinuxBackend,
     uid: PodUid,
     dir: PathBuf,
-    container: Arc<dyn Container>,
+    bench: PathBuf,
+    container: Option<Arc<dyn Container>>,
 }
 
 impl Pod {
-    async fn start(dir: &Path, program: &Path) -> Self {
-        let monitor = MonitorCommand { exe: program.to_owned(), args: vec!["__linux-monitor".to_owned()] };
-        let backend = LinuxBackend::new(LinuxConfig { monitor, seccomp_profiles: dir.join("seccomp") });
-        let uid = PodUid::new(format!("bench-{}", std::process::id()));
-        let (pod, scratch) = (dir.join("exec-pod"), dir.join("exec-scratch"));
-        for new in [&pod, &scratch] {
-            fs::create_dir(new).unwrap();
-        }
-        let layers = vec![dir.join("rootfs")];
+    async fn start(bench: &Path, program: &Path) -> Self {
+        let monitor = MonitorCommand { exe: program.with_file_name("nacelle-monitor"), args: Vec::new() };
+        let backend = LinuxBackend::new(LinuxConfig { monitor, seccomp_profiles: bench.join("seccomp") });
+        let (uid, dir) = (PodUid::new(format!("bench-{}", std::process::id())), bench.join("exec-pod"));
+        fs::create_dir(&dir).unwrap();
+        let mut pod = Self { backend, uid, dir, bench: bench.to_owned(), container: None };
+        pod.container = Some(pod.run("app", &WAIT).await);
+        pod
+    }
+
+    async fn run(&self, name: &str, argv: &[&str]) -> Arc<dyn Container> {
+        let scratch = self.bench.join(format!("exec-scratch-{name}"));
+        fs::create_dir(&scratch).unwrap();
+        let layers = vec![self.bench.join("rootfs")];
         let program = LinuxProgram {
             files: LinuxFiles { layers, scratch, read_only_root: false, mounts: Vec::new() },
             pod: LinuxPod {
-                dir: pod.clone(),
+                dir: self.dir.clone(),
                 network: NetworkNamespace::Isolated,
                 options: LinuxPodOptions::default(),
                 memory: None,
@@ -106,9 +115,9 @@ impl Pod {
         };
         let config = ContainerConfig {
             stop_signal: None,
-            id: ContainerId { pod: uid.clone(), name: "app".into(), attempt: 0 },
+            id: ContainerId { pod: self.uid.clone(), name: name.into(), attempt: 0 },
             program: Program::Linux(Box::new(program)),
-            argv: WAIT.iter().map(|arg| (*arg).to_owned()).collect(),
+            argv: argv.iter().map(|arg| (*arg).to_owned()).collect(),
             env: vec![("PATH".into(), "/bin".into())],
             working_dir: "/".into(),
             resources: Resources::default(),
@@ -117,21 +126,31 @@ impl Pod {
             http: HttpConfig::default(),
             hostname: "bench".into(),
         };
-        let container = backend.create(config, infra().await, None, output::channel().0).await.unwrap();
+        let container = self.backend.create(config, infra().await, None, output::channel().0).await.unwrap();
         container.start().await.unwrap();
-        Self { backend, uid, dir: pod, container }
+        container
+    }
+
+    async fn another(&self) -> Duration {
+        let began = Instant::now();
+        let container = self.run("another", &["true"]).await;
+        assert_eq!(container.wait().await, ExitCause::Exited { code: 0 });
+        let took = began.elapsed();
+        container.remove().await;
+        fs::remove_dir_all(self.bench.join("exec-scratch-another")).unwrap();
+        took
     }
 
     async fn exec(&self) -> Duration {
         let began = Instant::now();
         let request = ExecRequest { argv: vec!["true".to_owned()], stdin: None, terminal: None };
-        let cause = self.container.exec(request, output::channel().0).await.unwrap();
+        let cause = self.container.as_ref().unwrap().exec(request, output::channel().0).await.unwrap();
         assert_eq!(cause, ExitCause::Exited { code: 0 });
         began.elapsed()
     }
 
     async fn remove(&self) {
-        self.container.remove().await;
+        self.container.as_ref().unwrap().remove().await;
         self.backend.remove_pod(&self.uid, &self.dir).await;
     }
 }
