@@ -72,19 +72,43 @@ fn ips(last: u8) -> [IpAddr; 2] {
     [[10, 87, 0, last].into(), [0xfd00, 0x88, 0, 0, 0, 0, 0, u16::from(last)].into()]
 }
 
-/// A listener in a pod that greets everybody who comes; gives who came.
-fn greet(network: &dyn KernelNetwork, address: IpAddr) -> std::thread::JoinHandle<SocketAddr> {
-    let socket = network.socket(Family::V4, Protocol::Tcp).unwrap();
-    rustix::net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-    rustix::net::bind(&socket, &SocketAddr::new(address, 80)).unwrap();
-    rustix::net::listen(&socket, 1).unwrap();
-    let listener = TcpListener::from(socket);
-    listener.set_nonblocking(false).unwrap();
-    std::thread::spawn(move || {
-        let (mut stream, from) = listener.accept().unwrap();
-        stream.write_all(b"hello").unwrap();
-        from
-    })
+/// A listener that greets one who comes.
+struct Greeter {
+    /// Another one each time: a process that another test is starting at this moment has all sockets of this one until it
+    /// runs its own program.
+    port: u16,
+    thread: std::thread::JoinHandle<SocketAddr>,
+}
+
+impl Greeter {
+    fn new(listener: TcpListener) -> Self {
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, from) = listener.accept().unwrap();
+            stream.write_all(b"hello").unwrap();
+            from
+        });
+        Self { port, thread }
+    }
+
+    /// One in a pod.
+    fn inside(network: &dyn KernelNetwork, address: IpAddr) -> Self {
+        let socket = network.socket(Family::V4, Protocol::Tcp).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::new(address, 0)).unwrap();
+        rustix::net::listen(&socket, 1).unwrap();
+        let listener = TcpListener::from(socket);
+        listener.set_nonblocking(false).unwrap();
+        Self::new(listener)
+    }
+
+    fn at(&self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.port)
+    }
+
+    /// Who came.
+    fn client(self) -> IpAddr {
+        self.thread.join().unwrap().ip()
+    }
 }
 
 fn read(mut stream: TcpStream) -> String {
@@ -112,18 +136,19 @@ fn pods_reach_each_other_and_the_host_reaches_them() {
         assert_eq!(links().len(), 3, "{:?}", links());
         assert!(one.path().exists());
 
-        let greeter = greet(&*one, ips(2)[0]);
-        assert_eq!(read(connect(&*two, Family::V4, "10.87.0.2:80".parse().unwrap()).unwrap()), "hello");
-        assert_eq!(greeter.join().unwrap().ip(), ips(3)[0], "a pod is seen by its address");
-        let greeter = greet(&*one, [0, 0, 0, 0].into());
-        assert_eq!(read(TcpStream::connect("10.87.0.2:80").unwrap()), "hello");
-        assert_eq!(greeter.join().unwrap().ip(), IpAddr::from([10, 87, 0, 1]), "the host is seen as the gateway");
+        let greeter = Greeter::inside(&*one, ips(2)[0]);
+        assert_eq!(read(connect(&*two, Family::V4, greeter.at(ips(2)[0])).unwrap()), "hello");
+        assert_eq!(greeter.client(), ips(3)[0], "a pod is seen by its address");
+        let greeter = Greeter::inside(&*one, [0, 0, 0, 0].into());
+        assert_eq!(read(TcpStream::connect(greeter.at(ips(2)[0])).unwrap()), "hello");
+        assert_eq!(greeter.client(), IpAddr::from([10, 87, 0, 1]), "the host is seen as the gateway");
         // Its own loopback works, and is nobody else's.
-        let greeter = greet(&*two, [127, 0, 0, 1].into());
-        let refused = connect(&*one, Family::V4, "127.0.0.1:80".parse().unwrap()).unwrap_err();
+        let loopback = [127, 0, 0, 1].into();
+        let greeter = Greeter::inside(&*two, loopback);
+        let refused = connect(&*one, Family::V4, greeter.at(loopback)).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(read(connect(&*two, Family::V4, "127.0.0.1:80".parse().unwrap()).unwrap()), "hello");
-        greeter.join().unwrap();
+        assert_eq!(read(connect(&*two, Family::V4, greeter.at(loopback)).unwrap()), "hello");
+        greeter.client();
         // Both families.
         let v6 = one.socket(Family::V6, Protocol::Udp).unwrap();
         rustix::net::bind(&v6, &SocketAddr::new(ips(2)[1], 53)).unwrap();
@@ -279,9 +304,9 @@ fn plugins_can_take_the_place_of_the_bridge() {
         let one = networks.create("one", &ips(7)[..1], NetworkOwner::Host).unwrap();
         let two = networks.create("two", &ips(8)[..1], NetworkOwner::Host).unwrap();
         assert!(is_given("10.87.0.7") && is_given("10.87.0.8"));
-        let greeter = greet(&*one, ips(7)[0]);
-        assert_eq!(read(connect(&*two, Family::V4, "10.87.0.7:80".parse().unwrap()).unwrap()), "hello");
-        assert_eq!(greeter.join().unwrap().ip(), ips(8)[0]);
+        let greeter = Greeter::inside(&*one, ips(7)[0]);
+        assert_eq!(read(connect(&*two, Family::V4, greeter.at(ips(7)[0])).unwrap()), "hello");
+        assert_eq!(greeter.client(), ips(8)[0]);
         one.remove().unwrap();
         assert!(!is_given("10.87.0.7"));
         // What a kill leaves is taken back as well.

@@ -40,14 +40,9 @@ impl Outside {
         Self { thread }
     }
 
-    /// Listens there, and gives who came.
-    fn greet(&self, address: IpAddr) -> std::thread::JoinHandle<SocketAddr> {
-        let listener = self.thread.run(move || TcpListener::bind((address, 80)).unwrap()).unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, from) = listener.accept().unwrap();
-            stream.write_all(b"hello").unwrap();
-            from
-        })
+    /// Listens there.
+    fn greet(&self, address: IpAddr) -> Greeter {
+        Greeter::new(self.thread.run(move || TcpListener::bind((address, 0)).unwrap()).unwrap())
     }
 }
 
@@ -71,9 +66,9 @@ fn what_leaves_the_bridge_comes_from_this_machine() {
         let pod = networks.create("pod", &ips(2), NetworkOwner::Host).unwrap();
         for (family, here, there) in [(Family::V4, HERE[0], THERE[0]), (Family::V6, HERE[1], THERE[1])] {
             let greeter = outside.greet(there);
-            let stream = connect(&*pod, family, SocketAddr::new(there, 80)).unwrap();
+            let stream = connect(&*pod, family, greeter.at(there)).unwrap();
             assert_eq!(read(stream), "hello");
-            assert_eq!(greeter.join().unwrap().ip(), here);
+            assert_eq!(greeter.client(), here);
         }
         // A pod of another process, with a block of its own: the first one's rules stay, and neither are there twice.
         let others = vec!["10.99.0.0/24".parse().unwrap()];
@@ -82,8 +77,8 @@ fn what_leaves_the_bridge_comes_from_this_machine() {
         other.shared.bridge().unwrap();
         for network in [&pod, &theirs] {
             let greeter = outside.greet(THERE[0]);
-            assert_eq!(read(connect(&**network, Family::V4, SocketAddr::new(THERE[0], 80)).unwrap()), "hello");
-            assert_eq!(greeter.join().unwrap().ip(), HERE[0]);
+            assert_eq!(read(connect(&**network, Family::V4, greeter.at(THERE[0])).unwrap()), "hello");
+            assert_eq!(greeter.client(), HERE[0]);
         }
         assert_eq!(rules().matches(" masquerade\n").count(), 3, "{}", rules());
         assert_eq!(rules().matches(" reject\n").count(), 2, "{}", rules());
@@ -101,14 +96,14 @@ fn pods_do_not_reach_link_local_addresses_beyond_this_machine() {
     apart(|dir, networks| {
         let outside = Outside::new(dir);
         outside.thread.run(|| configure(&Netlink::open().unwrap(), "eth0", LINK_LOCAL)).unwrap();
-        // From here it can be reached.
         let greeter = outside.greet(LINK_LOCAL[0]);
-        let to = SocketAddr::new(LINK_LOCAL[0], 80);
-        assert_eq!(read(TcpStream::connect_timeout(&to, Duration::from_secs(10)).unwrap()), "hello");
-        greeter.join().unwrap();
+        let to = greeter.at(LINK_LOCAL[0]);
         let pod = networks.create("pod", &ips(2), NetworkOwner::Host).unwrap();
         let refused = connect(&*pod, Family::V4, to).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "{refused}");
+        // From here it can be reached.
+        assert_eq!(read(TcpStream::connect_timeout(&to, Duration::from_secs(10)).unwrap()), "hello");
+        greeter.client();
         drop(pod);
         nothing_is_left(dir);
     });
