@@ -10,9 +10,8 @@ use std::time::Instant;
 
 use super::queue::NodeId;
 use super::shared::Task;
+use super::tail::Tail;
 
-/// How long a woken task may wait for its waker's poll to end while another thread has nothing to do, in nanoseconds.
-const HANDOVER_NANOS: u32 = 20_000;
 /// How many containers are told apart; others share.
 const REMEMBERED: usize = 256;
 
@@ -31,11 +30,18 @@ pub(super) struct Local {
     /// What just ran, and wants to go on.
     rest: Option<Task>,
     current: NodeId,
-    /// When the poll that runs first woke somebody while another thread had nothing to do.
-    first_wake: Option<Instant>,
+    /// The first time that the poll which runs woke somebody while another thread had nothing to do.
+    first_wake: Option<FirstWake>,
     /// How long polls went on after that, by container.
-    tails: Box<[u32; REMEMBERED]>,
+    tails: Box<[Tail; REMEMBERED]>,
     driving: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct FirstWake {
+    at: Instant,
+    /// Whether those that it wakes wait for its end.
+    waits: bool,
 }
 
 /// Where a woken task goes.
@@ -57,7 +63,7 @@ pub(super) fn enter(executor: usize, worker: usize) {
         rest: None,
         current: 0,
         first_wake: None,
-        tails: Box::new([0; REMEMBERED]),
+        tails: Box::new([Tail::default(); REMEMBERED]),
         driving: false,
     };
     LOCAL.set(Some(local));
@@ -75,9 +81,8 @@ pub(super) fn begin(node: NodeId) {
 pub(super) fn end(now: Instant) -> Option<Task> {
     with(|local| {
         if let Some(first) = local.first_wake.take() {
-            let tail = u32::try_from(now.saturating_duration_since(first).as_nanos()).unwrap_or(u32::MAX);
-            let known = &mut local.tails[local.current % REMEMBERED];
-            *known = *known - *known / 4 + tail / 4;
+            let nanos = u32::try_from(now.saturating_duration_since(first.at).as_nanos()).unwrap_or(u32::MAX);
+            local.tails[local.current % REMEMBERED].ended(nanos);
         }
         local.rest.take()
     })
@@ -125,12 +130,15 @@ pub(super) fn hand_over(executor: usize, task: Task, idle: bool) -> Destination 
             }
             return None;
         }
-        if idle && local.first_wake.is_none() {
-            local.first_wake = Some(Instant::now());
-        }
-        let at_once = idle && local.tails[local.current % REMEMBERED] > HANDOVER_NANOS;
-        if at_once || local.handed_over.is_some() {
+        if local.handed_over.is_some() {
             return None;
+        }
+        if idle {
+            let tail = &mut local.tails[local.current % REMEMBERED];
+            let first = local.first_wake.get_or_insert_with(|| FirstWake { at: Instant::now(), waits: tail.woke() });
+            if !first.waits {
+                return None;
+            }
         }
         local.handed_over = task.take();
         Some(Destination::Kept)

@@ -11,7 +11,7 @@
 //! | `queue`, `node`, `share`, `quota` | who runs next and who is held back: pure, tested in simulated time |
 //! | `meter` | from measured polls to CPU time: pure |
 //! | `group`, `spawner` | a pod or a container as those see it that spawn tasks in it, or change its share |
-//! | `shared`, `local` | where a woken task goes: the queue, or the thread that woke it |
+//! | `shared`, `local`, `tail` | where a woken task goes: the queue, or the thread that woke it |
 //! | `worker` | the loop of a thread |
 //! | `driver` | tokio's I/O and timers: driven by a thread that has nothing to run, or between two polls |
 //! | `ticker`, `alarm` | ends slices every 5 ms and when a quota is used up, and drives I/O while every thread is busy |
@@ -30,6 +30,7 @@ mod quota;
 mod share;
 mod shared;
 mod spawner;
+mod tail;
 mod ticker;
 pub(crate) mod turn;
 mod worker;
