@@ -13,9 +13,9 @@ fi
 # Only the samples that the manifest names.
 samples=$(grep -o 'target/guests/[a-z0-9-]*\.wasm' "$manifest" | sed 's|.*/||; s|\.wasm$||' | sort -u | paste -sd, || true)
 [ -z "$samples" ] || guest-samples/build.sh --install --only "$samples"
-# NACELLE_PROFILE=dev builds faster and runs slower; of the whole workspace, whose dependencies the tests have built.
+# NACELLE_PROFILE=dev builds faster and runs slower; all targets, because then the dependencies are those of the tests.
 profile=${NACELLE_PROFILE:-release}
-what=(-p nacelle-cli); [ "$profile" != dev ] || what=(--workspace --bins)
+what=(-p nacelle-cli); [ "$profile" != dev ] || what=(--workspace --all-targets)
 cargo build --profile "$profile" --locked "${what[@]}"
 case $profile in dev) folder=debug ;; *) folder=$profile ;; esac
 "target/$folder/nacelle" run -f "$manifest"
