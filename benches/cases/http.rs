@@ -152,7 +152,7 @@ fn load(port: u16) -> Measured {
 
 fn wrk(port: u16, seconds: u32) -> Measured {
     let output = Command::new("wrk")
-        .args(["-t1", "-c16", "--latency", &format!("-d{seconds}s"), &format!("http://127.0.0.1:{port}/")])
+        .args(["-t1", "-c16", "--latency", &format!("-d{seconds}s"), &format!("http://127.0.0.1:{port}/hello")])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,7 +1,9 @@
 //! A Linux container from its command line to its first output, and to its end with everything removed: a whole pod of
 //! `nacelle run`, with a network of its own and with the host's, beside `runc run` and `crun run`, which make a
 //! container of a directory and nothing around it, beside a whole pod made with these two, and beside podman. A pod
-//! with a WebAssembly component, compiled before, is among them. Then a second program in a container that runs.
+//! with a WebAssembly component, compiled before, is among them. The pods made with runc and crun are without the time of
+//! the runtime that has them made, which runs already: so is one in a node that runs. Then a second program in a container
+//! that runs.
 //!
 //! Needs root, busybox, umoci and the baselines; what is missing is said and left out. Prints a table: what is timed are
 //! processes, and they take turns, so that whatever else the machine does is everybody's.
@@ -19,9 +21,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nacelle_benches::guest;
+use nacelle_benches::{World, guest, stop};
+use nacelle_node::PodHandle;
 use nacelle_tests::{LinuxImage, busybox_root, succeed};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 const ROUNDS: usize = 30;
 /// Set in the surroundings that all of them have.
@@ -75,6 +79,7 @@ fn main() {
 
     let mut contestants = Vec::new();
     for (name, made) in [
+        ("a pod in a node of nacelle's", nacelle_node(dir)),
         ("nacelle run", nacelle(dir, "")),
         ("nacelle run, hostNetwork", nacelle(dir, "  hostNetwork: true\n")),
         ("nacelle run, WebAssembly", nacelle_wasm(dir)),
@@ -163,6 +168,53 @@ fn nacelle(dir: &Path, network: &str) -> Made {
 
 fn nacelle_wasm(dir: &Path) -> Made {
     nacelle_pod(dir, "wasm", "", &format!("image: 'file:{}', args: [ready]", guest("hello").display()))
+}
+
+/// A pod in a node that runs and has another one, as an agent's: the bridge is there, as CNI's is.
+fn nacelle_node(dir: &Path) -> Made {
+    let monitor = program().with_file_name("nacelle-monitor");
+    if !monitor.is_file() {
+        return Err(format!("{} is missing: cargo build --release -p nacelle-cli", monitor.display()));
+    }
+    let manifest = |name: &str, command: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+             - {{name: c, image: 'oci:{}:1', command: {command}}}\n",
+            dir.join("image").display()
+        )
+    };
+    let runtime = Runtime::new().unwrap();
+    let world = World::with_linux(monitor).map_err(|error| error.to_string())?;
+    let other = manifest("other", "[sh, -c, 'echo ready; exec sleep 1000']");
+    let other = runtime.block_on(world.start_and_hear(&other)).map_err(|error| error.to_string())?;
+    let node = Standing { runtime, world, other };
+    let pod = manifest("bench", "[echo, ready]");
+    Ok(Box::new(move || node.once(&pod)))
+}
+
+/// A node with a pod in it.
+struct Standing {
+    runtime: Runtime,
+    world: World,
+    other: PodHandle,
+}
+
+impl Standing {
+    fn once(&self, manifest: &str) -> Result<Took, String> {
+        let began = Instant::now();
+        self.runtime.block_on(async {
+            let pod = self.world.start_and_hear(manifest).await.map_err(|error| error.to_string())?;
+            let first_output = began.elapsed();
+            pod.finished().await;
+            Ok(Took { first_output, all: began.elapsed() })
+        })
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.runtime.block_on(stop(vec![self.other.clone()]));
+    }
 }
 
 fn nacelle_pod(dir: &Path, name: &str, network: &str, container: &str) -> Made {

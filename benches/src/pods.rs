@@ -1,13 +1,14 @@
 //! nacelle as a library: pods from YAML on a node of their own.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use nacelle_host::Backends;
 use nacelle_node::{
-    AddressSpace, Compiler, HeldAgainst, Node, NodeConfig, Notice, PodHandle, PodStart, Pooling, ResourceConfig,
+    AddressSpace, Compiler, HeldAgainst, MonitorCommand, Node, NodeConfig, Notice, PodHandle, PodStart, Pooling,
+    ResourceConfig,
 };
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
@@ -35,22 +36,19 @@ impl World {
     /// When the node cannot be opened.
     pub fn with_threads(worker_threads: usize) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let config = NodeConfig {
-            monitor: None,
-            state_dir: dir.path().join("state"),
-            compile_cache: None,
-            node_name: "bench".to_owned(),
-            compiler: Compiler::InProcess,
-            address_space: AddressSpace::Detect,
-            pooling: Pooling::default(),
-            insecure_registries: Vec::new(),
-            pod_cidrs: Vec::new(),
-            cni_configurations: None,
-            // What a case asks for is a weight, whatever the machine has.
-            resources: ResourceConfig { requests: HeldAgainst::Settings, ..ResourceConfig::default() },
-        };
         let wasm = WasmBackend::new(WasmConfig { worker_threads, ..WasmConfig::new(dir.path().join("compiled")) })?;
-        let node = Node::with_backends(config, Backends { wasm: Arc::new(wasm), linux: None })?;
+        let node = Node::with_backends(config(dir.path()), Backends { wasm: Arc::new(wasm), linux: None })?;
+        Ok(Self { node, dir })
+    }
+
+    /// A fresh node as `nacelle run` opens one, for Linux containers too; `monitor` runs beside each pod of these.
+    ///
+    /// # Errors
+    /// When the node cannot be opened.
+    pub fn with_linux(monitor: PathBuf) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let monitor = Some(MonitorCommand { exe: monitor, args: Vec::new() });
+        let node = Node::open(NodeConfig { monitor, ..config(dir.path()) })?;
         Ok(Self { node, dir })
     }
 
@@ -172,6 +170,23 @@ impl World {
             status.wait_for(|status| status.phase.as_deref() == Some("Running")).await?;
         }
         Ok(pods)
+    }
+}
+
+fn config(dir: &Path) -> NodeConfig {
+    NodeConfig {
+        monitor: None,
+        state_dir: dir.join("state"),
+        compile_cache: None,
+        node_name: "bench".to_owned(),
+        compiler: Compiler::InProcess,
+        address_space: AddressSpace::Detect,
+        pooling: Pooling::default(),
+        insecure_registries: Vec::new(),
+        pod_cidrs: Vec::new(),
+        cni_configurations: None,
+        // What a case asks for is a weight, whatever the machine has.
+        resources: ResourceConfig { requests: HeldAgainst::Settings, ..ResourceConfig::default() },
     }
 }
 

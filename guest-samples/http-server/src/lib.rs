@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /` | `/usr/share/nginx/html/index.html` where there is such a file, else a greeting |
+//! | `GET /hello` | a greeting, and no file is looked for |
 //! | `/echo` | the request's body, streamed |
 //! | `GET /headers` | the request's headers, one a line, sorted |
 //! | `GET /status/N` | status N |
@@ -21,6 +22,7 @@ use wasip2::http::types::{
 use wasip2::io::streams::{OutputStream, StreamError};
 
 const CHUNK: u64 = 64 * 1024;
+const GREETING: &str = "Hello from wasi:http!\n";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Where nginx' image has its first page.
@@ -45,8 +47,9 @@ impl Guest for Server {
             _ if !get => respond(response, 405, "only /echo takes a body\n"),
             ("", "") => match fs::read_to_string(INDEX) {
                 Ok(page) => send(response, 200, "text/html; charset=utf-8", &page),
-                Err(_) => respond(response, 200, "Hello from wasi:http!\n"),
+                Err(_) => respond(response, 200, GREETING),
             },
+            ("hello", "") => respond(response, 200, GREETING),
             ("healthz", "") => healthz(response),
             ("headers", "") => respond(response, 200, &headers(&request)),
             ("status", code) => match code.parse() {
