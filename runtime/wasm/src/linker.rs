@@ -3,7 +3,7 @@
 //! | interfaces | 0.2 and 0.3 from |
 //! |---|---|
 //! | cli, clocks, random | wasmtime-wasi: nothing in them is the pod's |
-//! | io | wasmtime-wasi, but for one function ([`io`](crate::io)) |
+//! | io | wasmtime-wasi, but for three functions ([`io`](crate::io)) |
 //! | sockets | [`sockets`](crate::sockets), over the pod's network |
 //! | filesystem | [`filesystem`](crate::filesystem), over the container's mount namespace |
 //! | http | wasmtime-wasi-http, with the hooks of [`http`](crate::http), what guests hand over being charged |
