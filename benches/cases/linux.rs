@@ -6,7 +6,7 @@
 //! that runs.
 //!
 //! Needs root, busybox, umoci and the baselines; what is missing is said and left out. Prints a table: what is timed are
-//! processes, and they take turns, so that whatever else the machine does is everybody's.
+//! processes, but for that one, and they take turns, so that whatever else the machine does is everybody's.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
 
