@@ -12,7 +12,7 @@ use nacelle_infra::network::{
     AttachError, ContainerNetwork, DialSource, Family, HostPortConfig, NetworkPolicy, NodeNetwork, NodeNetworkConfig,
     PodIdentity, PodNetwork, PodNetworkConfig, Protocol, Selector,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
 fn node() -> Arc<NodeNetwork> {
@@ -98,6 +98,102 @@ async fn without_a_listener_the_client_is_reset_and_with_one_it_is_served() {
         assert_eq!(client.read_u8().await.unwrap(), b'?');
         container.close();
         // The server is gone: the client hears of it.
+        assert!(client.read_u8().await.is_err());
+    }
+}
+
+/// A listener for both families, as servers are, with options that its connections begin with.
+#[tokio::test]
+async fn a_client_is_accepted_as_the_listener_sees_the_pod() {
+    let node = node();
+    let pod = attach(&node, "pod", &[port(Protocol::Tcp, 0)]).await.unwrap();
+    let container = pod.container("server");
+    let mut listener = container.tcp_socket(Family::V6).unwrap();
+    let mut options = listener.options();
+    (options.v6_only, options.keep_alive, options.hop_limit) = (false, true, 33);
+    listener.set_options(options).unwrap();
+    listener.bind("[::]:7".parse().unwrap()).unwrap();
+    listener.listen().unwrap();
+    let mut client = TcpStream::connect(pod.host_port_addresses()[0]).await.unwrap();
+    let accepted = listener.accept().await.unwrap();
+    let mapped = |address: IpAddr| match address {
+        IpAddr::V4(address) => IpAddr::V6(address.to_ipv6_mapped()),
+        IpAddr::V6(_) => address,
+    };
+    assert_eq!(accepted.local_address().unwrap(), SocketAddr::new(mapped(pod.ips()[0]), 7));
+    let remote = accepted.remote_address().unwrap();
+    assert_eq!(remote.ip(), mapped("10.87.0.1".parse().unwrap()));
+    assert_eq!(remote.port(), client.local_addr().unwrap().port());
+    assert_eq!(accepted.options(), options);
+    // The listener's end is not its connections'.
+    drop(listener);
+    let mut server = accepted.stream().unwrap();
+    client.write_all(b"to").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut received = Vec::new();
+    server.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"to");
+    server.write_all(b"fro").await.unwrap();
+    AsyncWriteExt::shutdown(&mut server).await.unwrap();
+    received.clear();
+    client.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"fro");
+    let counted = pod.stats().interface.unwrap();
+    assert_eq!((counted.received.bytes, counted.transmitted.bytes), (2, 3));
+}
+
+/// Those for whom a full backlog has no room wait; those whom nobody has accepted when the listener ends are reset.
+#[tokio::test]
+async fn clients_wait_to_be_accepted_and_are_reset_if_nobody_does() {
+    let node = node();
+    let pod = attach(&node, "pod", &[port(Protocol::Tcp, 0)]).await.unwrap();
+    let container = pod.container("server");
+    let mut listener = container.tcp_socket(Family::V4).unwrap();
+    listener.set_backlog(1).unwrap();
+    listener.bind("0.0.0.0:7".parse().unwrap()).unwrap();
+    listener.listen().unwrap();
+    let mut clients = Vec::new();
+    for number in 0..9_u8 {
+        let mut client = TcpStream::connect(pod.host_port_addresses()[0]).await.unwrap();
+        client.write_all(&[number]).await.unwrap();
+        clients.push(client);
+    }
+    let mut accepted = Vec::new();
+    for number in 0..6_u8 {
+        let mut stream = listener.accept().await.unwrap().stream().unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), number);
+        stream.write_all(&[number]).await.unwrap();
+        accepted.push(stream);
+    }
+    for (number, client) in (0..6_u8).zip(&mut clients) {
+        assert_eq!(client.read_u8().await.unwrap(), number);
+    }
+    poll_fn(|cx| listener.poll_acceptable(cx)).await;
+    drop(listener);
+    for client in &mut clients[6..] {
+        assert_eq!(client.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+}
+
+/// What clients hold is not the pod's share of the host's sockets, which it needs for connections of its own.
+#[tokio::test]
+async fn clients_take_no_sockets_from_the_pod() {
+    let mut config = NodeNetworkConfig::default();
+    config.limits.host_sockets_per_pod = 1;
+    let node = NodeNetwork::new(config).unwrap();
+    let pod = attach(&node, "pod", &[port(Protocol::Tcp, 0)]).await.unwrap();
+    let _seen = echo_tcp(&pod.container("echo"));
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = TcpStream::connect(pod.host_port_addresses()[0]).await.unwrap();
+        client.write_all(b"?").await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), b'?');
+        clients.push(client);
+    }
+    // Each is one end of a connection; the other one is the client's own.
+    assert_eq!(pod.stats().connections, 5);
+    pod.close();
+    for client in &mut clients {
         assert!(client.read_u8().await.is_err());
     }
 }

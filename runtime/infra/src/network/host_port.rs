@@ -3,7 +3,8 @@
 //! ```text
 //!   HostPorts (one per node) ── which pod has which port: `claims`
 //!     └─ OpenPorts (one per pod) ── the host's sockets
-//!          ├─ TCP: accept ─► Target::dial ─► bytes both ways       `tcp`
+//!          ├─ TCP: accept ─► Target::hand_over ─► the guest's own  `tcp`
+//!          │        └─ not possible ─► Target::dial ─► bytes both ways
 //!          └─ UDP: receive ─► Target::deliver … reply ─► client    `udp`
 //! ```
 //!
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -34,7 +36,7 @@ use super::{AttachError, NetError, Protocol};
 
 use claims::Claim;
 pub(crate) use claims::HostPorts;
-pub(super) use tcp::{Room, serve as serve_tcp};
+pub(super) use tcp::{Place, Room, serve as serve_tcp};
 pub(crate) use udp::Reply;
 
 /// A port of the host that leads to a port of the pod.
@@ -59,6 +61,18 @@ pub(crate) trait Target: Send + Sync + 'static {
 
     /// A connection inside the pod.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Gives the socket of `client` itself to whoever listens at `port` of the pod. Where that is not possible, for whatever
+    /// reason, it comes back: what [`Self::dial`] says then is what the client is told.
+    fn hand_over(
+        &self,
+        _port: u16,
+        _client: SocketAddr,
+        socket: TcpStream,
+        place: Place,
+    ) -> Result<(), (TcpStream, Place)> {
+        Err((socket, place))
+    }
 
     /// A connection of `client` to `port` of the pod.
     fn dial(&self, port: u16, client: SocketAddr) -> impl Future<Output = Result<Self::Stream, NetError>> + Send;

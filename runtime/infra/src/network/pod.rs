@@ -299,8 +299,15 @@ impl PodNetwork {
         &self.account
     }
 
+    /// Where the node's own work for the pod runs.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// What shall watch a host's socket that is made now: the runtime of whoever makes it, who will poll it, too. A guest's is
+    /// that of the threads which run it, so what arrives wakes the guest with no other thread between.
+    pub(crate) fn sockets_runtime(&self) -> Handle {
+        Handle::try_current().unwrap_or_else(|_| self.runtime.clone())
     }
 
     pub(crate) fn resolver(&self) -> &PodResolver {

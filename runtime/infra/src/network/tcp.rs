@@ -15,7 +15,7 @@ mod socket;
 mod stream;
 
 pub(crate) use connect::{Caller, Opening, open};
-pub(crate) use host::{dial_by, dial_host};
+pub(crate) use host::{Ends, HostVisitor, Shares, dial_by, dial_host};
 pub(crate) use listener::Listener;
 pub use options::TcpOptions;
 pub use socket::TcpSocket;

@@ -6,13 +6,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::binding;
-use super::decide::{Use, decide};
-use super::host_port::{Reply, Target};
+use super::decide::{Plane, Use, decide};
+use super::host_port::{Place, Reply, Target};
 use super::sync::lock;
+use super::tcp::{Ends, HostVisitor, Listener, Shares};
 use super::udp::Delivery;
 use super::{DialSource, Family, NetError, PodNetwork, Protocol, TcpStream};
 
@@ -61,16 +63,54 @@ impl PodNetwork {
         self.with_host_ports(|ports| ports.reply(port, client, bytes));
     }
 
+    /// Whom a client of a host port reaches in memory, if it may and there is somebody.
+    fn enter_by(&self, port: u16, client: SocketAddr) -> Option<Entering> {
+        let to = self.entrance(port, client)?;
+        match decide(self, Use::Enter(Protocol::Tcp, DialSource::Client(client), to)).ok()? {
+            Plane::Own | Plane::Pod(_) => {}
+            Plane::Host => return None,
+        }
+        let listener = binding::listener(self.ports(), to)?;
+        let present = |address| listener.family().present(address);
+        let ends = Ends { local: present(to), remote: present(self.apparent_client(client, to.ip())) };
+        let shares = Shares::of(self.account()).ok()?;
+        Some(Entering { listener, ends, shares })
+    }
+
     fn entrance(&self, port: u16, client: SocketAddr) -> Option<SocketAddr> {
         let own = self.address(Family::of(client.ip().to_canonical())).or_else(|| self.ips().first().copied())?;
         Some(SocketAddr::new(own, port))
     }
 }
 
+/// What a client of a host port finds.
+struct Entering {
+    listener: Arc<Listener>,
+    ends: Ends,
+    shares: Shares,
+}
+
 impl Target for PodNetwork {
     const CONNECTIONS_GO_ON: bool = false;
 
     type Stream = TcpStream;
+
+    fn hand_over(
+        &self,
+        port: u16,
+        client: SocketAddr,
+        socket: tokio::net::TcpStream,
+        place: Place,
+    ) -> Result<(), (tokio::net::TcpStream, Place)> {
+        let Some(entering) = self.enter_by(port, client) else {
+            return Err((socket, place));
+        };
+        let Entering { listener, ends, shares } = entering;
+        listener.admit_now((socket, place), |(socket, place)| {
+            let visitor = HostVisitor::new(socket, place, ends, shares);
+            visitor.inspect_err(|error| tracing::debug!(%error, port, "a client of a host port is lost")).ok()
+        })
+    }
 
     async fn dial(&self, port: u16, client: SocketAddr) -> Result<TcpStream, NetError> {
         let to = self.entrance(port, client).ok_or(NetError::RemoteUnreachable)?;

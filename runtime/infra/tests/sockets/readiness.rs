@@ -191,6 +191,31 @@ async fn what_the_kernel_does_not_take_is_not_writable() {
     assert_eq!(client.writable(), Ok(0));
 }
 
+/// A guest's sockets need nobody but the threads that run guests.
+#[test]
+fn a_socket_is_watched_by_the_runtime_of_whoever_makes_it() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (node, guests) = (runtime(), runtime());
+    let (_pod, network) = node.block_on(host());
+    // From here on nobody looks at the events of the node's own.
+    guests.block_on(async {
+        let mut listener = listener(&network);
+        let address = listener.local_address().unwrap();
+        let mut client = network.tcp_socket(Family::V4).unwrap();
+        let (accepted, connected) = tokio::join!(listener.accept(), client.connect(address));
+        connected.unwrap();
+        let (server, client) = (accepted.unwrap().stream().unwrap(), client.stream().unwrap());
+        poll_fn(|cx| client.poll_writable(cx)).await;
+        client.try_write(Bytes::from_static(b"x")).unwrap();
+        poll_fn(|cx| server.poll_readable(cx)).await;
+        assert_eq!(server.try_read(9), Ok(TcpRead::Bytes(Bytes::from_static(b"x"))));
+        let (receiver, sender) = (udp(&network), udp(&network));
+        sender.try_send(Bytes::from_static(b"x"), Some(receiver.local_address().unwrap())).unwrap();
+        poll_fn(|cx| receiver.poll_receivable(cx)).await;
+        assert!(receiver.try_receive().unwrap().is_some());
+    });
+}
+
 /// All that waits for a runtime that has ended ends with an error.
 #[test]
 fn without_a_runtime_there_is_an_error_and_no_waiting() {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::{Closable, Target};
@@ -33,6 +33,13 @@ impl Room {
     pub(in crate::network) fn of(all: &Arc<Semaphore>) -> Self {
         Self { port: Arc::new(Semaphore::new(CONNECTIONS)), node: Arc::clone(all) }
     }
+}
+
+/// One connection's part of that.
+#[derive(Debug)]
+pub(in crate::network) struct Place {
+    _of_port: OwnedSemaphorePermit,
+    _of_node: OwnedSemaphorePermit,
 }
 
 /// What an accept gives; none: the listener is closed.
@@ -84,10 +91,13 @@ async fn accept_all<T: Target>(
                 // After it was accepted: a port without clients takes no room away from the others.
                 let Ok(of_node) = Arc::clone(&room.node).acquire_owned().await else { return };
                 let Some(target) = target.upgrade() else { return };
-                connections.spawn(async move {
-                    let _room = (of_port, of_node);
-                    connect(client, canonical(address), target, port).await;
-                });
+                let (address, place) = (canonical(address), Place { _of_port: of_port, _of_node: of_node });
+                if let Err((client, place)) = target.hand_over(port, address, client, place) {
+                    connections.spawn(async move {
+                        let _place = place;
+                        connect(client, address, target, port).await;
+                    });
+                }
             }
             Some(Err(error)) if is_of_one_connection(&error) => {}
             Some(Err(error)) => {

@@ -4,6 +4,9 @@
 //! The kernel then drops what comes, and clients try again and again; here a connect waits for room, in order, and only a
 //! bounded number of them does. One more is refused.
 //!
+//! A client of a host port is a socket of the host's, which is accepted as such: its bytes come from the kernel to whoever
+//! accepts it.
+//!
 //! ```text
 //!   Open ── close, end of the container ──► Closed     those that wait are refused, those not accepted are reset
 //! ```
@@ -15,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use super::TcpOptions;
+use super::host::HostVisitor;
 use super::link::Endpoint;
 use crate::network::account::Account;
 use crate::network::owner::End;
@@ -47,9 +51,27 @@ enum State {
 #[derive(Debug)]
 struct Queue {
     backlog: usize,
-    ready: VecDeque<Arc<Endpoint>>,
+    ready: VecDeque<Arrival>,
     waiting: VecDeque<Arc<Pending>>,
     acceptors: WakerSet,
+}
+
+/// A connection that is there and not accepted.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    /// One in memory.
+    Memory(Arc<Endpoint>),
+    /// One by a socket of the host's.
+    Host(Box<HostVisitor>),
+}
+
+impl Arrival {
+    fn reset(self) {
+        match self {
+            Self::Memory(endpoint) => endpoint.reset(),
+            Self::Host(visitor) => drop(visitor),
+        }
+    }
 }
 
 /// A connect that waits for room.
@@ -120,7 +142,7 @@ impl Listener {
     }
 
     /// The family of its socket.
-    pub(super) fn family(&self) -> Family {
+    pub(crate) fn family(&self) -> Family {
         self.family
     }
 
@@ -131,7 +153,7 @@ impl Listener {
             return Err(NetError::ConnectionRefused);
         };
         if queue.waiting.is_empty() && queue.has_room() {
-            queue.ready.push_back(server);
+            queue.ready.push_back(Arrival::Memory(server));
             let woken = queue.acceptors.take();
             drop(state);
             woken.wake();
@@ -146,6 +168,25 @@ impl Listener {
         Ok(Admission::Waiting(pending))
     }
 
+    /// Lets in what `arrive` makes of `arriving`, if there is room; otherwise it comes back.
+    pub(crate) fn admit_now<T>(&self, arriving: T, arrive: impl FnOnce(T) -> Option<HostVisitor>) -> Result<(), T> {
+        let mut state = lock(&self.state);
+        let State::Open(queue) = &mut *state else {
+            return Err(arriving);
+        };
+        if !queue.waiting.is_empty() || !queue.has_room() {
+            return Err(arriving);
+        }
+        let Some(visitor) = arrive(arriving) else {
+            return Ok(());
+        };
+        queue.ready.push_back(Arrival::Host(Box::new(visitor)));
+        let woken = queue.acceptors.take();
+        drop(state);
+        woken.wake();
+        Ok(())
+    }
+
     /// Forgets a connect that is no longer wanted.
     pub(super) fn forget(&self, pending: &Arc<Pending>) {
         if let State::Open(queue) = &mut *lock(&self.state) {
@@ -155,7 +196,7 @@ impl Listener {
     }
 
     /// The next connection; none: would block.
-    pub(super) fn try_accept(&self) -> Result<Option<Arc<Endpoint>>, NetError> {
+    pub(super) fn try_accept(&self) -> Result<Option<Arrival>, NetError> {
         let mut state = lock(&self.state);
         let queue = match &mut *state {
             State::Open(queue) => queue,
@@ -204,8 +245,8 @@ impl Listener {
         for pending in queue.waiting {
             pending.fail(NetError::ConnectionRefused);
         }
-        for endpoint in queue.ready {
-            endpoint.reset();
+        for arrival in queue.ready {
+            arrival.reset();
         }
         queue.acceptors.wake();
     }
@@ -236,7 +277,7 @@ impl Queue {
             && let Some(pending) = self.waiting.pop_front()
         {
             if let Some((server, connector)) = pending.leave(PendingState::Established) {
-                self.ready.push_back(server);
+                self.ready.push_back(Arrival::Memory(server));
                 woken.push(connector);
             }
         }

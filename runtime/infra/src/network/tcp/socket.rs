@@ -25,7 +25,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connect::Waiting;
 use super::host::{HostConnect, HostListener, HostSocket};
-use super::listener::Listener;
+use super::listener::{Arrival, Listener};
 use super::{TcpOptions, TcpStream};
 use crate::network::binding::Binding;
 use crate::network::decide::{Plane, Use, decide};
@@ -181,11 +181,19 @@ impl TcpSocket {
             State::Listening(Listening::Memory(listening)) => {
                 // A place first: a connection that finds none stays in the backlog, as on Linux.
                 let slot = listening.slot.sibling()?;
-                let Some(endpoint) = listening.listener.try_accept()? else {
-                    return Ok(None);
-                };
-                endpoint.belong_to(slot)?;
-                Ok(Some(self.accepted(TcpStream::in_memory(endpoint))))
+                Ok(match listening.listener.try_accept()? {
+                    None => None,
+                    Some(Arrival::Memory(endpoint)) => {
+                        endpoint.belong_to(slot)?;
+                        Some(self.accepted(TcpStream::in_memory(endpoint)))
+                    }
+                    Some(Arrival::Host(visitor)) => {
+                        let (options, runtime) = (listening.listener.options(), self.pod.sockets_runtime());
+                        let default = TcpOptions::new(self.pod.node().limits());
+                        let connection = visitor.accept(slot, runtime, &options, &default)?;
+                        Some(self.accepted(TcpStream::on_host(connection)))
+                    }
+                })
             }
             State::Closed(why) => Err(why.clone()),
             _ => Err(NetError::InvalidState),

@@ -77,14 +77,16 @@ impl HostSocket {
             sockopt::set_ipv6_v6only(&fd, true).map_err(host_error)?;
         }
         apply(&fd, family, options, &UdpOptions::new(pod.node().limits()))?;
-        let _runtime = pod.runtime().enter();
+        let runtime = pod.sockets_runtime();
+        let entered = runtime.enter();
         let socket = tokio::net::UdpSocket::from_std(fd.into()).map_err(|error| NetError::from_host(&error))?;
+        drop(entered);
         Ok(Arc::new(Self {
             socket: Arc::new(socket),
             arrival: Mutex::new(None),
             room: Mutex::new(None),
             reactor: Reactor::default(),
-            runtime: pod.runtime().clone(),
+            runtime,
             account: pod.account().clone(),
             waker,
             _descriptor: descriptor,

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
+use super::connection::Inside;
 use super::{HostConnection, HostSocket};
 use crate::network::account::{Account, Descriptor};
 use crate::network::binding::Binding;
@@ -104,10 +105,11 @@ impl HostConnect {
         stream: TcpStream,
         slot: SocketSlot,
     ) -> Result<Arc<HostConnection>, NetError> {
-        let permits = (self.permit, self.descriptor);
+        let permits = (self.permit, Some(self.descriptor));
         // The kernel has its own mind of the wildcard; of a connection that was reset it says nothing any more.
         let remote = stream.peer_addr().unwrap_or(self.to);
-        HostConnection::new(self.family, (stream, remote), slot, permits, (self.runtime, self.traffic), self.inside)
+        let inside = self.inside.map(|(binding, local)| Inside::from(local, binding));
+        HostConnection::new(self.family, (stream, remote), slot, permits, (self.runtime, self.traffic), inside)
     }
 }
 

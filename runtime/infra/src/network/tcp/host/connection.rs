@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
+use rustix::net::sockopt;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -25,6 +26,7 @@ use super::sockets::apply;
 use crate::budget::{Budget, Ledger};
 use crate::network::account::Descriptor;
 use crate::network::binding::Binding;
+use crate::network::host_port::Place;
 use crate::network::owner::{End, Permit, SocketSlot};
 use crate::network::readiness::Reactor;
 use crate::network::sync::{Fan, lock};
@@ -55,8 +57,28 @@ pub(crate) struct HostConnection {
     traffic: Arc<Traffic>,
     slot: SocketSlot,
     _memory: Ledger,
-    _permits: (Permit, Descriptor),
+    _permits: (Permit, Option<Descriptor>),
+    _inside: Option<Inside>,
+}
+
+/// How a connection appears in its pod, which is not on the host's network; with what it holds there.
+#[derive(Debug)]
+pub(super) struct Inside {
+    local: SocketAddr,
     _binding: Option<Arc<Binding>>,
+    _place: Option<Place>,
+}
+
+impl Inside {
+    /// From an address whose port is bound.
+    pub(super) fn from(local: SocketAddr, binding: Arc<Binding>) -> Self {
+        Self { local, _binding: Some(binding), _place: None }
+    }
+
+    /// To an address, by a host port.
+    pub(super) fn to(local: SocketAddr, place: Place) -> Self {
+        Self { local, _binding: None, _place: Some(place) }
+    }
 }
 
 #[derive(Debug)]
@@ -104,21 +126,21 @@ thread_local! {
 
 impl HostConnection {
     /// Takes over a stream that was connected to `remote`, and may have been reset since: what is left of it can be read.
-    /// `inside`: the port and address in the pod that it appears to come from.
+    /// `inside`: none for a pod on the host's network, and for the node itself.
     pub(super) fn new(
         family: Family,
         (stream, remote): (TcpStream, SocketAddr),
         slot: SocketSlot,
-        permits: (Permit, Descriptor),
+        permits: (Permit, Option<Descriptor>),
         (runtime, traffic): (Handle, Arc<Traffic>),
-        inside: Option<(Arc<Binding>, SocketAddr)>,
+        inside: Option<Inside>,
     ) -> Result<Arc<Self>, NetError> {
         // Connections in memory hold nothing back either. WASI has no option by which a guest could say so, and small
         // writes would wait for the peer's delayed acknowledgements. Not being able to is no reason to fail.
         let _ = stream.set_nodelay(true);
-        let (binding, local) = match inside {
-            Some((binding, local)) => (Some(binding), local),
-            None => (None, stream.local_addr().map_err(|error| NetError::from_host(&error))?),
+        let local = match &inside {
+            Some(inside) => inside.local,
+            None => stream.local_addr().map_err(|error| NetError::from_host(&error))?,
         };
         let (readers, reader) = Fan::new();
         // Writers wait for the task that flushes, not for the kernel.
@@ -141,10 +163,15 @@ impl HostConnection {
             slot,
             _memory: memory,
             _permits: permits,
-            _binding: binding,
+            _inside: inside,
         });
         tracker.track(Arc::downgrade(&this) as _)?;
         Ok(this)
+    }
+
+    /// A close sends what is left, as it does of itself; nobody has said otherwise since.
+    pub(super) fn linger(&self) -> Result<(), NetError> {
+        sockopt::set_socket_linger(&self.stream, None).map_err(|error| NetError::from_host(&error.into()))
     }
 
     pub(crate) fn local(&self) -> SocketAddr {

@@ -82,7 +82,7 @@ impl HostListener {
         backlog: u32,
         account: Account,
         slot: SocketSlot,
-        runtime: &Handle,
+        runtime: Handle,
     ) -> Result<Self, NetError> {
         let entered = runtime.enter();
         let local = socket.local()?;
@@ -93,7 +93,7 @@ impl HostListener {
         let listener = Mutex::new(Some(Listening { listener, next: None }));
         let shared = Arc::new(Shared { listener, local, fan, ended: AtomicBool::new(false) });
         slot.track(Arc::downgrade(&shared) as _)?;
-        Ok(Self { family, shared, acceptor, account, runtime: runtime.clone(), slot, _descriptor: descriptor })
+        Ok(Self { family, shared, acceptor, account, runtime, slot, _descriptor: descriptor })
     }
 
     pub(in crate::network::tcp) fn local(&self) -> SocketAddr {
@@ -115,7 +115,7 @@ impl HostListener {
 
     pub(in crate::network::tcp) fn try_accept(&self) -> Result<Option<Arc<HostConnection>>, NetError> {
         let slot = self.slot.sibling()?;
-        let permits = (self.account.connection()?, self.account.descriptor()?);
+        let permits = (self.account.connection()?, Some(self.account.descriptor()?));
         match self.shared.poll_next(&self.acceptor, &self.runtime, Option::take)? {
             None => Ok(None),
             Some(Ok(accepted)) => {

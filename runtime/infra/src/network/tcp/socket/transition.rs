@@ -61,7 +61,8 @@ impl TcpSocket {
             State::Bound(slot, Bound::Host(socket)) => {
                 let account = self.pod.account().clone();
                 // Where the host refuses, the socket is gone: tokio's listen consumes it.
-                let listener = HostListener::new(socket, self.family, self.backlog, account, slot, self.pod.runtime())?;
+                let runtime = self.pod.sockets_runtime();
+                let listener = HostListener::new(socket, self.family, self.backlog, account, slot, runtime)?;
                 self.state = State::Listening(Listening::Host(listener));
                 Ok(())
             }
@@ -148,7 +149,7 @@ impl TcpSocket {
         slot: SocketSlot,
         inside: Option<(Arc<Binding>, SocketAddr)>,
     ) -> Result<State, NetError> {
-        let connect = HostConnect::start(socket, to, self.pod.account(), &slot, self.pod.runtime(), inside)?;
+        let connect = HostConnect::start(socket, to, self.pod.account(), &slot, &self.pod.sockets_runtime(), inside)?;
         Ok(State::Connecting(slot, Connecting::Host(Box::new(connect))))
     }
 
