@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use nacelle_host::Backends;
-use nacelle_node::{
-    AddressSpace, Compiler, HeldAgainst, MonitorCommand, Node, NodeConfig, Notice, PodHandle, PodStart, Pooling,
-    ResourceConfig,
-};
+use nacelle_node::{HeldAgainst, MonitorCommand, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig};
 use nacelle_spec::{Source, load};
 use nacelle_wasm::{WasmBackend, WasmConfig};
 use tokio::net::TcpListener;
@@ -174,20 +171,9 @@ impl World {
 }
 
 fn config(dir: &Path) -> NodeConfig {
-    NodeConfig {
-        monitor: None,
-        state_dir: dir.join("state"),
-        compile_cache: None,
-        node_name: "bench".to_owned(),
-        compiler: Compiler::InProcess,
-        address_space: AddressSpace::Detect,
-        pooling: Pooling::default(),
-        insecure_registries: Vec::new(),
-        pod_cidrs: Vec::new(),
-        cni_configurations: None,
-        // What a case asks for is a weight, whatever the machine has.
-        resources: ResourceConfig { requests: HeldAgainst::Settings, ..ResourceConfig::default() },
-    }
+    // What a case asks for is a weight, whatever the machine has.
+    let resources = ResourceConfig { requests: HeldAgainst::Settings, ..ResourceConfig::default() };
+    NodeConfig { resources, ..NodeConfig::new(dir.join("state"), "bench") }
 }
 
 /// Stops pods at once and waits until nothing of them is left.

@@ -35,3 +35,22 @@ pub struct NodeConfig {
     /// What it has for pods, and when it puts them out.
     pub resources: ResourceConfig,
 }
+
+impl NodeConfig {
+    /// A node that runs WebAssembly only and compiles it in this process, with all else as it is by default.
+    pub fn new(state_dir: impl Into<PathBuf>, node_name: impl Into<String>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            compile_cache: None,
+            node_name: node_name.into(),
+            compiler: Compiler::InProcess,
+            monitor: None,
+            address_space: AddressSpace::Detect,
+            pooling: Pooling::default(),
+            insecure_registries: Vec::new(),
+            pod_cidrs: Vec::new(),
+            cni_configurations: None,
+            resources: ResourceConfig::default(),
+        }
+    }
+}

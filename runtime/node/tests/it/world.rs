@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nacelle_container::Backend;
-use nacelle_node::{
-    AddressSpace, Backends, Compiler, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, Pooling, ResourceConfig,
-};
+use nacelle_node::{Backends, HostPort, Node, NodeConfig, Notice, PodHandle, PodStart, ResourceConfig};
 use nacelle_spec::k8s_openapi::api::core::v1::{ContainerState, PodStatus};
 use nacelle_spec::{CheckedPod, Objects, Source, load};
 use tokio::sync::mpsc;
@@ -36,19 +34,7 @@ impl World {
     pub(crate) fn with_resources(resources: ResourceConfig) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let backend = Arc::new(FakeBackend::default());
-        let config = NodeConfig {
-            monitor: None,
-            state_dir: temp.path().join("state"),
-            compile_cache: None,
-            node_name: "here".into(),
-            compiler: Compiler::InProcess,
-            address_space: AddressSpace::Detect,
-            pooling: Pooling::default(),
-            insecure_registries: Vec::new(),
-            pod_cidrs: Vec::new(),
-            cni_configurations: None,
-            resources,
-        };
+        let config = NodeConfig { resources, ..NodeConfig::new(temp.path().join("state"), "here") };
         let wasm = Arc::clone(&backend) as Arc<dyn Backend>;
         let node = Node::with_backends(config, Backends { wasm, linux: None }).unwrap();
         std::fs::create_dir(temp.path().join("manifests")).unwrap();
