@@ -30,7 +30,7 @@ pub(super) struct Shared {
     /// How many threads have nothing to do: to be asked without the lock.
     idle: AtomicUsize,
     parkers: Vec<Parker>,
-    /// When I/O was last looked at, in nanoseconds.
+    /// When a thread last came by to look at I/O, in nanoseconds; whether or not somebody else did so then.
     pub(super) looked_at: AtomicU64,
     epoch: Instant,
     pub(super) handle: Handle,

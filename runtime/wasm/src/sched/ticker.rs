@@ -1,7 +1,7 @@
 //! The end of slices: every 5 ms, as long as there is a guest, and when somebody's quota is used up.
 //!
-//! While all threads are busy for longer than that, nobody looks at I/O and timers. The ticker then takes the driver's
-//! seat until it wakes again instead of sleeping, so that what comes in can interrupt whoever has had his share.
+//! Threads that run a slice to its end look at I/O and timers once per slice. The ticker then takes the driver's seat until
+//! it wakes again instead of sleeping, so that what comes in can interrupt whoever has had his share.
 
 use std::io;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use super::shared::Shared;
 
 /// The length of a slice.
 pub(super) const TICK: Duration = Duration::from_millis(5);
+/// How long nobody may have looked at I/O before the ticker does. Threads whose slices end with the tick did so just after
+/// the one before.
+const UNATTENDED: Duration = Duration::from_micros(2500);
 
 /// Ends slices as long as there is a guest.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ fn tick(shared: &Shared, driver: &Driver, guests: &Weak<AtomicUsize>) {
         // In this order: whose wish for another time gets lost is interrupted afterwards, and wishes again.
         shared.alarm.set(next_tick);
         shared.interrupt();
-        let unattended = now.saturating_sub(shared.looked_at.load(Ordering::Relaxed)) >= tick;
+        let unattended = is_unattended(now, shared.looked_at.load(Ordering::Relaxed));
         match unattended.then(|| driver.sit()).flatten() {
             Some(seat) => {
                 seat.drive(async {
@@ -70,7 +73,6 @@ fn tick(shared: &Shared, driver: &Driver, guests: &Weak<AtomicUsize>) {
                     }
                 });
                 drop(seat);
-                shared.looked_at.store(shared.now(), Ordering::Relaxed);
                 if shared.has_idle() {
                     // Somebody who has nothing else to do shall sit there.
                     shared.wake_idle();
@@ -83,6 +85,11 @@ fn tick(shared: &Shared, driver: &Driver, guests: &Weak<AtomicUsize>) {
             }
         }
     }
+}
+
+/// Both in nanoseconds.
+fn is_unattended(now: u64, looked_at: u64) -> bool {
+    Duration::from_nanos(now.saturating_sub(looked_at)) >= UNATTENDED
 }
 
 impl Drop for Ticker {
@@ -100,5 +107,20 @@ pub(crate) struct TickGuard(Arc<AtomicUsize>);
 impl Drop for TickGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_per_slice_is_not_enough_and_one_between_short_polls_is() {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap();
+        let (tick, soon_after) = (nanos(3 * TICK), nanos(2 * TICK + Duration::from_micros(300)));
+        assert!(is_unattended(tick, soon_after));
+        assert!(!is_unattended(tick, tick - nanos(Duration::from_micros(100))));
+        // Another thread may have come by since this one read the clock.
+        assert!(!is_unattended(tick, tick + 1));
     }
 }

@@ -68,12 +68,12 @@ impl Worker {
     fn next(&self, mut ran: Option<Ran>, at: &mut Instant) -> Option<Task> {
         loop {
             let mut now = self.shared.nanos(*at);
-            if now.saturating_sub(self.shared.looked_at.load(Ordering::Relaxed)) >= LOOK_NANOS
-                && let Some(seat) = self.driver.sit()
-            {
-                seat.look();
-                *at = Instant::now();
-                now = self.shared.nanos(*at);
+            if now.saturating_sub(self.shared.looked_at.load(Ordering::Relaxed)) >= LOOK_NANOS {
+                if let Some(seat) = self.driver.sit() {
+                    seat.look();
+                    *at = Instant::now();
+                    now = self.shared.nanos(*at);
+                }
                 self.shared.looked_at.store(now, Ordering::Relaxed);
             }
             self.shared.looking();
