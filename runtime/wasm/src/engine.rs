@@ -26,7 +26,7 @@ const KEPT_MEMORY: usize = 256 * 1024;
 /// The same of a table.
 const KEPT_TABLE: usize = 16 * 1024;
 /// How many slots are given back to the kernel at a time.
-const DECOMMIT_BATCH: usize = 16;
+const DECOMMIT_BATCH: usize = 64;
 
 /// Bytes by which a memory may grow without being moved, where none are reserved at the start.
 const GROWTH: u64 = 64 * 1024;

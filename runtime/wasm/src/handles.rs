@@ -34,6 +34,8 @@ pub(crate) const MAX_HANDLES: usize = 2 * MAX_RESOURCES;
 const PLACE: u64 = 512;
 /// Places that are part of what an instance is charged with.
 const FIRST_PLACES: usize = 64;
+/// Places that there are at once: one request of HTTP needs them, and a table that grows is copied each time.
+const USUAL_PLACES: usize = 16;
 /// Places that are charged at a time.
 const MORE_PLACES: usize = 32;
 /// Places beyond those that are charged, for calls of the host that make more than one resource.
@@ -64,7 +66,7 @@ impl Handles {
     /// None yet.
     pub(crate) fn new(memory: &MemoryShare) -> Self {
         let texts = Texts { budget: Arc::clone(memory.part(Part::Buffers)), charged: 0, kept: 0 };
-        Self { table: ResourceTable::new(), places: FIRST_PLACES, texts }
+        Self { table: ResourceTable::with_capacity(USUAL_PLACES), places: FIRST_PLACES, texts }
     }
 
     /// The table, with room for more where `memory` has some: without, what makes a resource is told that it is full.
