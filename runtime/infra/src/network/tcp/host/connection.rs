@@ -169,7 +169,7 @@ impl HostConnection {
         Ok(this)
     }
 
-    /// A close sends what is left, as it does of itself; nobody has said otherwise since.
+    /// From now on a close sends what is left, as it does by default.
     pub(super) fn linger(&self) -> Result<(), NetError> {
         sockopt::set_socket_linger(&self.stream, None).map_err(|error| NetError::from_host(&error.into()))
     }
