@@ -9,6 +9,7 @@
 )]
 
 mod attack;
+mod outside;
 mod pods;
 mod readiness;
 mod stack;
