@@ -17,8 +17,10 @@ use hyper_util::rt::TokioIo;
 use nacelle_benches::{World, guest, stop};
 use tokio::runtime::Runtime;
 
-/// How long each server is loaded.
+/// How long each server is loaded, in seconds.
 const SECONDS: u32 = 5;
+/// For how long before that, in seconds.
+const WARM_UP: u32 = 3;
 /// How long a server may take to come up; the first time it compiles the guest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -143,10 +145,11 @@ fn serve_with_nacelle(spec: &str, annotations: &str, host_port: bool) -> Measure
     measured
 }
 
-/// Sixteen connections, one after another on each; the first second only warms up.
+/// Sixteen connections, one after another on each; the first seconds only warm up: code that is compiled for a component
+/// because it gets many requests is there by then.
 fn load(port: u16) -> Measured {
     wait_for(port);
-    wrk(port, 1);
+    wrk(port, WARM_UP);
     wrk(port, SECONDS)
 }
 

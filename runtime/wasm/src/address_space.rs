@@ -6,7 +6,9 @@
 //! | instances | a pool, mapped once | each maps its own |
 //! | needs | about 16 TiB for the default pool, else 4.1 GiB per memory | what guests use, and 2 MiB of stack each |
 //!
-//! Code is compiled for one of the two: the cache keeps them apart.
+//! Code is compiled for one of the two: the cache keeps them apart. Where there is ample space, requests of HTTP that are
+//! brief have a third layout ([`http`](crate::http)'s `brief`): reserved and pooled as in the first, with bounds checked in
+//! code as in the second.
 
 use rustix::process::{Resource, getrlimit};
 
@@ -27,6 +29,9 @@ pub enum AddressSpace {
 pub(crate) enum Layout {
     Ample,
     Small,
+    /// Ample, without guard pages: what a memory grew to stays accessible when its place is used again, and no instance
+    /// has the kernel change the protection of pages, which stops all threads.
+    Checked,
 }
 
 impl Layout {

@@ -26,11 +26,10 @@ use crate::fuel::FuelAccount;
 use crate::guest::Launch;
 use crate::http::{Bounds, Outgoing, Tls};
 use crate::memory::{self, MemoryRefused};
-use crate::places::Places;
+use crate::places::{Place, Places};
 use crate::pod_interface::{Facts, calls};
 use crate::pods::Pods;
 use crate::program::Entry;
-use crate::programs::Ready;
 use crate::sched::{Executor, Spawner};
 
 /// Runs WebAssembly components and core modules.
@@ -119,7 +118,9 @@ impl Backend for WasmBackend {
         let place = self.places.take(metering)?;
         let programs = self.engines.programs(metering, &place)?;
         let main = programs.get(path, digest).await?;
-        let Ready { entry, engine, model } = main.clone();
+        let (program, entry) = (main.clone(), Arc::clone(&main.entry));
+        // Other code needs a pool of its own.
+        let brief = matches!(place, Place::Pool { .. }).then(|| Arc::clone(&self.engines));
         memory::admit(&infra.memory, config.resources.memory, entry.initial_memory()).map_err(
             |MemoryRefused { scope, limit, asked: needed }| CreateError::MemoryLimitTooLow { scope, limit, needed },
         )?;
@@ -156,9 +157,8 @@ impl Backend for WasmBackend {
             caller,
         });
         let launch = Launch {
-            engine,
-            entry,
-            model,
+            program,
+            brief,
             files: Arc::new(ContainerFiles::open(&infra.files, &config.working_dir)?),
             outgoing,
             output,

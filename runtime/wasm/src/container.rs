@@ -80,7 +80,7 @@ impl WasmContainer {
         let (ticks, execs) = (executor.guest(), Arc::clone(&container.execs));
         let mut guard = KillUnlessKept(Some(Arc::clone(&launch.control)));
         let (control, output) = (Arc::clone(&launch.control), launch.output.clone());
-        let task = if let Entry::Proxy(_) = &*launch.entry {
+        let task = if let Entry::Proxy(_) = &*launch.program.entry {
             let server = Server { launch, cpu: cpu.clone(), bounds };
             cpu.spawn(server.run(ready, start_gate))
         } else {

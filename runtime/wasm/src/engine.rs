@@ -27,6 +27,8 @@ const KEPT_MEMORY: usize = 256 * 1024;
 const KEPT_TABLE: usize = 16 * 1024;
 /// How many slots are given back to the kernel at a time.
 const DECOMMIT_BATCH: usize = 64;
+/// The same where instances end after a moment: the place that is used again at once is still in the caches.
+const DECOMMIT_BATCH_CHECKED: usize = 4;
 
 /// Bytes by which a memory may grow without being moved, where none are reserved at the start.
 const GROWTH: u64 = 64 * 1024;
@@ -54,11 +56,14 @@ pub(crate) enum Metering {
 impl Code {
     /// All kinds there are, the more frequent first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let meterings = [Metering::Time, Metering::Fuel].into_iter();
-        let layouts = |metering| [Layout::Ample, Layout::Small].map(|layout| (metering, layout));
-        meterings
-            .flat_map(layouts)
-            .flat_map(|(metering, layout)| Model::ALL.map(|model| Self { layout, metering, model }))
+        let kinds = [
+            (Metering::Time, Layout::Ample),
+            (Metering::Time, Layout::Small),
+            (Metering::Time, Layout::Checked),
+            (Metering::Fuel, Layout::Ample),
+            (Metering::Fuel, Layout::Small),
+        ];
+        kinds.into_iter().flat_map(|(metering, layout)| Model::ALL.map(|model| Self { layout, metering, model }))
     }
 }
 
@@ -67,15 +72,22 @@ fn base_config(code: Code) -> Config {
     let concurrent = code.model == Model::Concurrent;
     let mut config = Config::new();
     config.consume_fuel(code.metering == Metering::Fuel);
-    if code.layout == Layout::Small {
-        config
-            .memory_reservation(0)
-            .memory_reservation_for_growth(GROWTH)
-            .memory_guard_size(0)
-            .guard_before_linear_memory(false)
-            .gc_heap_reservation(0)
-            .gc_heap_reservation_for_growth(GROWTH)
-            .gc_heap_guard_size(0);
+    match code.layout {
+        Layout::Ample => {}
+        Layout::Small => {
+            config
+                .memory_reservation(0)
+                .memory_reservation_for_growth(GROWTH)
+                .memory_guard_size(0)
+                .guard_before_linear_memory(false)
+                .gc_heap_reservation(0)
+                .gc_heap_reservation_for_growth(GROWTH)
+                .gc_heap_guard_size(0);
+        }
+        // Code that relies on a signal for anything relies on pages being inaccessible, too.
+        Layout::Checked => {
+            config.signals_based_traps(false).memory_guard_size(0).guard_before_linear_memory(false);
+        }
     }
     config
         .epoch_interruption(true)
@@ -94,9 +106,14 @@ pub(crate) fn compile_engine(code: Code) -> wasmtime::Result<Engine> {
 
 /// An engine that runs guests. Without ample address space there is no pool.
 pub(crate) fn run_engine(pooling: Pooling, code: Code) -> wasmtime::Result<Engine> {
-    if let (Pooling::Pooled { instances }, Layout::Ample) = (pooling, code.layout) {
+    let batch = match code.layout {
+        Layout::Ample => Some(DECOMMIT_BATCH),
+        Layout::Checked => Some(DECOMMIT_BATCH_CHECKED),
+        Layout::Small => None,
+    };
+    if let (Pooling::Pooled { instances }, Some(batch)) = (pooling, batch) {
         let mut config = base_config(code);
-        config.allocation_strategy(pool(instances));
+        config.allocation_strategy(pool(instances, batch));
         match Engine::new(&config) {
             Ok(engine) => return Ok(engine),
             Err(error) => {
@@ -107,7 +124,7 @@ pub(crate) fn run_engine(pooling: Pooling, code: Code) -> wasmtime::Result<Engin
     Engine::new(&base_config(code))
 }
 
-fn pool(instances: u32) -> PoolingAllocationConfig {
+fn pool(instances: u32, batch: usize) -> PoolingAllocationConfig {
     // An adapted core module is one component instance, up to four core instances, two memories and two tables;
     // a Python component has about ten core instances.
     let core = instances.saturating_mul(10);
@@ -124,7 +141,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .table_elements(50_000)
         .linear_memory_keep_resident(KEPT_MEMORY)
         .table_keep_resident(KEPT_TABLE)
-        .decommit_batch_size(DECOMMIT_BATCH)
+        .decommit_batch_size(batch)
         // Where the kernel can tell (Linux 6.7), only what was written to is cleared.
         .pagemap_scan(Enabled::Auto);
     pool
@@ -144,4 +161,62 @@ pub(crate) fn compatibility_key(engine: &Engine) -> String {
     let mut hasher = Sha(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
     crate::hex(&hasher.0.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Instance, Module, Store, Trap};
+
+    use super::*;
+
+    /// Functions that each end by one trap; `grown` is one place beyond what there is, also after others had more.
+    const TRAPS: &str = r#"(module
+        (memory 1 3) (table 1 funcref) (type $nothing (func))
+        (func (export "load") (drop (i32.load (i32.const 0x10000))))
+        (func (export "store") (i64.store (i32.const 0xfff9) (i64.const 1)))
+        (func (export "far") (drop (i32.load8_u offset=0xfffffff0 (i32.const -1))))
+        (func (export "fill") (memory.fill (i32.const 0xffff) (i32.const 1) (i32.const 2)))
+        (func (export "grown")
+            (if (i32.ne (memory.grow (i32.const 1)) (i32.const 1)) (then (unreachable)))
+            (if (i32.load (i32.const 0x1fffc)) (then (unreachable)))
+            (i32.store (i32.const 0x1fffc) (i32.const 1))
+            (drop (i32.load (i32.const 0x20000))))
+        (func (export "null") (call_indirect (type $nothing) (i32.const 0)))
+        (func (export "index") (call_indirect (type $nothing) (i32.const 7)))
+        (func (export "zero") (drop (i32.div_s (i32.const 1) (i32.load (i32.const 0)))))
+        (func (export "unreachable") (unreachable))
+        (func $deeper (export "stack") (call $deeper)))"#;
+
+    const EXPECTED: [(&str, Trap); 10] = [
+        ("load", Trap::MemoryOutOfBounds),
+        ("store", Trap::MemoryOutOfBounds),
+        ("far", Trap::MemoryOutOfBounds),
+        ("fill", Trap::MemoryOutOfBounds),
+        ("grown", Trap::MemoryOutOfBounds),
+        ("null", Trap::IndirectCallToNull),
+        ("index", Trap::TableOutOfBounds),
+        ("zero", Trap::IntegerDivisionByZero),
+        ("unreachable", Trap::UnreachableCodeReached),
+        ("stack", Trap::StackOverflow),
+    ];
+
+    #[test]
+    fn guests_trap_alike_whatever_their_code_is_compiled_for_and_whoever_had_their_memory_before() {
+        for code in Code::all() {
+            let engine = run_engine(Pooling::Pooled { instances: 1 }, code).unwrap();
+            let module = Module::new(&engine, wat::parse_str(TRAPS).unwrap()).unwrap();
+            // More than once: each gets what another one left.
+            for (name, expected) in EXPECTED.into_iter().cycle().take(3 * EXPECTED.len()) {
+                let mut store = Store::new(&engine, ());
+                store.set_epoch_deadline(1);
+                if code.metering == Metering::Fuel {
+                    store.set_fuel(u64::MAX).unwrap();
+                }
+                let instance = Instance::new(&mut store, &module, &[]).unwrap();
+                let function = instance.get_typed_func::<(), ()>(&mut store, name).unwrap();
+                let error = function.call(&mut store, ()).unwrap_err();
+                assert_eq!(error.downcast_ref::<Trap>(), Some(&expected), "{name}, {code:?}");
+            }
+        }
+    }
 }

@@ -11,25 +11,25 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::count::Count;
+use crate::engines::Engines;
 use crate::filesystem::{ContainerFiles, Files, Stdio};
 use crate::flag::Control;
 use crate::fuel::{self, FuelAccount, FuelShare};
 use crate::handles::MAX_HANDLES;
 use crate::http::{HttpHooks, Outgoing};
 use crate::memory::{MemoryRefused, MemoryShare};
-use crate::model::Model;
 use crate::pod_interface::{self, Calls, Facts};
 use crate::program::Entry;
+use crate::programs;
 use crate::state::GuestState;
 use crate::stdio::{Input, Output, Reader};
 use crate::trap::Ended;
 
 /// One container's program and what its instances see.
 pub(crate) struct Launch {
-    pub(crate) engine: Engine,
-    pub(crate) entry: Arc<Entry>,
-    /// How the engine runs it.
-    pub(crate) model: Model,
+    pub(crate) program: programs::Ready,
+    /// Where an HTTP component may get other code for brief requests.
+    pub(crate) brief: Option<Arc<Engines>>,
     pub(crate) config: ContainerConfig,
     /// Its files, its network and its memory.
     pub(crate) infra: ContainerInfra,
@@ -59,6 +59,11 @@ pub(crate) type Ready = oneshot::Sender<Result<(), CreateError>>;
 impl Launch {
     /// A store for one more instance. An error is [`MemoryRefused`] where there is no memory for one.
     pub(crate) fn store(&self, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
+        self.store_of(&self.program.engine, stdin)
+    }
+
+    /// The same for an instance of what `engine` runs.
+    pub(crate) fn store_of(&self, engine: &Engine, stdin: Option<Reader>) -> wasmtime::Result<Store<GuestState>> {
         let (terminal, errors) = (self.terminal, if self.terminal { Stream::Stdout } else { Stream::Stderr });
         let input = |reader| Input::new(reader, Arc::clone(&self.control)).on_terminal(terminal);
         let payer = self.infra.memory.part(Part::Buffers);
@@ -82,7 +87,7 @@ impl Launch {
         let files = Files::new(Arc::clone(&self.files), stdio);
         let hooks = HttpHooks::new(Arc::clone(&self.outgoing));
         let mut store = Store::new(
-            &self.engine,
+            engine,
             GuestState::new(wasi.build(), hooks, network, files, Arc::clone(&self.facts), memory, self.instances.one()),
         );
         store.data_mut().fuel = self.fuel.as_ref().map(FuelShare::new);
@@ -126,7 +131,7 @@ impl Launch {
             Ok(store) => store,
             Err(error) => return Ended::of_error(&error, None, self.fuel.as_deref()),
         };
-        let returned = pod_interface::call(&mut store, self.entry.instance_pre(), function).await;
+        let returned = pod_interface::call(&mut store, self.program.entry.instance_pre(), function).await;
         // Its own end says more.
         let _ = fuel::settle(&mut store);
         match returned {
@@ -165,7 +170,7 @@ impl Launch {
 
     async fn instantiate_command(&self, stdin: Option<Reader>) -> wasmtime::Result<(Store<GuestState>, Command)> {
         let mut store = self.store(stdin)?;
-        let command = match &*self.entry {
+        let command = match &*self.program.entry {
             Entry::Command2(pre) => Command::P2(pre.instantiate_async(&mut store).await?),
             Entry::Command3(pre) => {
                 let instance = pre.instance_pre().instantiate_async(&mut store).await?;

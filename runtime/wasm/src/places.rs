@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Pooling;
 use crate::engine::Metering;
+use crate::engines::BRIEF_INSTANCES;
 
 /// Mappings of a place in the pool. Measured: 2 for its stack and the guard of that, 6 more in use.
 const MAPPINGS_IN_POOL: usize = 8;
@@ -79,8 +80,11 @@ impl Count {
     /// What there is with so many `mappings`, where the engine has this pool.
     fn of(pool: Option<u32>, mappings: usize) -> Self {
         let instances = pool.map_or(0, |instances| usize::try_from(instances).unwrap_or(usize::MAX));
+        // Beside the pool there may be one for brief requests.
+        let brief = pool.map_or(0, |_| usize::try_from(BRIEF_INSTANCES).unwrap_or(usize::MAX));
         let usable = mappings - mappings / 4;
-        let outside = usable.saturating_sub(instances.saturating_mul(MAPPINGS_IN_POOL)) / MAPPINGS_OUTSIDE;
+        let pooled = instances.saturating_add(brief).saturating_mul(MAPPINGS_IN_POOL);
+        let outside = usable.saturating_sub(pooled) / MAPPINGS_OUTSIDE;
         Self { pool: (instances - instances / 4).min(Semaphore::MAX_PERMITS), outside, mappings }
     }
 }

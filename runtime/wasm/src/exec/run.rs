@@ -115,9 +115,8 @@ impl Runner {
         let mut config = self.site.config.clone();
         (config.argv, config.env, config.working_dir) = (argv, env, tree.working_dir);
         let launch = |output: OutputSender, terminal: bool| Launch {
-            engine: ready.engine,
-            entry: ready.entry,
-            model: ready.model,
+            program: ready,
+            brief: None,
             config,
             infra: self.site.infra.clone(),
             files: Arc::new(files),

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::ProxyPre;
 
+use super::brief::Brief;
 use super::exchange::{Admitted, Exchange, Serving};
 use super::limits;
 use super::serve::Bounds;
@@ -27,6 +28,8 @@ pub(super) struct Instances {
     pub(super) launch: Launch,
     pub(super) waiting: Waiting,
     pub(super) reuse: Reuse,
+    /// Code for brief requests, where each request gets an instance.
+    pub(super) brief: Option<Brief>,
     /// How long one waits for its next request.
     pub(super) idle: Duration,
     /// Instances may outlive the responses of their requests: bounded by themselves.
@@ -56,10 +59,12 @@ impl Instances {
     /// `alive` is held for as long as there is an instance.
     pub(super) fn new(launch: Launch, cpu: Group, bounds: Bounds, alive: mpsc::Sender<()>) -> Arc<Self> {
         let concurrency = bounds.concurrency.clamp(1, Semaphore::MAX_PERMITS / INSTANCES_PER_REQUEST);
+        let reuse = Reuse::of(launch.config.http.reuse, &launch.program.entry);
         Arc::new(Self {
+            brief: launch.brief.as_ref().filter(|_| reuse.requests == 1).map(|engines| Brief::new(Arc::clone(engines))),
             waiting: Waiting::new(concurrency),
             idle: bounds.idle,
-            reuse: Reuse::of(launch.config.http.reuse, &launch.entry),
+            reuse,
             instances: Arc::new(Semaphore::new(concurrency * INSTANCES_PER_REQUEST)),
             launch,
             cpu,

@@ -19,6 +19,7 @@
 mod access_log;
 mod admission;
 mod body;
+mod brief;
 mod buffered;
 mod connection;
 mod error;
@@ -29,6 +30,7 @@ mod lent;
 mod limits;
 mod offer;
 mod outgoing;
+mod pace;
 mod requests;
 mod sequential;
 mod serve;

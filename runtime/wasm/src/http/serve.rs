@@ -119,7 +119,7 @@ async fn serve(instances: &Arc<Instances>, bounds: Bounds, ready: Ready, start: 
 
 /// Instantiates the component once, so that what is wrong with it shows before the first request.
 async fn try_once(instances: &Instances) -> Result<(), CreateError> {
-    let Entry::Proxy(pre) = &*instances.launch.entry else {
+    let Entry::Proxy(pre) = &*instances.launch.program.entry else {
         return Err(CreateError::Other("a command is not an HTTP component".into()));
     };
     let result = async {

@@ -21,10 +21,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nacelle_container::output::Stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi_http::handler::Proxy;
 
+use super::brief::{Brief, Chosen};
 use super::instances::Instances;
 use super::requests::Requests;
 use super::sequential::Instance;
@@ -33,6 +35,8 @@ use crate::fuel;
 use crate::memory::{MemoryRefused, Refusal};
 use crate::model::Model;
 use crate::program::Entry;
+use crate::programs::Ready;
+use crate::state::GuestState;
 use crate::stdio::Output;
 use crate::trap;
 
@@ -54,6 +58,15 @@ pub(super) struct Wish {
     pub(super) job: AtomicBool,
     /// Nothing else.
     pub(super) idle: AtomicBool,
+}
+
+/// An instance that has served nothing yet.
+struct Made {
+    store: Store<GuestState>,
+    proxy: Proxy,
+    model: Model,
+    /// Its place, where it has one of its own: given back after the store.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 type Ended = wasmtime::Result<()>;
@@ -86,20 +99,10 @@ impl Worker {
     }
 
     async fn instance(&self, first: Job) -> Ended {
-        let launch = &self.instances.launch;
-        let Entry::Proxy(pre) = &*launch.entry else {
-            return Err(wasmtime::Error::msg("a command is not an HTTP component"));
-        };
-        let made = async {
-            let mut store = launch.store(None)?;
-            let instantiated = pre.instantiate_async(&mut store).await;
-            if instantiated.is_err() {
-                let _ = fuel::settle(&mut store);
-            }
-            store.data_mut().memory.instantiated();
-            Ok::<_, wasmtime::Error>((store, instantiated?))
-        };
-        let (mut store, proxy) = match made.await {
+        let brief = self.instances.brief.as_ref();
+        let (made, making) = timed(self.make(brief.and_then(Brief::choose))).await;
+        // The place goes after the store.
+        let Made { _place, mut store, proxy, model } = match made {
             Ok(made) => made,
             Err(error) => {
                 if error.is::<PoolConcurrencyLimitError>() || error.is::<MemoryRefused>() {
@@ -110,25 +113,52 @@ impl Worker {
             }
         };
         let wish = Wish::default();
-        let ended = match &proxy {
-            Proxy::P2(handler) if launch.model == Model::Sequential => {
+        let (ended, serving) = match &proxy {
+            Proxy::P2(handler) if model == Model::Sequential => {
                 let instance = Instance { handler, slot: &self.slot, wish: &wish, reuse: self.instances.reuse };
-                self.watch(pin!(instance.run(&mut store, first)), &wish).await
+                timed(self.watch(pin!(instance.run(&mut store, first)), &wish)).await
             }
             // One of 0.2 that uses parts of 0.3 is among them.
             proxy => {
                 let requests = store.run_concurrent(async |accessor| {
                     Requests::new(accessor, proxy, &self.slot, &wish, self.instances.reuse).run(first).await
                 });
-                self.watch(pin!(async { requests.await? }), &wish).await
+                timed(self.watch(pin!(async { requests.await? }), &wish)).await
             }
         };
+        if let Some(brief) = brief {
+            brief.served(&self.instances, making, serving);
+        }
         // That nothing is left is told by the account.
         let _ = fuel::settle(&mut store);
         ended.map_err(|error| match died_of_memory(&error, store.data().memory.refusal()) {
             Some(refused) => error.context(refused),
             None => error,
         })
+    }
+
+    /// Makes an instance of what was chosen, or of the container's usual code.
+    async fn make(&self, chosen: Option<Chosen<'_>>) -> wasmtime::Result<Made> {
+        let usual = &self.instances.launch.program;
+        let Some(Chosen { program, place }) = chosen else { return self.make_of(usual, None).await };
+        match self.make_of(program, Some(place)).await {
+            // It has more parts than others: the usual pool is larger.
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => self.make_of(usual, None).await,
+            made => made,
+        }
+    }
+
+    async fn make_of(&self, program: &Ready, place: Option<OwnedSemaphorePermit>) -> wasmtime::Result<Made> {
+        let Entry::Proxy(pre) = &*program.entry else {
+            return Err(wasmtime::Error::msg("a command is not an HTTP component"));
+        };
+        let mut store = self.instances.launch.store_of(&program.engine, None)?;
+        let instantiated = pre.instantiate_async(&mut store).await;
+        if instantiated.is_err() {
+            let _ = fuel::settle(&mut store);
+        }
+        store.data_mut().memory.instantiated();
+        Ok(Made { store, proxy: instantiated?, model: program.model, _place: place })
     }
 
     /// Polls `requests`, and looks from outside whether to go on.
@@ -170,6 +200,19 @@ impl Worker {
         })
         .await
     }
+}
+
+/// Awaits a future, and tells how long polling it took.
+async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let mut future = pin!(future);
+    let mut time = Duration::ZERO;
+    let output = poll_fn(|cx| {
+        let begin = std::time::Instant::now();
+        let polled = future.as_mut().poll(cx);
+        time = time.saturating_add(begin.elapsed());
+        polled
+    });
+    (output.await, time)
 }
 
 /// The refused growth that an instance's trap is put down to.

@@ -1,5 +1,6 @@
 //! Components that serve HTTP, and guests that speak it.
 
+mod brief;
 mod client;
 mod outgoing;
 mod reuse;
