@@ -27,8 +27,9 @@ const KEPT_MEMORY: usize = 256 * 1024;
 const KEPT_TABLE: usize = 16 * 1024;
 /// How many slots are given back to the kernel at a time.
 const DECOMMIT_BATCH: usize = 64;
-/// The same where instances end after a moment: the place that is used again at once is still in the caches.
-const DECOMMIT_BATCH_CHECKED: usize = 4;
+/// The same where instances end after a moment: none of them has much to give back, and a place that is used again at once
+/// is still in the caches.
+const DECOMMIT_BATCH_CHECKED: usize = 1;
 
 /// Bytes by which a memory may grow without being moved, where none are reserved at the start.
 const GROWTH: u64 = 64 * 1024;
