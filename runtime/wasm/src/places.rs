@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Pooling;
 use crate::engine::Metering;
-use crate::engines::BRIEF_INSTANCES;
+use crate::engines::{BRIEF_COMPONENTS, BRIEF_INSTANCES};
 
 /// Mappings of a place in the pool. Measured: 2 for its stack and the guard of that, 6 more in use.
 const MAPPINGS_IN_POOL: usize = 8;
@@ -80,8 +80,9 @@ impl Count {
     /// What there is with so many `mappings`, where the engine has this pool.
     fn of(pool: Option<u32>, mappings: usize) -> Self {
         let instances = pool.map_or(0, |instances| usize::try_from(instances).unwrap_or(usize::MAX));
-        // Beside the pool there may be one for brief requests.
-        let brief = pool.map_or(0, |_| usize::try_from(BRIEF_INSTANCES).unwrap_or(usize::MAX));
+        // Beside the pool there may be those of components whose requests are brief.
+        let of_each = usize::try_from(BRIEF_INSTANCES).unwrap_or(usize::MAX);
+        let brief = pool.map_or(0, |_| of_each.saturating_mul(BRIEF_COMPONENTS));
         let usable = mappings - mappings / 4;
         let pooled = instances.saturating_add(brief).saturating_mul(MAPPINGS_IN_POOL);
         let outside = usable.saturating_sub(pooled) / MAPPINGS_OUTSIDE;
@@ -133,7 +134,7 @@ mod tests {
     fn five_thousand_containers_fit_by_the_kernels_default() {
         let count = Count::of(Some(2000), DEFAULT_MAPPINGS);
         assert_eq!(count.pool, 1500);
-        assert!(count.pool + count.outside >= 5000 + 500, "{count:?}");
+        assert!(count.pool + count.outside >= 5000 + 100, "{count:?}");
         let count = Count::of(None, DEFAULT_MAPPINGS);
         assert!(count.outside >= 5000 + 500, "{count:?}");
         // A pool that takes more than the kernel gives leaves nothing beside it.

@@ -18,12 +18,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nacelle_container::{CreateError, Program};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::instances::Instances;
 use super::pace::{Pace, Verdict};
-use crate::engines::Engines;
-use crate::programs::Ready;
+use crate::engines::{BRIEF_INSTANCES, Engines};
+use crate::programs::{Programs, Ready};
 
 /// A container's code for brief requests.
 pub(super) struct Brief {
@@ -33,10 +33,19 @@ pub(super) struct Brief {
     is_wanted: AtomicBool,
     /// Whether it has been asked for.
     is_asked: AtomicBool,
-    program: OnceLock<Ready>,
+    code: OnceLock<Checked>,
 }
 
-/// The program of one instance that is made of it.
+/// The component in an engine of its own.
+struct Checked {
+    program: Ready,
+    places: Arc<Semaphore>,
+    /// The engine's slices end as long as this is there.
+    _programs: Arc<Programs>,
+    _leave: OwnedSemaphorePermit,
+}
+
+/// What one instance is made of.
 pub(super) struct Chosen<'a> {
     pub(super) program: &'a Ready,
     /// Its place in the pool, as long as there is the instance.
@@ -51,7 +60,7 @@ impl Brief {
             pace: Mutex::default(),
             is_wanted: AtomicBool::new(false),
             is_asked: AtomicBool::new(false),
-            program: OnceLock::new(),
+            code: OnceLock::new(),
         }
     }
 
@@ -60,11 +69,11 @@ impl Brief {
         if !self.is_wanted.load(Ordering::Relaxed) {
             return None;
         }
-        let program = self.program.get()?;
-        Some(Chosen { program, place: self.engines.brief_place()? })
+        let code = self.code.get()?;
+        Some(Chosen { program: &code.program, place: Arc::clone(&code.places).try_acquire_owned().ok()? })
     }
 
-    /// An instance of `instances` was made within this time, and served its request within that.
+    /// An instance of `instances` was made within this time, and served its request and was cleared away within that.
     pub(super) fn served(&self, instances: &Arc<Instances>, making: Duration, serving: Duration) {
         // Nothing that it does can panic half way.
         let verdict = self.pace.lock().unwrap_or_else(PoisonError::into_inner).served(making, serving);
@@ -72,7 +81,7 @@ impl Brief {
         if self.is_wanted.load(Ordering::Relaxed) != is_brief {
             self.is_wanted.store(is_brief, Ordering::Relaxed);
         }
-        if is_brief && !self.is_asked.swap(true, Ordering::Relaxed) {
+        if is_brief && !self.is_asked.load(Ordering::Relaxed) {
             self.prepare(instances);
         }
     }
@@ -80,17 +89,26 @@ impl Brief {
     /// Has the program compiled, beside whatever else there is to do; once. It goes on as before where that fails.
     fn prepare(&self, instances: &Arc<Instances>) {
         let Program::Wasm { path, digest } = &instances.launch.config.program else { return };
+        // Where too many others have theirs, it is tried again.
+        let Some(leave) = self.engines.may_have_brief() else { return };
+        if self.is_asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let (path, digest, engines) = (path.clone(), digest.clone(), Arc::clone(&self.engines));
         let control = Arc::clone(&instances.launch.control);
         // Who holds the instances keeps the container.
         let weak = Arc::downgrade(instances);
         let fetch = async move {
-            let ready = engines.brief()?.get(&path, &digest).await?;
+            let programs = engines.brief()?;
+            let program = programs.get(&path, &digest).await?;
             // Where there was no room for the pool, each instance would map its memory: that costs more than it saves.
-            let is_pooled = ready.engine.pooling_allocator_metrics().is_some();
-            if is_pooled && let Some(brief) = weak.upgrade().as_ref().and_then(|instances| instances.brief.as_ref()) {
+            if program.engine.pooling_allocator_metrics().is_some()
+                && let Some(instances) = weak.upgrade()
+                && let Some(brief) = &instances.brief
+            {
                 tracing::debug!(digest, "from now on brief requests have code of their own");
-                let _ = brief.program.set(ready);
+                let places = Arc::new(Semaphore::new(usize::try_from(BRIEF_INSTANCES).unwrap_or(0)));
+                let _ = brief.code.set(Checked { program, places, _programs: programs, _leave: leave });
             }
             Ok::<_, CreateError>(())
         };

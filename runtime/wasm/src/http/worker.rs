@@ -126,12 +126,15 @@ impl Worker {
                 timed(self.watch(pin!(async { requests.await? }), &wish)).await
             }
         };
-        if let Some(brief) = brief {
-            brief.served(&self.instances, making, serving);
-        }
         // That nothing is left is told by the account.
         let _ = fuel::settle(&mut store);
-        ended.map_err(|error| match died_of_memory(&error, store.data().memory.refusal()) {
+        let refusal = store.data().memory.refusal();
+        let begin = std::time::Instant::now();
+        drop((proxy, store));
+        if let Some(brief) = brief {
+            brief.served(&self.instances, making, serving.saturating_add(begin.elapsed()));
+        }
+        ended.map_err(|error| match died_of_memory(&error, refusal) {
             Some(refused) => error.context(refused),
             None => error,
         })

@@ -64,6 +64,30 @@ async fn one_that_computes_for_ever_holds_nobody_up_and_can_be_ended() {
     assert!(never.await.unwrap().is_err());
 }
 
+#[tokio::test]
+async fn who_finds_no_place_without_guard_pages_has_one_with_them() {
+    let pod = Pod::new().await;
+    let mut made = pod.serve("http-proxy", 8080).await;
+    answers(&pod, 8080, "/count").await;
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let mut sender = pod.connect(8080).await;
+        clients.push(tokio::spawn(
+            async move { answer(sender.send_request(get("/until-stop")).await.unwrap()).await.body },
+        ));
+    }
+    let mut waiting = 0;
+    while waiting < clients.len() {
+        let chunk = made.output.recv().await.unwrap();
+        waiting += chunk.bytes.iter().filter(|byte| **byte == b'\n').count();
+    }
+    made.container.terminate(GRACE).await;
+    for client in clients {
+        assert_eq!(client.await.unwrap().as_deref(), Some("stopping\n"));
+    }
+    assert_eq!(made.finish().await.cause, ExitCause::Exited { code: 0 });
+}
+
 /// Looks whether all is as an instance finds it, and then either has more memory and writes there, which most do, or reads
 /// where it has none. Does not answer.
 const LOOKS: &str = r#"(component
