@@ -100,7 +100,7 @@ impl Worker {
 
     async fn instance(&self, first: Job) -> Ended {
         let brief = self.instances.brief.as_ref();
-        let (made, making) = timed(self.make(brief.and_then(Brief::choose))).await;
+        let (made, making) = timed(brief.is_some(), self.make(brief.and_then(Brief::choose))).await;
         // The place goes after the store.
         let Made { _place, mut store, proxy, model } = match made {
             Ok(made) => made,
@@ -116,14 +116,14 @@ impl Worker {
         let (ended, serving) = match &proxy {
             Proxy::P2(handler) if model == Model::Sequential => {
                 let instance = Instance { handler, slot: &self.slot, wish: &wish, reuse: self.instances.reuse };
-                timed(self.watch(pin!(instance.run(&mut store, first)), &wish)).await
+                timed(brief.is_some(), self.watch(pin!(instance.run(&mut store, first)), &wish)).await
             }
             // One of 0.2 that uses parts of 0.3 is among them.
             proxy => {
                 let requests = store.run_concurrent(async |accessor| {
                     Requests::new(accessor, proxy, &self.slot, &wish, self.instances.reuse).run(first).await
                 });
-                timed(self.watch(pin!(async { requests.await? }), &wish)).await
+                timed(brief.is_some(), self.watch(pin!(async { requests.await? }), &wish)).await
             }
         };
         // That nothing is left is told by the account.
@@ -205,14 +205,14 @@ impl Worker {
     }
 }
 
-/// Awaits a future, and tells how long polling it took.
-async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+/// Awaits a future, and tells how long polling it took, where that is `wanted`.
+async fn timed<F: Future>(wanted: bool, future: F) -> (F::Output, Duration) {
     let mut future = pin!(future);
     let mut time = Duration::ZERO;
     let output = poll_fn(|cx| {
-        let begin = std::time::Instant::now();
+        let begin = wanted.then(std::time::Instant::now);
         let polled = future.as_mut().poll(cx);
-        time = time.saturating_add(begin.elapsed());
+        time = time.saturating_add(begin.map_or(Duration::ZERO, |begin| begin.elapsed()));
         polled
     });
     (output.await, time)
