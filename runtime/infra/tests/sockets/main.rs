@@ -13,6 +13,7 @@ mod outside;
 mod pods;
 mod readiness;
 mod stack;
+mod streams;
 mod tcp;
 mod traffic;
 mod udp;

@@ -451,6 +451,17 @@ impl Notes {
     }
 }
 
+/// A connected pair of TCP sockets: client and server.
+pub(crate) fn pair<S: Stack>(stack: &S) -> (S::Tcp, S::Tcp) {
+    let mut listener = stack.tcp(Family::V4);
+    listener.bind(at(V4, 0)).unwrap();
+    listener.listen(4).unwrap();
+    let mut client = stack.tcp(Family::V4);
+    client.connect(listener.local().unwrap()).unwrap();
+    let server = listener.accept().unwrap();
+    (client, server)
+}
+
 /// Makes a test of each scenario: run on two stacks, it must see the same.
 macro_rules! same {
     ($module:ident: $one:expr, $other:expr; $($name:ident,)*) => {
