@@ -42,6 +42,7 @@ mod program;
 mod programs;
 mod runtime;
 mod sched;
+mod seldom;
 mod sockets;
 mod state;
 mod stdio;

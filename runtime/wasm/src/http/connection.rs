@@ -34,6 +34,7 @@ use super::limits;
 use super::offer::{Offered, Turn};
 use super::stall::Stalling;
 use crate::sched::Spawner;
+use crate::seldom::seldom;
 
 /// What answers requests.
 pub(super) trait Handler: Send + Sync + 'static {
@@ -77,40 +78,53 @@ pub(super) async fn serve<S, H>(
             if names_its_end && handler.is_ending() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            // Only a stream's task looks at it.
-            let turn = TURN.try_with(Arc::clone).unwrap_or_default();
+            // Only a stream's task has one.
+            let turn = TURN.try_with(Arc::clone).ok();
             Ok::<_, Infallible>(response.map(|body| Tracked { body: Offered::new(body, turn), _begun: begun }))
         }
     });
     let builder = builder(Streams(spawner));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Stalling::new(stream)), service));
-    let mut drain = pin!(drain);
-    let mut alarm = pin!(tokio::time::sleep(limits::HEAD_TIMEOUT));
-    let mut closing = false;
-    let result = loop {
-        tokio::select! {
-            biased;
-            result = connection.as_mut() => break result,
-            () = drain.as_mut(), if !closing => {}
-            () = alarm.as_mut() => match activity.quiet() {
-                None => {
-                    alarm.as_mut().reset(Instant::now() + limits::HEAD_TIMEOUT);
-                    continue;
-                }
-                Some(quiet) if !closing && quiet < limits::HEAD_TIMEOUT => {
-                    alarm.as_mut().reset(Instant::now() + (limits::HEAD_TIMEOUT - quiet));
-                    continue;
-                }
-                Some(_) if closing => return,
-                Some(_) => {}
-            },
-        }
-        closing = true;
-        connection.as_mut().graceful_shutdown();
-        alarm.as_mut().reset(Instant::now() + limits::CLOSE_TIMEOUT);
+    let mut result = tokio::select! {
+        biased;
+        result = connection.as_mut() => Some(result),
+        () = seldom(until_closing(drain, &activity)) => None,
     };
-    if let Err(error) = result {
+    if result.is_none() {
+        connection.as_mut().graceful_shutdown();
+        result = tokio::select! {
+            biased;
+            result = connection.as_mut() => Some(result),
+            () = until_quiet(&activity) => None,
+        };
+    }
+    if let Some(Err(error)) = result {
         tracing::debug!(%error, %client, "an HTTP connection failed");
+    }
+}
+
+/// Waits until the connection is to end: the server drains, or no request was served for too long.
+async fn until_closing(drain: impl Future<Output = ()>, activity: &Activity) {
+    tokio::select! {
+        biased;
+        () = drain => {}
+        () = async {
+            let mut left = limits::HEAD_TIMEOUT;
+            while !left.is_zero() {
+                tokio::time::sleep(left).await;
+                // While one is served, the time has not begun.
+                let quiet = activity.quiet().unwrap_or_default();
+                left = limits::HEAD_TIMEOUT.saturating_sub(quiet);
+            }
+        } => {}
+    }
+}
+
+/// Waits until a connection that is to end has had the time to send its last response.
+async fn until_quiet(activity: &Activity) {
+    tokio::time::sleep(limits::CLOSE_TIMEOUT).await;
+    while activity.quiet().is_none() {
+        tokio::time::sleep(limits::HEAD_TIMEOUT).await;
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn lend(body: ServedBody, client: Arc<Budget>) -> (Lent, Loan) {
     let (held, dropped) = oneshot::channel();
     let turn = Arc::new(Turn::default());
     turn.offered();
-    let state = Arc::new(Mutex::new(State::Open(Offered::new(body, Arc::clone(&turn)))));
+    let state = Arc::new(Mutex::new(State::Open(Offered::new(body, Some(Arc::clone(&turn))))));
     (Lent { state: Arc::clone(&state), _held: held }, Loan { state, turn, dropped, client })
 }
 

@@ -66,15 +66,15 @@ impl Turn {
     }
 }
 
-/// A body that tells whose turn it is.
+/// A body that tells whose turn it is, where somebody wants to know.
 #[derive(Debug)]
 pub(super) struct Offered<B> {
     body: B,
-    turn: Arc<Turn>,
+    turn: Option<Arc<Turn>>,
 }
 
 impl<B> Offered<B> {
-    pub(super) fn new(body: B, turn: Arc<Turn>) -> Self {
+    pub(super) fn new(body: B, turn: Option<Arc<Turn>>) -> Self {
         Self { body, turn }
     }
 }
@@ -85,9 +85,11 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Offered<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(_))) => self.turn.offered(),
-            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => self.turn.taken(),
+        if let Some(turn) = &self.turn {
+            match &polled {
+                Poll::Ready(Some(Ok(_))) => turn.offered(),
+                Poll::Ready(Some(Err(_)) | None) | Poll::Pending => turn.taken(),
+            }
         }
         polled
     }

@@ -19,6 +19,7 @@ use crate::fuel::FuelAccount;
 use crate::guest::{Launch, Ready, StartGate, create_error};
 use crate::program::Entry;
 use crate::sched::{Group, Spawner};
+use crate::seldom::seldom;
 use crate::trap::Ended;
 
 /// An HTTP component's container.
@@ -208,7 +209,7 @@ fn serve_connection(
         let serve = connection::serve(stream, client, service, spawner, control.terminate.wait());
         tokio::select! {
             biased;
-            () = control.kill.wait() => {}
+            () = seldom(control.kill.wait()) => {}
             () = serve => {}
         }
     });

@@ -36,6 +36,7 @@ use crate::memory::{MemoryRefused, Refusal};
 use crate::model::Model;
 use crate::program::Entry;
 use crate::programs::Ready;
+use crate::seldom::seldom;
 use crate::state::GuestState;
 use crate::stdio::Output;
 use crate::trap;
@@ -81,7 +82,7 @@ impl Worker {
         let control = Arc::clone(&self.instances.launch.control);
         tokio::select! {
             biased;
-            () = control.kill.wait() => {}
+            () = seldom(control.kill.wait()) => {}
             () = self.serve(first) => {}
         }
     }

@@ -191,8 +191,10 @@ async fn descriptors_and_files_run_out_without_harm() {
     let outcomes = torture(&Host::new(), &infra(root()), &operations).await;
     let [write, mkdir, held, read, many, read_again] = outcomes.try_into().unwrap();
     assert_eq!([write, mkdir, read, read_again], ["ok", "ok", "ok x", "ok x"]);
-    // Close to 100,000: some are taken by streams and directories.
-    assert!(held.starts_with("ok 999") && held.ends_with(" then insufficient-memory"), "{held}");
+    // Close to 100,000: some are taken by streams and directories, and up to 64 are to spare.
+    let count = held.strip_prefix("ok ").and_then(|held| held.strip_suffix(" then insufficient-memory"));
+    let count: u32 = count.unwrap_or(&held).parse().unwrap();
+    assert!((99_900..=100_064).contains(&count), "{held}");
     assert!(many.starts_with("ok 99") && many.ends_with(" then insufficient-space"), "{many}");
 }
 
