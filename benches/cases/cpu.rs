@@ -179,12 +179,14 @@ fn get(port: u16, path: &str) -> Duration {
 
 fn costs() {
     println!("\nTime of six computations relative to wasmtime without metering (median of {REPEATS})");
-    let columns = ["wasmtime, ms", "epochs 10 ms", "fuel, yields", "nacelle", "nacelle, limit", "nacelle, fuel"];
+    let columns =
+        ["wasmtime, ms", "epochs 10 ms", "and checks", "fuel, yields", "nacelle", "nacelle, limit", "nacelle, fuel"];
     println!("{:<10}{}", "", columns.map(|column| format!("{column:>16}")).concat());
     let runtime = Runtime::new().unwrap();
-    let meterings = [Metering::None, Metering::Epoch(Duration::from_millis(10)), Metering::Fuel(10_000_000)];
-    let bares = meterings.map(|metering| {
-        let bare = Bare::metered(metering).unwrap();
+    let epochs = Metering::Epoch(Duration::from_millis(10));
+    let bares = [Bare::new(), Bare::metered(epochs), Bare::checked(epochs), Bare::metered(Metering::Fuel(10_000_000))];
+    let bares = bares.map(|bare| {
+        let bare = bare.unwrap();
         let component = bare.compile(&guest("kernels")).unwrap();
         (bare, component)
     });

@@ -65,7 +65,20 @@ impl Bare {
     /// # Errors
     /// When wasmtime refuses its settings.
     pub fn metered(metering: Metering) -> Result<Self> {
+        Self::of(Config::new(), metering)
+    }
+
+    /// As [`Bare::metered`], but its code checks each access to memory itself, in place of guard pages.
+    ///
+    /// # Errors
+    /// When wasmtime refuses its settings.
+    pub fn checked(metering: Metering) -> Result<Self> {
         let mut config = Config::new();
+        config.signals_based_traps(false).memory_guard_size(0);
+        Self::of(config, metering)
+    }
+
+    fn of(mut config: Config, metering: Metering) -> Result<Self> {
         match metering {
             Metering::None => {}
             Metering::Epoch(_) => drop(config.epoch_interruption(true)),
