@@ -8,6 +8,9 @@ suite=${WASI_TESTSUITE:?set it to a checkout of the branch prod/testsuite-base o
 python=${PYTHON:-python3}
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "the suite's runner needs Python 3.12; set PYTHON" >&2; exit 1; }
+needs=$suite/test-runner/requirements/common.txt
+PYTHONPATH=$suite/test-runner "$python" -c 'import wasi_test_runner.harness' 2>/dev/null \
+  || { echo "the suite's runner needs modules of Python: $python -m pip install -r $needs" >&2; exit 1; }
 cargo build --manifest-path "$root/Cargo.toml" -p nacelle-cli
 export NACELLE=${NACELLE:-$root/${CARGO_TARGET_DIR:-target}/debug/nacelle}
 export NACELLE_COMPILE_CACHE=${NACELLE_COMPILE_CACHE:-$root/target/test-compile-cache}
