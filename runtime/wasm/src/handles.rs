@@ -207,7 +207,7 @@ mod tests {
         (memory, share)
     }
 
-    /// How many more than are charged there may be.
+    /// How many more than are charged there may be, where each call of the host makes one and none goes meanwhile.
     const UNLOOKED: usize = CALLS_PER_LOOK as usize - 1;
 
     #[test]
