@@ -2,6 +2,9 @@
 //!
 //! Needs `wrk`, and `wasmtime` (or `$WASMTIME`) of the version that nacelle is built with for the first of them; what is
 //! missing is said. Prints a table: a load generator counts better than a stopwatch.
+//!
+//! All servers are up together and are loaded in turns, several times: what else the machine does for a while is then not
+//! one server's alone. Those that are not loaded do nothing.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed")]
 
@@ -17,16 +20,42 @@ use hyper_util::rt::TokioIo;
 use nacelle_benches::{World, guest, stop};
 use tokio::runtime::Runtime;
 
-/// How long each server is loaded, in seconds.
-const SECONDS: u32 = 5;
-/// For how long before that, in seconds.
+/// How often each server is loaded; the medians count.
+const ROUNDS: usize = 5;
+/// For how long each time, in seconds.
+const SECONDS: u32 = 3;
+/// For how long before the first time, in seconds: code that is compiled for a component because it gets many requests
+/// is there by then.
 const WARM_UP: u32 = 3;
 /// How long a server may take to come up; the first time it compiles the guest.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Measured {
-    requests_per_second: f64,
-    p99: String,
+/// What was measured of one server.
+struct Server {
+    name: &'static str,
+    port: u16,
+    rates: Vec<f64>,
+    /// Milliseconds.
+    p99s: Vec<f64>,
+}
+
+impl Server {
+    fn new(name: &'static str, port: u16) -> Self {
+        wait_for(port);
+        wrk(port, WARM_UP);
+        Self { name, port, rates: Vec::new(), p99s: Vec::new() }
+    }
+
+    fn load(&mut self) {
+        let (rate, p99) = wrk(self.port, SECONDS);
+        self.rates.push(rate);
+        self.p99s.push(p99);
+    }
+
+    /// The median of what it answered for each request that `other` answered in the same round.
+    fn ratio(&self, other: &Self) -> f64 {
+        median(self.rates.iter().zip(&other.rates).map(|(own, other)| own / other))
+    }
 }
 
 fn main() {
@@ -46,27 +75,48 @@ fn main() {
         return;
     }
     let served = is_there(&wasmtime, "--version").then(|| serve_with_wasmtime(&wasmtime));
-    let bare = serve_with_hyper();
-    let pods = [
-        ("nacelle, hostNetwork", "hostNetwork: true", "", None),
-        ("nacelle, hostNetwork, reuse", "hostNetwork: true", "nacelle.dev/http-reuse: '10000'", None),
-        ("nacelle, hostPort", "hostNetwork: false", "", Some(())),
-        ("nacelle, hostPort, reuse", "hostNetwork: false", "nacelle.dev/http-reuse: '10000'", Some(())),
+    let runtime = Runtime::new().unwrap();
+    let mut servers = vec![Server::new("hyper, no guest", serve_with_hyper(&runtime))];
+    servers.extend(served.as_ref().map(|(_, port)| Server::new("wasmtime serve", *port)));
+    let kinds = [
+        ("nacelle, hostNetwork", true, ""),
+        ("nacelle, hostNetwork, reuse", true, "nacelle.dev/http-reuse: '10000'"),
+        ("nacelle, hostPort", false, ""),
+        ("nacelle, hostPort, reuse", false, "nacelle.dev/http-reuse: '10000'"),
     ];
-    let ours = pods.map(|(name, spec, annotations, host_port)| {
-        let measured = serve_with_nacelle(spec, annotations, host_port.is_some());
-        (name, measured.requests_per_second, measured.p99)
+    let ports = kinds.map(|_| free_port());
+    let manifests = kinds.iter().zip(ports).map(|((_, on_host, annotations), port)| pod(*on_host, annotations, port));
+    let manifests: String = manifests.collect();
+    let (world, pods) = runtime.block_on(async {
+        let world = World::new().unwrap();
+        let pods = world.start_and_wait(&manifests).await.unwrap();
+        (world, pods)
     });
+    servers.extend(kinds.iter().zip(ports).map(|((name, ..), port)| Server::new(name, port)));
+    for _ in 0..ROUNDS {
+        servers.iter_mut().for_each(Server::load);
+    }
+    runtime.block_on(stop(pods));
+    drop(world);
 
     println!("{:<30} {:>12} {:>10} {:>18} {:>18}", "", "requests/s", "p99", "to wasmtime serve", "to hyper");
-    let to_wasmtime = served.as_ref().map(|served| served.requests_per_second);
-    let to_hyper = bare.requests_per_second;
-    let served = served.map(|served| ("wasmtime serve", served.requests_per_second, served.p99));
-    let bare = ("hyper, no guest", bare.requests_per_second, bare.p99);
-    for (name, rate, p99) in served.into_iter().chain([bare]).chain(ours) {
-        let to_wasmtime = to_wasmtime.map_or_else(|| "-".to_owned(), |other| format!("{:.2}x", rate / other));
-        println!("{name:<30} {rate:>12.0} {p99:>10} {to_wasmtime:>18} {:>17.2}x", rate / to_hyper);
+    let wasmtime = served.is_some().then(|| &servers[1]);
+    for server in &servers {
+        let to_wasmtime = wasmtime.map_or_else(|| "-".to_owned(), |other| format!("{:.2}x", server.ratio(other)));
+        println!(
+            "{:<30} {:>12.0} {:>7.2} ms {to_wasmtime:>18} {:>17.2}x",
+            server.name,
+            median(server.rates.iter().copied()),
+            median(server.p99s.iter().copied()),
+            server.ratio(&servers[0])
+        );
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn free_port() -> u16 {
@@ -91,7 +141,7 @@ impl Drop for Ends {
     }
 }
 
-fn serve_with_wasmtime(wasmtime: &str) -> Measured {
+fn serve_with_wasmtime(wasmtime: &str) -> (Ends, u16) {
     let port = free_port();
     let server = Command::new(wasmtime)
         .args(["serve", "-Scli", "--addr"])
@@ -101,12 +151,10 @@ fn serve_with_wasmtime(wasmtime: &str) -> Measured {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let _server = Ends(server);
-    load(port)
+    (Ends(server), port)
 }
 
-fn serve_with_hyper() -> Measured {
-    let runtime = Runtime::new().unwrap();
+fn serve_with_hyper(runtime: &Runtime) -> u16 {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
     runtime.spawn(async move {
@@ -118,42 +166,26 @@ fn serve_with_hyper() -> Measured {
             tokio::spawn(connection);
         }
     });
-    load(port)
+    port
 }
 
-fn serve_with_nacelle(spec: &str, annotations: &str, host_port: bool) -> Measured {
-    let runtime = Runtime::new().unwrap();
-    let port = free_port();
-    let ports = if host_port {
-        format!("{{name: http, containerPort: 8080, hostPort: {port}}}")
-    } else {
+/// A pod that is reached at `port` of this machine.
+fn pod(on_host: bool, annotations: &str, port: u16) -> String {
+    let ports = if on_host {
         format!("{{name: http, containerPort: {port}}}")
+    } else {
+        format!("{{name: http, containerPort: 8080, hostPort: {port}}}")
     };
-    let manifest = format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: http, annotations: {{{annotations}}}}}\nspec:\n  {spec}\n  \
-         containers:\n  - {{name: a, image: 'file:{}', ports: [{ports}]}}\n",
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: http-{port}, annotations: {{{annotations}}}}}\nspec:\n  \
+         hostNetwork: {on_host}\n  containers:\n  - {{name: a, image: 'file:{}', ports: [{ports}]}}\n---\n",
         guest("http-server").display()
-    );
-    let (world, pods) = runtime.block_on(async {
-        let world = World::new().unwrap();
-        let pods = world.start_and_wait(&manifest).await.unwrap();
-        (world, pods)
-    });
-    let measured = load(port);
-    runtime.block_on(stop(pods));
-    drop(world);
-    measured
+    )
 }
 
-/// Sixteen connections, one after another on each; the first seconds only warm up: code that is compiled for a component
-/// because it gets many requests is there by then.
-fn load(port: u16) -> Measured {
-    wait_for(port);
-    wrk(port, WARM_UP);
-    wrk(port, SECONDS)
-}
-
-fn wrk(port: u16, seconds: u32) -> Measured {
+/// Loads a server by sixteen connections, one request after another on each: requests per second, and p99 in
+/// milliseconds.
+fn wrk(port: u16, seconds: u32) -> (f64, f64) {
     let output = Command::new("wrk")
         .args(["-t1", "-c16", "--latency", &format!("-d{seconds}s"), &format!("http://127.0.0.1:{port}/hello")])
         .output()
@@ -162,8 +194,14 @@ fn wrk(port: u16, seconds: u32) -> Measured {
     let value = |label: &str| {
         let line = text.lines().find_map(|line| line.trim().strip_prefix(label)).map(str::trim);
         assert!(line.is_some(), "wrk says nothing of {label}:\n{text}");
-        line.unwrap_or_default().to_owned()
+        line.unwrap_or_default()
     };
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
-    Measured { requests_per_second: value("Requests/sec:").parse().unwrap(), p99: value("99%") }
+    (value("Requests/sec:").parse().unwrap(), milliseconds(value("99%")).unwrap())
+}
+
+/// A time as wrk writes it.
+fn milliseconds(text: &str) -> Option<f64> {
+    let units = [("us", 0.001), ("ms", 1.0), ("s", 1000.0)];
+    units.into_iter().find_map(|(unit, factor)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * factor))
 }
