@@ -5,6 +5,7 @@ The program's root directory becomes an image: what the program does to it is se
 
 import argparse
 import base64
+import ctypes
 import hashlib
 import io
 import json
@@ -28,11 +29,23 @@ def main():
         command = [options.nacelle, "run", "-f", str(manifest), "--output", "json"]
         environment = {**os.environ, "NACELLE_STATE_DIR": os.getenv("NACELLE_STATE_DIR", str(folder / "state"))}
         running = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            preexec_fn=end_with_parent,
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: running.terminate())
         return forward(running, port)
+
+
+def end_with_parent():
+    """The suite's runner kills what fails, which nothing can be done about: the pod is then to be stopped all the same."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def parse():
