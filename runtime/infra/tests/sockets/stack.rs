@@ -480,6 +480,15 @@ macro_rules! same {
 }
 pub(crate) use same;
 
+/// The same for a pod's network in memory, and for one on the host's network.
+macro_rules! everywhere {
+    ($($name:ident,)*) => {
+        crate::stack::same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new(); $($name,)* }
+        crate::stack::same! { on_the_host: crate::stack::Kernel, crate::stack::Pod::on_host(); $($name,)* }
+    };
+}
+pub(crate) use everywhere;
+
 /// Compares line by line, so that a failure shows the first difference in its context.
 pub(crate) fn compare(kernel: &Notes, pod: &Notes) {
     assert!(!kernel.0.is_empty());

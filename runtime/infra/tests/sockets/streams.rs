@@ -2,9 +2,9 @@
 
 use std::net::Shutdown;
 
-use crate::stack::{Notes, Read, Stack, Tcp, pair, same};
+use crate::stack::{Notes, Read, Stack, Tcp, everywhere, pair, same};
 
-same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
+everywhere! {
     half_close,
     close_after_all_was_read,
     close_with_unread_data,
@@ -22,27 +22,10 @@ same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
     shutdown_after_reset,
     end_reaches_both,
     reads_join_and_split,
-    writes_stop_when_full_and_go_on_when_drained,
 }
 
-same! { on_the_host: crate::stack::Kernel, crate::stack::Pod::on_host();
-    half_close,
-    close_after_all_was_read,
-    close_with_unread_data,
-    write_then_close_then_read,
-    data_before_a_reset_can_be_read,
-    read_reports_a_reset_once,
-    write_reports_a_reset_once,
-    reset_after_an_end_is_broken_to_a_writer,
-    write_after_own_shutdown,
-    shutdown_read_alone,
-    shutdown_read_with_data_in_it,
-    shutdown_both_then_peer_writes,
-    shutdown_twice,
-    shutdown_when_over,
-    shutdown_after_reset,
-    end_reaches_both,
-    reads_join_and_split,
+same! { only_in_memory: crate::stack::Kernel, crate::stack::Pod::new();
+    writes_stop_when_full_and_go_on_when_drained,
 }
 
 fn half_close<S: Stack>(stack: &S, notes: &mut Notes) {

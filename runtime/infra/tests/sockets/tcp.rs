@@ -4,17 +4,15 @@ use std::net::{Ipv4Addr, Ipv6Addr, Shutdown};
 
 use nacelle_infra::network::Family;
 
-use crate::stack::{Notes, Stack, Tcp, V4, V6, at, pair, same};
+use crate::stack::{Notes, Stack, Tcp, V4, V6, at, everywhere, pair, same};
 
-same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
+everywhere! {
     bind_conflicts_of_listeners,
     bind_conflicts_across_families,
-    bound_sockets_share_until_one_listens,
     a_listener_can_be_bound_again_at_once,
     a_connection_outlives_its_listener,
     bind_to_foreign_addresses,
     port_zero,
-    wrong_states,
     refused,
     wildcard_reaches_and_specific_does_not,
     connect_to_the_wildcard,
@@ -26,22 +24,9 @@ same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
     accept_after_the_client_has_gone,
 }
 
-same! { on_the_host: crate::stack::Kernel, crate::stack::Pod::on_host();
-    bind_conflicts_of_listeners,
-    bind_conflicts_across_families,
-    a_listener_can_be_bound_again_at_once,
-    a_connection_outlives_its_listener,
-    bind_to_foreign_addresses,
-    port_zero,
-    refused,
-    wildcard_reaches_and_specific_does_not,
-    connect_to_the_wildcard,
-    addresses,
-    a_bound_client_keeps_its_port,
-    dual_stack_addresses,
-    backlog,
-    a_listener_that_closes_resets_who_waits,
-    accept_after_the_client_has_gone,
+same! { only_in_memory: crate::stack::Kernel, crate::stack::Pod::new();
+    bound_sockets_share_until_one_listens,
+    wrong_states,
 }
 
 fn listening<S: Stack>(stack: &S, ip: std::net::IpAddr) -> S::Tcp {

@@ -4,14 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nacelle_infra::network::Family;
 
-use crate::stack::{Notes, Stack, Udp, V4, V6, at, same};
+use crate::stack::{Notes, Stack, Udp, V4, V6, at, everywhere, same};
 
-same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
+everywhere! {
     bind_conflicts,
     families_do_not_conflict,
-    tcp_and_udp_do_not_conflict,
-    port_zero,
-    wrong_states,
     boundaries_are_kept,
     sizes,
     addresses,
@@ -21,27 +18,17 @@ same! { in_memory: crate::stack::Kernel, crate::stack::Pod::new();
     refusals_reach_the_sender_too,
     unconnected_sockets_hear_nothing_of_refusals,
     a_connected_receiver_refuses_others,
-    connect_again_and_disconnect,
     the_wildcard_is_the_loopback,
-    port_zero_is_no_destination,
-    what_does_not_fit_is_lost,
     source_of_a_socket_on_another_loopback_address,
 }
 
-same! { on_the_host: crate::stack::Kernel, crate::stack::Pod::on_host();
-    bind_conflicts,
-    families_do_not_conflict,
-    boundaries_are_kept,
-    sizes,
-    addresses,
-    connecting_chooses_the_source,
-    connected_sockets_hear_only_their_peer,
-    connected_sockets_hear_of_refusals,
-    refusals_reach_the_sender_too,
-    unconnected_sockets_hear_nothing_of_refusals,
-    a_connected_receiver_refuses_others,
-    the_wildcard_is_the_loopback,
-    source_of_a_socket_on_another_loopback_address,
+same! { only_in_memory: crate::stack::Kernel, crate::stack::Pod::new();
+    tcp_and_udp_do_not_conflict,
+    port_zero,
+    wrong_states,
+    connect_again_and_disconnect,
+    port_zero_is_no_destination,
+    what_does_not_fit_is_lost,
 }
 
 fn bound<S: Stack>(stack: &S, ip: impl Into<IpAddr>) -> S::Udp {
